@@ -1,0 +1,128 @@
+"""From messages to tokens: the one place where a chat template is rendered.
+
+A pair becomes a shared prompt and two completions. The completion starts where the tokens of the prompt and of
+prompt + answer diverge, the rule of TRL 1.16 (trl/trainer/dpo_trainer.py, tokenize_fn), so it keeps the
+template's tail after the answer and survives tokens that merge across the boundary.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from jinja2.exceptions import TemplateError
+
+from epistemic_stance.errors import InputError, Problem
+from epistemic_stance.settings import TEMPLATE_ARGUMENTS
+
+Messages = list[dict[str, str]]
+
+
+@dataclass(frozen=True)
+class Pair:
+    """One contrastive pair, wherever it came from."""
+
+    id: str
+    category: str
+    prompt: str | Messages
+    """Messages go through the chat template; a string is raw text (Hugging Face's plain-text form)."""
+    chosen: str
+    rejected: str
+    where: str = ""
+    """File and line, for messages about this pair."""
+
+    @property
+    def question(self) -> str:
+        """The text a person asked: the last user message, or the raw prompt."""
+        return self.prompt if isinstance(self.prompt, str) else self.prompt[-1]["content"]
+
+
+@dataclass(frozen=True)
+class EncodedPair:
+    """Token ids of one pair: prompt (P), chosen (C) and rejected (R) completions."""
+
+    id: str
+    prompt_ids: list[int]
+    chosen_ids: list[int]
+    rejected_ids: list[int]
+
+    @property
+    def longest(self) -> int:
+        return len(self.prompt_ids) + max(len(self.chosen_ids), len(self.rejected_ids))
+
+    @property
+    def packed_length(self) -> int:
+        return len(self.prompt_ids) + len(self.chosen_ids) + len(self.rejected_ids)
+
+
+def with_system(prompt: Messages, system_prompt: str | None) -> Messages:
+    if system_prompt is None or prompt[0]["role"] == "system":
+        return prompt
+    return [{"role": "system", "content": system_prompt}, *prompt]
+
+
+def render(tokenizer: Any, messages: Messages, *, add_generation_prompt: bool) -> list[int]:
+    """Token ids of a conversation under the model's chat template.
+
+    Raises InputError if the tokenizer has no template or the template refuses the messages (Gemma: no system).
+    """
+    where = str(getattr(tokenizer, "name_or_path", "") or "tokenizer")
+    if not tokenizer.chat_template:
+        raise InputError([Problem(where, "has no chat template", hint="use an instruct or chat model")])
+    try:
+        ids = tokenizer.apply_chat_template(
+            messages,
+            add_generation_prompt=add_generation_prompt,
+            tokenize=True,
+            return_dict=False,
+            **TEMPLATE_ARGUMENTS,
+        )
+    except TemplateError as error:
+        hint = "leave the system prompt out" if messages[0]["role"] == "system" else ""
+        raise InputError(
+            [Problem(where, f"the chat template refuses this conversation: {error}", hint=hint)]
+        ) from error
+    return list(ids)
+
+
+def common_prefix(first: Sequence[int], second: Sequence[int]) -> int:
+    length = 0
+    for a, b in zip(first, second, strict=False):
+        if a != b:
+            break
+        length += 1
+    return length
+
+
+def encode_pair(tokenizer: Any, pair: Pair, system_prompt: str | None = None) -> EncodedPair:
+    """Tokenize one pair. A raw-text prompt gets the end-of-sequence token appended to its answers."""
+    if isinstance(pair.prompt, str):
+        prompt = tokenizer(pair.prompt)["input_ids"]
+        eos = tokenizer.eos_token or ""
+        full = [
+            tokenizer(pair.prompt + answer + ("" if answer.endswith(eos) else eos))["input_ids"]
+            for answer in (pair.chosen, pair.rejected)
+        ]
+    else:
+        messages = with_system(pair.prompt, system_prompt)
+        prompt = render(tokenizer, messages, add_generation_prompt=True)
+        full = [
+            render(tokenizer, [*messages, {"role": "assistant", "content": answer}], add_generation_prompt=False)
+            for answer in (pair.chosen, pair.rejected)
+        ]
+    start = min(common_prefix(prompt, ids) for ids in full)
+    return EncodedPair(pair.id, prompt[:start], full[0][start:], full[1][start:])
+
+
+def encode_question(tokenizer: Any, question: str, system_prompt: str | None = None) -> list[int]:
+    """Token ids that ask one question, ready for generation."""
+    messages = with_system([{"role": "user", "content": question}], system_prompt)
+    return render(tokenizer, messages, add_generation_prompt=True)
+
+
+def stop_token_ids(tokenizer: Any, generation_config: Any = None) -> set[int]:
+    """Ids that end an answer: the tokenizer's eos and those of the model's generation config."""
+    configured = getattr(generation_config, "eos_token_id", None)
+    ids = configured if isinstance(configured, list) else [configured]
+    return {token for token in (*ids, tokenizer.eos_token_id) if token is not None}

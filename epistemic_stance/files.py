@@ -1,0 +1,261 @@
+"""Files that survive a crash: atomic replace, committed folders, append-only JSONL, locks, strict JSON."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import json
+import os
+import shutil
+import socket
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from epistemic_stance.errors import InputError, Problem, RefusedError, StorageError
+
+MANIFEST = "MANIFEST.json"
+MAX_INPUT_BYTES = 64 * 2**20
+
+
+# --- writing -----------------------------------------------------------------------------------------------
+
+
+def dump_json(value: Any, indent: int | None = None) -> str:
+    """Strict JSON: ASCII-escaped, so that a lone surrogate cannot kill the writer; NaN is refused."""
+    return json.dumps(value, indent=indent, allow_nan=False)
+
+
+def fsync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def fsync_file(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@contextlib.contextmanager
+def storage_errors(what: str) -> Iterator[None]:
+    """Turn an I/O failure while writing into a StorageError that says what was being written."""
+    try:
+        yield
+    except OSError as error:
+        raise StorageError(
+            f"could not write {what}: {error.strerror or error}",
+            "free space or choose another --output-dir; what was saved before is intact",
+        ) from error
+
+
+def write_atomic(path: Path, text: str) -> None:
+    """Replace `path` so that a reader, or a crash, sees the old or the new content, never a part."""
+    with storage_errors(str(path)):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+        with temporary.open("w", encoding="utf-8") as stream:
+            stream.write(text)
+            stream.flush()
+            os.fsync(stream.fileno())
+        temporary.replace(path)
+        fsync_folder(path.parent)
+
+
+def sha256_of(path: Path) -> str:
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def commit_folder(final: Path, fill: Callable[[Path], None]) -> None:
+    """Make a folder appear at once and complete, or not at all.
+
+    `fill` writes into a temporary sibling; every file is fsynced, the manifest (sha256 and size of each file)
+    is written last, the folder is renamed into place and its parent fsynced. Whatever was at `final` is
+    moved aside first and deleted after.
+    """
+    with storage_errors(str(final)):
+        final.parent.mkdir(parents=True, exist_ok=True)
+        temporary = final.parent / f".tmp-{final.name}-{os.getpid()}"
+        shutil.rmtree(temporary, ignore_errors=True)
+        temporary.mkdir()
+        try:
+            fill(temporary)
+            files = {}
+            for path in sorted(p for p in temporary.rglob("*") if p.is_file()):
+                fsync_file(path)
+                files[str(path.relative_to(temporary))] = {"sha256": sha256_of(path), "size": path.stat().st_size}
+            write_atomic(temporary / MANIFEST, dump_json({"schema": 1, "files": files}, indent=1))
+            replace_folder(temporary, final)
+        except BaseException:
+            shutil.rmtree(temporary, ignore_errors=True)
+            raise
+
+
+def replace_folder(source: Path, final: Path) -> None:
+    """Rename `source` to `final`; a folder already there is first moved to a hidden name, then deleted."""
+    old = final.parent / f".old-{final.name}-{os.getpid()}"
+    shutil.rmtree(old, ignore_errors=True)
+    if final.exists():
+        final.rename(old)
+    source.rename(final)
+    fsync_folder(final.parent)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def link_folder(source: Path, final: Path) -> None:
+    """Make `final` a folder of hard links to the files of `source` (copies where links are impossible)."""
+    with storage_errors(str(final)):
+        temporary = final.parent / f".tmp-{final.name}-{os.getpid()}"
+        shutil.rmtree(temporary, ignore_errors=True)
+        temporary.mkdir()
+        for path in sorted(p for p in source.rglob("*") if p.is_file()):
+            target = temporary / path.relative_to(source)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            link_or_copy(path, target)
+        replace_folder(temporary, final)
+
+
+def link_or_copy(source: Path, target: Path) -> None:
+    try:
+        target.hardlink_to(source)
+    except OSError:
+        shutil.copyfile(source, target)
+        fsync_file(target)
+
+
+def sweep_leftovers(folder: Path) -> None:
+    """Delete what an interrupted commit left behind; only called while holding the folder's lock."""
+    for pattern in (".tmp-*", ".old-*", ".*.tmp"):
+        for leftover in folder.glob(pattern):
+            shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink()
+
+
+def verify_manifest(folder: Path) -> str | None:
+    """Why the folder cannot be trusted, or None if every file matches its manifest."""
+    try:
+        files = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))["files"]
+        for name, entry in files.items():
+            path = folder / name
+            if not path.is_file():
+                return f"{name} is missing"
+            if path.stat().st_size != entry["size"]:
+                return f"{name} has {path.stat().st_size} bytes, the manifest says {entry['size']}"
+            digest = sha256_of(path)
+            if digest != entry["sha256"]:
+                return f"{name} has sha256 {digest}, the manifest says {entry['sha256']}"
+    except OSError as error:
+        return f"{MANIFEST} cannot be read: {error.strerror}"
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return f"{MANIFEST} is damaged"
+    return None
+
+
+class JsonlWriter:
+    """Append-only JSONL: one whole line per write call, flushed to the disk before `append` returns."""
+
+    def __init__(self, path: Path) -> None:
+        with storage_errors(str(path)):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+        self._path = path
+
+    def append(self, record: Any, sync: bool = True) -> None:
+        line = (dump_json(record) + "\n").encode()
+        with storage_errors(str(self._path)):
+            if os.write(self._descriptor, line) != len(line):
+                raise OSError("short write: the disk is full?")
+            if sync:
+                os.fdatasync(self._descriptor)
+
+    def offset(self) -> int:
+        """Bytes in the file, all of them on the disk."""
+        with storage_errors(str(self._path)):
+            os.fdatasync(self._descriptor)
+        return os.fstat(self._descriptor).st_size
+
+    def close(self) -> None:
+        os.close(self._descriptor)
+
+
+@contextlib.contextmanager
+def folder_lock(folder: Path) -> Iterator[None]:
+    """Hold `folder` for one writer; the lock dies with the process, however it dies.
+
+    Raises RefusedError naming the pid and host that hold it.
+    """
+    with storage_errors(str(folder)):
+        folder.mkdir(parents=True, exist_ok=True)
+        stream = (folder / ".lock").open("a+", encoding="utf-8")
+    try:
+        try:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            stream.seek(0)
+            holder = stream.read().strip() or "another process"
+            raise RefusedError(
+                f"{folder} is in use by {holder}",
+                "wait for that run, stop it, or choose another --output-dir",
+            ) from error
+        stream.truncate(0)
+        stream.write(f"pid {os.getpid()} on {socket.gethostname()}\n")
+        stream.flush()
+        yield
+    finally:
+        stream.close()
+
+
+# --- reading what people wrote -----------------------------------------------------------------------------
+
+
+def read_text(path: Path) -> str:
+    """Strict UTF-8 text of a file a person wrote; a BOM is dropped and CRLF becomes LF."""
+    try:
+        if path.stat().st_size > MAX_INPUT_BYTES:
+            problem = Problem(str(path), f"larger than {MAX_INPUT_BYTES} bytes", hint="is it the right file?")
+            raise InputError([problem])
+        data = path.read_bytes()
+    except FileNotFoundError as error:
+        raise InputError([Problem(str(path), "no such file")]) from error
+    except OSError as error:
+        raise InputError([Problem(str(path), f"cannot be read: {error.strerror}")]) from error
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        problem = Problem(str(path), f"invalid UTF-8 byte 0x{data[error.start]:02x}", line, hint="save it as UTF-8")
+        raise InputError([problem]) from error
+    return text.replace("\r\n", "\n")
+
+
+def reject_duplicate_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An `object_pairs_hook`: plain json silently keeps the last of two equal keys."""
+    result = dict(pairs)
+    if len(result) != len(pairs):
+        keys = [key for key, _ in pairs]
+        duplicate = next(key for key in keys if keys.count(key) > 1)
+        raise ValueError(f"duplicate key {duplicate!r}")
+    return result
+
+
+def _reject_constant(name: str) -> Any:
+    raise ValueError(f"{name} is not JSON")
+
+
+def parse_json(text: str, where: str, first_line: int = 1) -> Any:
+    """Strict JSON: no duplicate keys, no NaN or Infinity; raises InputError with file and line."""
+    try:
+        return json.loads(text, object_pairs_hook=reject_duplicate_keys, parse_constant=_reject_constant)
+    except json.JSONDecodeError as error:
+        problem = Problem(where, f"not JSON: {error.msg} at column {error.colno}", first_line + error.lineno - 1)
+    except ValueError as error:
+        problem = Problem(where, str(error), first_line)
+    except RecursionError:
+        problem = Problem(where, "nested too deeply", first_line)
+    raise InputError([problem])

@@ -1,0 +1,277 @@
+"""Every record that touches disk. What people write is strict and closed; what we log is open."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+
+Identifier = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.:-]*$", max_length=100)]
+Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=100_000)]
+
+
+class Written(BaseModel):
+    """Base of what people write: unknown fields and wrong types are errors."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+class Logged(BaseModel):
+    """Base of what we write: readers of a later version keep fields they do not know."""
+
+    model_config = ConfigDict(extra="allow", ser_json_inf_nan="null")
+
+
+# --- written by people -------------------------------------------------------------------------------------
+
+
+class TrainingPair(Written):
+    """One contrastive pair of a stance corpus."""
+
+    id: Identifier
+    category: Identifier
+    question: Text
+    bad_response: Text
+    """What the model says today (DPO's rejected)."""
+    good_response: Text
+    """What it should say (DPO's chosen)."""
+    pattern_removed: list[str] = []
+    """Labels of what the bad response does and the good one does not."""
+    pattern_added: list[str] = []
+    rationale: str = ""
+
+
+class TrainingCorpus(Written):
+    """The guide's corpus format."""
+
+    schema_version: Annotated[Literal[1], Field(alias="schema")] = 1
+    metadata: dict[str, Any] = {}
+    training_pairs: Annotated[list[TrainingPair], Field(min_length=1, max_length=100_000)]
+
+
+class Message(Written):
+    role: Literal["system", "user", "assistant"]
+    content: Text
+
+
+class PreferenceLine(Written):
+    """One line of prompt/chosen/rejected JSONL, as the Hugging Face ecosystem writes it."""
+
+    model_config = ConfigDict(extra="ignore", strict=True, frozen=True)
+
+    prompt: Text | Annotated[list[Message], Field(min_length=1)]
+    """A string is raw text, trained without a chat template; a list of messages goes through the template."""
+    chosen: Text | Annotated[list[Message], Field(min_length=1, max_length=1)]
+    rejected: Text | Annotated[list[Message], Field(min_length=1, max_length=1)]
+
+
+class AnswerKey(Written):
+    """How an answer to a question of fact or reasoning is graded."""
+
+    kind: Literal["phrase", "number", "yes_no"]
+    accepted: Annotated[list[Text], Field(min_length=1)]
+    """Any of these is right; for yes_no `yes` or `no`."""
+
+
+class Question(Written):
+    id: Identifier
+    category: Identifier
+    text: Text
+    answer: AnswerKey | None = None
+
+
+class QuestionSet(Written):
+    schema_version: Annotated[Literal[1], Field(alias="schema")] = 1
+    name: Identifier
+    title: str = ""
+    description: str = ""
+    categories: Annotated[dict[Identifier, str], Field(min_length=1)]
+    """Category id -> what it asks about, in one line."""
+    questions: Annotated[list[Question], Field(min_length=1, max_length=100_000)]
+
+
+class CorpusReference(Written):
+    path: Text
+    """Relative to stance.toml; may not leave its folder."""
+
+
+class QuestionSetReference(Written):
+    name: Identifier
+    path: Text
+
+
+class StanceFile(Written):
+    """stance.toml."""
+
+    schema_version: Annotated[Literal[1], Field(alias="schema")] = 1
+    name: Identifier
+    title: str = ""
+    description: str = ""
+    system_prompt: str | None = None
+    """None: the model's own template default, the same in training, collection and comparison."""
+    corpus: CorpusReference
+    question_sets: list[QuestionSetReference] = []
+
+
+# --- written by a training run -----------------------------------------------------------------------------
+
+
+class StepRecord(Logged):
+    """One line of logs/steps.jsonl: one optimizer step and its pairs."""
+
+    schema_version: int = Field(1, alias="schema")
+    epoch: int
+    step: int
+    loss: float
+    """Mean over the step's pairs, before the update."""
+    grad_norm: float
+    """Before clipping."""
+    learning_rate: float
+    pairs: list[dict[str, Any]]
+    """Per pair: id, loss, chosen_logps, rejected_logps, margin (of rewards), token counts."""
+
+
+class AnswerRecord(Logged):
+    """An unseen question answered greedily at a checkpoint, beside the base model's answer."""
+
+    question_id: str
+    question: str
+    answer: str
+    base_answer: str
+    distance_from_base: float
+    """1 - cosine similarity of word 1- and 2-gram counts; 0 = the same words."""
+    lean: float
+    """Cosine to the chosen answers minus cosine to the rejected ones; above the base's lean = moved."""
+    base_lean: float
+    copied: float
+    """Share of the words that stand in runs of six or more copied from one chosen answer."""
+    repetition: float
+    """Share of the word 4-grams that occurred before in the same answer."""
+
+
+class WatchRecord(Logged):
+    """What the answers did, measured at one checkpoint."""
+
+    verdict: Literal["shifted", "parrots", "neither", "undecided"]
+    reason: str
+    lean_change: float
+    lean_change_low: float
+    """Lower and upper end of the paired 95 % t interval over questions."""
+    lean_change_high: float
+    distance_from_base: float
+    copied: float
+    repetition: float
+    kl_neutral: float | None
+    """KL(base || policy) in nats per token on the base model's own answers to neutral prompts."""
+    answers: list[AnswerRecord]
+
+
+class EpochRecord(Logged):
+    """One line of logs/training_log_*.jsonl. Means are over pairs, each measured before its update."""
+
+    schema_version: int = Field(1, alias="schema")
+    epoch: int
+    step: int
+    """Optimizer steps taken since the start of the run."""
+    avg_loss: float
+    avg_accuracy: float
+    """Share of pairs whose reward margin is above 0, ties half: it starts at 0.5 by definition."""
+    absolute_preference: float
+    """Share of pairs with log p(chosen) > log p(rejected), ties half: what the model itself prefers."""
+    absolute_preference_per_token: float
+    avg_margin: float
+    """beta * ((chosen - reference chosen) - (rejected - reference rejected)), nats times beta."""
+    chosen_reward: float
+    rejected_reward: float
+    chosen_logps: float
+    rejected_logps: float
+    grad_norm: float
+    """Mean over the epoch's steps, before clipping."""
+    max_grad_norm: float
+    learning_rate: float
+    seconds: float
+    tokens_per_second: float
+    checkpoint: str | None = None
+    exported_loss: float | None = None
+    """Loss of the checkpoint's weights in the precision they were saved in; None = same as the master's."""
+    watch: WatchRecord | None = None
+    warnings: list[str] = []
+
+
+class CheckpointMetadata(Logged):
+    """metadata.json of a checkpoint."""
+
+    schema_version: int = Field(1, alias="schema")
+    epoch: int
+    step: int
+    loss: float
+    """avg_loss of the epoch that ended here."""
+    accuracy: float
+    absolute_preference: float
+    avg_margin: float
+    exported_loss: float | None
+    base_model: str
+    base_weights_digest: str
+    corpus_digest: str
+    template_digest: str
+    template_arguments: dict[str, Any]
+    system_prompt: str | None
+    save_dtype: str
+    settings: dict[str, Any]
+    watch: WatchRecord | None
+    versions: dict[str, str]
+
+
+class RunRecord(Logged):
+    """run.json: what this run is, resolved before the first step."""
+
+    schema_version: int = Field(1, alias="schema")
+    status: Literal["running", "stopped", "failed", "finished"]
+    reason: str = ""
+    """Why it stopped or failed."""
+    started: str
+    settings: dict[str, Any]
+    base_model: str
+    base_weights_digest: str
+    corpus_digest: str
+    template_digest: str
+    template_arguments: dict[str, Any]
+    pairs: int
+    parameters: int
+    trainable_parameters: int
+    device: str
+    compute_dtype: str
+    save_dtype: str
+    packed: bool
+    packing: str
+    """Why the packed step is used, or why not."""
+    threads: int
+    seed: int
+    total_steps: int
+    log_file: str
+    revision: str | None
+    """Git revision of this code, if it runs from a checkout."""
+    versions: dict[str, str]
+
+
+class BestRecord(Logged):
+    epoch: int
+    loss: float
+    checkpoint: str
+
+
+class ResumeState(Logged):
+    """state.json beside the tensors of a resume state."""
+
+    schema_version: int = Field(1, alias="schema")
+    step: int
+    """Optimizer steps done."""
+    best: BestRecord | None
+    epoch_pairs: list[dict[str, Any]]
+    """Per-pair records of the unfinished epoch, so that its means come out as if never interrupted."""
+    epoch_steps: list[dict[str, Any]]
+    epoch_seconds: float
+    epoch_log_bytes: int
+    steps_log_bytes: int
+    scaler_scale: float | None
+    guards: dict[str, Any]

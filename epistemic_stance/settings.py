@@ -1,0 +1,72 @@
+"""Every default, once. The command line, the run header and the records all read them here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+DEFAULT_MODEL = "Qwen/Qwen2.5-0.5B-Instruct"
+DEMO_MODEL = "demo"
+DEFAULT_STANCE = "epistemic"
+
+TEMPLATE_ARGUMENTS: dict[str, Any] = {"enable_thinking": False, "date_string": "01 Jan 2026"}
+"""Passed to every chat template, in training and in every later use: Qwen3 opens a think block and Llama 3.2
+prints today's date unless told otherwise, and a prompt that differs from the trained one is another task."""
+
+LossName = Literal["sigmoid", "ipo", "hinge"]
+ScheduleName = Literal["linear", "constant"]
+DeviceName = Literal["auto", "cpu", "cuda", "mps"]
+ComputeDtype = Literal["auto", "float32", "bfloat16", "float16"]
+SaveDtype = Literal["auto", "float32", "bfloat16", "float16"]
+
+
+def setting(default: Any, meaning: str) -> Any:
+    """A dataclass field with the sentence that `--help` shows for it."""
+    return field(default=default, metadata={"help": meaning})
+
+
+@dataclass(frozen=True)
+class TrainSettings:
+    """One training run as asked for. Immutable: a run is the run that was asked for."""
+
+    model: str = setting(
+        DEFAULT_MODEL, "Hugging Face id or folder of the model to train; 'demo' is the small embedded stand-in."
+    )
+    stance: str = setting(DEFAULT_STANCE, "Stance to train: a shipped name or a folder holding stance.toml.")
+    corpus: Path | None = setting(
+        None, "Pairs to train on (guide JSON or prompt/chosen/rejected JSONL). Default: the stance's own corpus."
+    )
+    output_dir: Path = setting(Path("fine_tuned_model"), "Run folder: checkpoints, logs and resume state.")
+    epochs: int = setting(200, "Passes over all pairs.")
+    checkpoint_every: int = setting(10, "Save a checkpoint every N epochs; the last epoch is always saved.")
+    checkpoint_at: str = setting("", "Extra epochs to save, for example 1,2,3,5,8 (early ones change most).")
+    learning_rate: float = setting(1e-5, "Peak learning rate of AdamW.")
+    beta: float = setting(0.1, "DPO temperature: reward = beta * (policy - reference log-probability).")
+    loss: LossName = setting("sigmoid", "Preference loss: sigmoid (DPO), ipo or hinge.")
+    label_smoothing: float = setting(0.0, "Conservative DPO: assumed share of swapped labels, 0 to below 0.5.")
+    length_normalize: bool = setting(False, "Divide log-ratios by the answer's tokens (ipo always does).")
+    nll_weight: float = setting(0.0, "Weight of the negative log-likelihood of the chosen answer (RPO); 0 = off.")
+    dpop_weight: float = setting(0.0, "Weight of the penalty on chosen falling below the reference (DPOP); 0 = off.")
+    batch_size: int = setting(1, "Pairs per forward pass.")
+    gradient_accumulation_steps: int = setting(1, "Forward passes per optimizer step.")
+    warmup_steps: int = setting(10, "Optimizer steps of linear warm-up; step 1 already moves.")
+    lr_schedule: ScheduleName = setting("linear", "After warm-up: linear decay to 0, or constant.")
+    weight_decay: float = setting(0.01, "AdamW weight decay; not applied to biases and norms.")
+    max_grad_norm: float = setting(1.0, "Clip the gradient to this norm; 0 = never.")
+    seed: int = setting(42, "Seed of shuffling, sampling and LoRA initialisation.")
+    device: DeviceName = setting("auto", "Where to train: auto, cpu, cuda or mps.")
+    dtype: ComputeDtype = setting("auto", "Compute precision; master weights are float32 whatever this says.")
+    save_dtype: SaveDtype = setting("auto", "Precision of saved checkpoints; auto = that of the base model's files.")
+    lora_rank: int = setting(0, "Train LoRA adapters of this rank (merged when saved); 0 = all weights.")
+    max_length: int = setting(1024, "Longest prompt + answer in tokens; a longer pair is an error, never cut.")
+    system_prompt: str | None = setting(None, "System prompt. Default: the stance's, else the template's own.")
+    watch_questions: int = setting(10, "Unseen questions answered at every checkpoint to see a shift; 0 = off.")
+    threads: int = setting(0, "CPU threads; 0 = torch's choice. Exact resume needs the same number.")
+    resume: bool = setting(False, "Continue the run in --output-dir from its last saved state, bit for bit.")
+    overwrite: bool = setting(False, "Delete the finished or stopped run in --output-dir and start anew.")
+    dry_run: bool = setting(False, "Check everything, print the plan with time, memory and disk, train nothing.")
+
+
+NOT_PART_OF_A_RUN = ("output_dir", "resume", "overwrite", "dry_run")
+"""Settings that say how a run is invoked; `--resume` compares all the others with the stopped run's."""
