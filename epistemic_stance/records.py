@@ -19,7 +19,7 @@ class Written(BaseModel):
 class Logged(BaseModel):
     """Base of what we write: readers of a later version keep fields they do not know."""
 
-    model_config = ConfigDict(extra="allow", ser_json_inf_nan="null")
+    model_config = ConfigDict(extra="allow", ser_json_inf_nan="null", validate_by_name=True, serialize_by_alias=True)
 
 
 # --- written by people -------------------------------------------------------------------------------------
@@ -116,6 +116,24 @@ class StanceFile(Written):
 # --- written by a training run -----------------------------------------------------------------------------
 
 
+class PairRecord(Logged):
+    """One pair in one step, measured before the update. Log-probabilities in nats, summed over tokens."""
+
+    id: str
+    loss: float
+    chosen_logps: float
+    rejected_logps: float
+    chosen_reward: float
+    """beta * (policy - reference log-probability) of the chosen answer."""
+    rejected_reward: float
+    chosen_tokens: int
+    rejected_tokens: int
+
+    @property
+    def margin(self) -> float:
+        return self.chosen_reward - self.rejected_reward
+
+
 class StepRecord(Logged):
     """One line of logs/steps.jsonl: one optimizer step and its pairs."""
 
@@ -125,10 +143,9 @@ class StepRecord(Logged):
     loss: float
     """Mean over the step's pairs, before the update."""
     grad_norm: float
-    """Before clipping."""
+    """Before clipping; infinite (null on disk) where float16 overflowed and the step was skipped."""
     learning_rate: float
-    pairs: list[dict[str, Any]]
-    """Per pair: id, loss, chosen_logps, rejected_logps, margin (of rewards), token counts."""
+    pairs: list[PairRecord]
 
 
 class AnswerRecord(Logged):
@@ -254,6 +271,15 @@ class RunRecord(Logged):
     versions: dict[str, str]
 
 
+class ReferenceCache(Logged):
+    """state/reference.json: chosen and rejected log-probabilities under the frozen base model."""
+
+    schema_version: int = Field(1, alias="schema")
+    key: str
+    """Digest of weights, token ids, forward path, precision and code version."""
+    logps: dict[str, tuple[float, float]]
+
+
 class BestRecord(Logged):
     epoch: int
     loss: float
@@ -267,9 +293,8 @@ class ResumeState(Logged):
     step: int
     """Optimizer steps done."""
     best: BestRecord | None
-    epoch_pairs: list[dict[str, Any]]
-    """Per-pair records of the unfinished epoch, so that its means come out as if never interrupted."""
-    epoch_steps: list[dict[str, Any]]
+    epoch_steps: list[StepRecord]
+    """Steps of the unfinished epoch, so that its means come out as if never interrupted."""
     epoch_seconds: float
     epoch_log_bytes: int
     steps_log_bytes: int

@@ -1,0 +1,1 @@
+"""Preference training: equations, packing, reference, loop, guards, checkpoints."""
