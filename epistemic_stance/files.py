@@ -1,4 +1,4 @@
-"""Files that survive a crash: atomic replace, committed folders, append-only JSONL, locks, strict JSON."""
+"""Files that survive a crash: atomic replace, committed folders, append-only JSONL, locks."""
 
 from __future__ import annotations
 
@@ -217,14 +217,14 @@ def folder_lock(folder: Path) -> Iterator[None]:
 def read_text(path: Path) -> str:
     """Strict UTF-8 text of a file a person wrote; a BOM is dropped and CRLF becomes LF."""
     try:
-        if path.stat().st_size > MAX_INPUT_BYTES:
-            problem = Problem(str(path), f"larger than {MAX_INPUT_BYTES} bytes", hint="is it the right file?")
-            raise InputError([problem])
-        data = path.read_bytes()
+        with path.open("rb") as stream:
+            data = stream.read(MAX_INPUT_BYTES + 1)
     except FileNotFoundError as error:
         raise InputError([Problem(str(path), "no such file")]) from error
     except OSError as error:
         raise InputError([Problem(str(path), f"cannot be read: {error.strerror}")]) from error
+    if len(data) > MAX_INPUT_BYTES:
+        raise InputError([Problem(str(path), f"larger than {MAX_INPUT_BYTES} bytes", hint="is it the right file?")])
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -232,30 +232,3 @@ def read_text(path: Path) -> str:
         problem = Problem(str(path), f"invalid UTF-8 byte 0x{data[error.start]:02x}", line, hint="save it as UTF-8")
         raise InputError([problem]) from error
     return text.replace("\r\n", "\n")
-
-
-def reject_duplicate_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """An `object_pairs_hook`: plain json silently keeps the last of two equal keys."""
-    result = dict(pairs)
-    if len(result) != len(pairs):
-        keys = [key for key, _ in pairs]
-        duplicate = next(key for key in keys if keys.count(key) > 1)
-        raise ValueError(f"duplicate key {duplicate!r}")
-    return result
-
-
-def _reject_constant(name: str) -> Any:
-    raise ValueError(f"{name} is not JSON")
-
-
-def parse_json(text: str, where: str, first_line: int = 1) -> Any:
-    """Strict JSON: no duplicate keys, no NaN or Infinity; raises InputError with file and line."""
-    try:
-        return json.loads(text, object_pairs_hook=reject_duplicate_keys, parse_constant=_reject_constant)
-    except json.JSONDecodeError as error:
-        problem = Problem(where, f"not JSON: {error.msg} at column {error.colno}", first_line + error.lineno - 1)
-    except ValueError as error:
-        problem = Problem(where, str(error), first_line)
-    except RecursionError:
-        problem = Problem(where, "nested too deeply", first_line)
-    raise InputError([problem])

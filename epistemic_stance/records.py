@@ -157,8 +157,10 @@ class AnswerRecord(Logged):
     base_answer: str
     distance_from_base: float
     """1 - cosine similarity of word 1- and 2-gram counts; 0 = the same words."""
+    distance_from_chosen: float
+    """To the nearest chosen answer."""
     lean: float
-    """Cosine to the chosen answers minus cosine to the rejected ones; above the base's lean = moved."""
+    """0 to 1 is about the way from rejected to chosen wording; above the base's lean = moved."""
     base_lean: float
     copied: float
     """Share of the words that stand in runs of six or more copied from one chosen answer."""
@@ -169,18 +171,36 @@ class AnswerRecord(Logged):
 class WatchRecord(Logged):
     """What the answers did, measured at one checkpoint."""
 
-    verdict: Literal["shifted", "parrots", "neither", "undecided"]
+    verdict: Literal["shifted", "parrots", "neither"]
     reason: str
     lean_change: float
     lean_change_low: float
     """Lower and upper end of the paired 95 % t interval over questions."""
     lean_change_high: float
     distance_from_base: float
+    distance_from_chosen: float
     copied: float
     repetition: float
     kl_neutral: float | None
     """KL(base || policy) in nats per token on the base model's own answers to neutral prompts."""
     answers: list[AnswerRecord]
+
+
+class NeutralAnswer(Logged):
+    """The base model's own answer to a neutral question, kept to measure how far the policy drifts from it."""
+
+    prompt_ids: list[int]
+    answer_ids: list[int]
+    base_logps: list[float]
+
+
+class WatchBase(Logged):
+    """state/watch.json: what the base model said, asked once before training."""
+
+    schema_version: int = Field(1, alias="schema")
+    questions: list[str]
+    answers: list[str]
+    neutral: list[NeutralAnswer]
 
 
 class EpochRecord(Logged):

@@ -1,0 +1,217 @@
+"""Load a stance folder and its pairs: every problem at once, with file and line."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import tomllib
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from epistemic_stance.chat import Messages, Pair
+from epistemic_stance.errors import InputError, Problem
+from epistemic_stance.files import read_text
+from epistemic_stance.json_positions import JsonDocument, parse_json
+from epistemic_stance.records import Identifier, Message, PreferenceLine, QuestionSet, StanceFile, TrainingCorpus
+from epistemic_stance.schema_errors import validated, validated_value
+from epistemic_stance.terminal import shorten
+
+STANCE_FILE = "stance.toml"
+SHIPPED = Path(__file__).parent / "stances"
+UNCATEGORISED = "uncategorised"
+
+CORPUS_FORMS = 'a corpus is {"training_pairs": [...]}, or one {"prompt", "chosen", "rejected"} object per line'
+GUIDE_KEY = re.compile(r'(?<!\\)"training_pairs"\s*:')
+LINE_KEY = re.compile(r'"(prompt|chosen|rejected)"\s*:')
+TOML_POSITION = re.compile(r"^(.*) \(at (?:line (\d+), column (\d+)|end of document)\)$", re.DOTALL)
+
+
+@dataclass(frozen=True)
+class Stance:
+    """A stance as its folder describes it; the pairs are read by `load_pairs(stance.corpus)`."""
+
+    name: str
+    folder: Path
+    title: str
+    system_prompt: str | None
+    corpus: Path
+    question_sets: dict[str, QuestionSet]
+    question_places: dict[str, list[str]] = field(default_factory=dict)
+    """Question set -> `file:line` of each of its questions, for messages about them."""
+
+
+class LabelledLine(PreferenceLine):
+    """A preference line with the two labels that our own tools read if they are there."""
+
+    id: Identifier | None = None
+    category: Identifier = UNCATEGORISED
+
+
+# --- stance folders ----------------------------------------------------------------------------------------
+
+
+def shipped_stances() -> list[str]:
+    return sorted(path.parent.name for path in SHIPPED.glob(f"*/{STANCE_FILE}"))
+
+
+def load_stance(name_or_folder: str) -> Stance:
+    """Read a shipped stance by name, or a folder holding stance.toml, with its question sets.
+
+    Raises InputError with every problem of stance.toml, or else of all the files that it names.
+    """
+    folder = _stance_folder(name_or_folder)
+    where = str(folder / STANCE_FILE)
+    record = validated_value(StanceFile, _parse_toml(read_text(folder / STANCE_FILE), where), where)
+
+    problems: list[Problem] = []
+    corpus = _inside(folder, record.corpus.path, "corpus.path", problems)
+    question_sets: dict[str, QuestionSet] = {}
+    places: dict[str, list[str]] = {}
+    for index, reference in enumerate(record.question_sets):
+        path = _inside(folder, reference.path, f"question_sets[{index}].path", problems)
+        if reference.name in question_sets:
+            problems.append(Problem(where, f"{reference.name} stands twice", field=f"question_sets[{index}].name"))
+        elif path:
+            try:
+                document = parse_json(read_text(path), str(path))
+                questions = question_sets[reference.name] = validated(QuestionSet, document)
+            except InputError as error:
+                problems += error.problems
+                continue
+            places[reference.name] = [
+                f"{path}:{document.line(('questions', number))}" for number in range(len(questions.questions))
+            ]
+            if questions.name != reference.name:
+                what = f"the set is called {questions.name} here and {reference.name} in {STANCE_FILE}"
+                problems.append(Problem(str(path), what, document.line(("name",)), "name", "use one name"))
+    if problems or corpus is None:
+        raise InputError(problems)
+    return Stance(record.name, folder, record.title, record.system_prompt, corpus, question_sets, places)
+
+
+def _stance_folder(name_or_folder: str) -> Path:
+    shipped = shipped_stances()
+    if name_or_folder in shipped:
+        return SHIPPED / name_or_folder
+    folder = Path(name_or_folder)
+    if folder.is_dir():
+        return folder
+    hint = f"shipped stances: {', '.join(shipped) or 'none'}; or name a folder that holds {STANCE_FILE}"
+    raise InputError([Problem(shorten(name_or_folder), "no such stance", hint=hint)])
+
+
+def _parse_toml(text: str, where: str) -> dict[str, object]:
+    try:
+        return tomllib.loads(text)
+    except RecursionError:
+        problem = Problem(where, "nested too deeply")
+    except ValueError as error:
+        found = TOML_POSITION.match(str(error))
+        what, line = (found[1], found[2] or text.count("\n") + 1) if found else (str(error), None)
+        problem = Problem(where, f"not TOML: {shorten(what, 200)}", int(line) if line else None)
+    raise InputError([problem])
+
+
+def _inside(folder: Path, written: str, name: str, problems: list[Problem]) -> Path | None:
+    """The file that stance.toml names, or None and one more problem if it is missing or outside the folder."""
+    where = str(folder / STANCE_FILE)
+    try:
+        inside = (folder / written).resolve().is_relative_to(folder.resolve())
+        exists = inside and (folder / written).is_file()
+    except (OSError, ValueError, RuntimeError):  # a name too long, a zero byte, a loop of links
+        inside, exists = True, False
+    if exists:
+        return folder / written
+    what = f'no such file "{shorten(written)}"' if inside else f'"{shorten(written)}" leaves the folder of the stance'
+    hint = "name it relative to stance.toml" if inside else "copy the file into the folder"
+    problems.append(Problem(where, what, field=name, hint=hint))
+    return None
+
+
+# --- pairs -------------------------------------------------------------------------------------------------
+
+
+def load_pairs(path: Path) -> list[Pair]:
+    """Read pairs from guide JSON or prompt/chosen/rejected JSONL, told apart by content.
+
+    Guide questions become a conversation of one user message. Raises InputError with every problem.
+    """
+    text = read_text(path)
+    return _pairs_of_lines(text, str(path)) if _is_jsonl(text) else _pairs_of_guide(text, str(path))
+
+
+def corpus_digest(pairs: Sequence[Pair]) -> str:
+    """sha256 over ids and texts in order: the same pairs have one digest however their file is written."""
+    digest = hashlib.sha256()
+    for pair in pairs:
+        digest.update(json.dumps([pair.id, pair.prompt, pair.chosen, pair.rejected], sort_keys=True).encode())
+        digest.update(b"\n")
+    return digest.hexdigest()
+
+
+def _is_jsonl(text: str) -> bool:
+    """Whether the first line is an object of its own rather than the opening of a longer one."""
+    first = text.lstrip().partition("\n")[0].rstrip()
+    if not first.startswith("{") or GUIDE_KEY.search(text):
+        return False
+    return first.endswith("}") or LINE_KEY.search(first) is not None
+
+
+def _pairs_of_guide(text: str, where: str) -> list[Pair]:
+    document = parse_json(text, where)
+    if not isinstance(document.value, dict) or "training_pairs" not in document.value:
+        raise InputError([Problem(where, "no training_pairs in it", document.line(), hint=CORPUS_FORMS)])
+    corpus = validated(TrainingCorpus, document)
+    return [
+        Pair(
+            id=pair.id,
+            category=pair.category,
+            prompt=[{"role": "user", "content": pair.question}],
+            chosen=pair.good_response,
+            rejected=pair.bad_response,
+            where=f"{where}:{document.line(('training_pairs', index))}",
+        )
+        for index, pair in enumerate(corpus.training_pairs)
+    ]
+
+
+def _pairs_of_lines(text: str, where: str) -> list[Pair]:
+    pairs: list[Pair] = []
+    problems: list[Problem] = []
+    for number, line in enumerate(text.split("\n"), start=1):
+        if line.strip():
+            try:
+                pairs.append(_pair_of_line(parse_json(line, where, number), number))
+            except InputError as error:
+                problems += error.problems
+    if problems:
+        raise InputError(problems)
+    return pairs
+
+
+def _pair_of_line(document: JsonDocument, number: int) -> Pair:
+    record = validated(LabelledLine, document)
+    prompt: str | Messages
+    match record.prompt, record.chosen, record.rejected:
+        case str(), str(), str():
+            # As written, not as stripped: in raw text the space before an answer is part of its first token.
+            prompt, chosen, rejected = (document.value[name] for name in ("prompt", "chosen", "rejected"))
+        case [*messages], [Message() as good], [Message() as bad]:
+            roles = [(f"prompt[{len(messages) - 1}].role", messages[-1].role, "user")]
+            roles += [("chosen[0].role", good.role, "assistant"), ("rejected[0].role", bad.role, "assistant")]
+            wrong = [
+                Problem(document.where, f"expected {expected}, found {role}", number, name)
+                for name, role, expected in roles
+                if role != expected
+            ]
+            if wrong:
+                raise InputError(wrong)
+            prompt = [{"role": message.role, "content": message.content} for message in messages]
+            chosen, rejected = good.content, bad.content
+        case _:
+            what = "prompt, chosen and rejected are neither all text nor all lists of messages"
+            raise InputError([Problem(document.where, what, number, hint="write the three in one form")])
+    where = f"{document.where}:{number}"
+    return Pair(record.id or f"line_{number:04d}", record.category, prompt, chosen, rejected, where)
