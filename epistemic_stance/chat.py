@@ -96,7 +96,10 @@ def common_prefix(first: Sequence[int], second: Sequence[int]) -> int:
 
 
 def encode_pair(tokenizer: Any, pair: Pair, system_prompt: str | None = None) -> EncodedPair:
-    """Tokenize one pair. A raw-text prompt gets the end-of-sequence token appended to its answers."""
+    """Tokenize one pair. A raw-text prompt gets the end-of-sequence token appended to its answers.
+
+    Raises InputError if the chat template refuses the pair or a part of it is left without a token.
+    """
     if isinstance(pair.prompt, str):
         prompt = tokenizer(pair.prompt)["input_ids"]
         eos = tokenizer.eos_token or ""
@@ -112,7 +115,22 @@ def encode_pair(tokenizer: Any, pair: Pair, system_prompt: str | None = None) ->
             for answer in (pair.chosen, pair.rejected)
         ]
     start = min(common_prefix(prompt, ids) for ids in full)
-    return EncodedPair(pair.id, prompt[:start], full[0][start:], full[1][start:])
+    encoded = EncodedPair(pair.id, prompt[:start], full[0][start:], full[1][start:])
+    require_tokens(encoded, pair.where or pair.id)
+    return encoded
+
+
+def require_tokens(encoded: EncodedPair, where: str) -> None:
+    """The first token of an answer is predicted from the prompt's last: neither side may be empty."""
+    problems = []
+    if not encoded.prompt_ids:
+        hint = "end the prompt with a line break, so that its tokens do not merge with the answer's"
+        problems.append(Problem(where, "no token of it is left before the answers", field="prompt", hint=hint))
+    for field, ids in (("chosen", encoded.chosen_ids), ("rejected", encoded.rejected_ids)):
+        if not ids:
+            problems.append(Problem(where, "adds no token after the prompt; the chat template drops it", field=field))
+    if problems:
+        raise InputError(problems)
 
 
 def encode_question(tokenizer: Any, question: str, system_prompt: str | None = None) -> list[int]:

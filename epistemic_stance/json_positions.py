@@ -17,7 +17,7 @@ from types import MappingProxyType
 from typing import Any, NamedTuple, NoReturn
 
 from epistemic_stance.errors import InputError, Problem
-from epistemic_stance.terminal import shorten
+from epistemic_stance.wording import shorten
 
 Loc = tuple[str | int, ...]
 """Path to a value: keys of objects and indices of lists, as in pydantic's errors."""
@@ -25,7 +25,7 @@ Loc = tuple[str | int, ...]
 MAX_DEPTH = 64
 """A corpus needs five levels; far more is a mistake or an attack on the stack."""
 MAX_VALUES = 500_000
-"""50,000 pairs of the guide's form, some 200 bytes each here; JSONL has no such limit, its lines are parsed one by one."""
+"""50,000 pairs of the guide's form, some 200 bytes a value; JSONL has no such limit, its lines are parsed singly."""
 
 WHITESPACE = re.compile(r"[ \t\n\r]*")
 NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)(\.[0-9]+)?([eE][-+]?[0-9]+)?")

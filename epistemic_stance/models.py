@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from epistemic_stance.chat import stop_token_ids
 from epistemic_stance.errors import InputError, Problem, RefusedError
 from epistemic_stance.files import sha256_of
 from epistemic_stance.settings import DEMO_MODEL
@@ -144,11 +145,21 @@ def tokenizer_in(folder: Path) -> Any:
         raise InputError([Problem(str(folder), f"its tokenizer does not load: {_first_line(error)}")]) from error
 
 
+def stop_ids_in(folder: Path, tokenizer: Any) -> set[int]:
+    """Ids that end an answer of the model in a screened folder."""
+    from transformers import GenerationConfig
+
+    has_config = (folder / "generation_config.json").is_file()
+    return stop_token_ids(tokenizer, GenerationConfig.from_pretrained(folder) if has_config else None)
+
+
 def model_in(folder: Path, device: str) -> Any:
     """The causal LM of a screened folder, float32, in evaluation mode (no dropout), on `device`."""
     import torch
     from transformers import AutoModelForCausalLM
+    from transformers.utils import logging
 
+    logging.disable_progress_bar()  # a bar for every load and save would drown the run's own
     try:
         model = AutoModelForCausalLM.from_pretrained(
             folder, dtype=torch.float32, local_files_only=True, use_safetensors=True, trust_remote_code=False

@@ -273,6 +273,7 @@ class RunRecord(Logged):
     corpus_digest: str
     template_digest: str
     template_arguments: dict[str, Any]
+    system_prompt: str | None
     pairs: int
     parameters: int
     trainable_parameters: int
@@ -319,4 +320,19 @@ class ResumeState(Logged):
     epoch_log_bytes: int
     steps_log_bytes: int
     scaler_scale: float | None
-    guards: dict[str, Any]
+    warned: dict[str, int]
+    """Guard name -> epoch in which it first spoke."""
+
+    @classmethod
+    def beginning(cls) -> ResumeState:
+        """The state of a run that has not taken a step."""
+        return cls(
+            step=0,
+            best=None,
+            epoch_steps=[],
+            epoch_seconds=0.0,
+            epoch_log_bytes=0,
+            steps_log_bytes=0,
+            scaler_scale=None,
+            warned={},
+        )

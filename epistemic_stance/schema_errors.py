@@ -13,7 +13,7 @@ from pydantic_core import ErrorDetails
 
 from epistemic_stance.errors import InputError, Problem
 from epistemic_stance.json_positions import JsonDocument, Loc
-from epistemic_stance.terminal import shorten
+from epistemic_stance.wording import shorten
 
 Model = TypeVar("Model", bound=BaseModel)
 

@@ -70,3 +70,36 @@ class TrainSettings:
 
 NOT_PART_OF_A_RUN = ("output_dir", "resume", "overwrite", "dry_run")
 """Settings that say how a run is invoked; `--resume` compares all the others with the stopped run's."""
+
+
+@dataclass(frozen=True)
+class CheckSettings:
+    """What `stance check` looks at before anything is trained."""
+
+    stance: str = setting(TrainSettings.stance, "Stance to check: a shipped name or a folder holding stance.toml.")
+    corpus: Path | None = setting(None, "Pairs to check instead of the stance's own corpus.")
+    model: str | None = setting(None, "Also check in tokens, with this model's tokenizer and chat template.")
+    max_length: int = setting(TrainSettings.max_length, "Longest prompt + answer in tokens, as in training.")
+
+
+@dataclass(frozen=True)
+class AnswersSettings:
+    """What `stance answers` asks, and of whom."""
+
+    model: str = setting("fine_tuned_model/final_model", "Tuned model: a checkpoint folder, run/checkpoint-50, ...")
+    base: str | None = setting(None, "Model to compare with. Default: the one the checkpoint was trained from.")
+    stance: str = setting(DEFAULT_STANCE, "Stance whose corpus gives the seen and question sets the unseen questions.")
+    seen: int = setting(2, "Questions from the training corpus.")
+    unseen: int = setting(6, "Questions from the first question set, one category after the other.")
+    facts: int = setting(2, "Questions with an answer key: these should stay as they were.")
+    max_new_tokens: int = setting(120, "Longest answer in tokens.")
+    device: DeviceName = setting("auto", "Where to run: auto, cpu, cuda or mps.")
+
+
+@dataclass(frozen=True)
+class DemoSettings:
+    """What `stance demo` can be told."""
+
+    output_dir: Path = setting(Path("demo_run"), "Run folder of the demo; an earlier demo in it is replaced.")
+    epochs: int = setting(12, "Passes over the 25 pairs.")
+    threads: int = setting(0, "CPU threads; 0 = torch's choice.")

@@ -16,7 +16,7 @@ from epistemic_stance.files import read_text
 from epistemic_stance.json_positions import JsonDocument, parse_json
 from epistemic_stance.records import Identifier, Message, PreferenceLine, QuestionSet, StanceFile, TrainingCorpus
 from epistemic_stance.schema_errors import validated, validated_value
-from epistemic_stance.terminal import shorten
+from epistemic_stance.wording import shorten
 
 STANCE_FILE = "stance.toml"
 SHIPPED = Path(__file__).parent / "stances"
@@ -61,6 +61,27 @@ def load_stance(name_or_folder: str) -> Stance:
 
     Raises InputError with every problem of stance.toml, or else of all the files that it names.
     """
+    stance, problems = _read_stance(name_or_folder)
+    if problems:
+        raise InputError(problems)
+    return stance
+
+
+def load_stance_and_pairs(name_or_folder: str, corpus: Path | None = None) -> tuple[Stance, list[Pair]]:
+    """A stance and the pairs of its corpus, or of another one; raises InputError with the problems of both."""
+    stance, problems = _read_stance(name_or_folder)
+    pairs: list[Pair] = []
+    try:
+        pairs = load_pairs(corpus or stance.corpus)
+    except InputError as error:
+        problems += error.problems
+    if problems:
+        raise InputError(problems)
+    return stance, pairs
+
+
+def _read_stance(name_or_folder: str) -> tuple[Stance, list[Problem]]:
+    """The stance as far as it can be read, and what is wrong with its question sets; without a corpus it is none."""
     folder = _stance_folder(name_or_folder)
     where = str(folder / STANCE_FILE)
     record = validated_value(StanceFile, _parse_toml(read_text(folder / STANCE_FILE), where), where)
@@ -69,26 +90,32 @@ def load_stance(name_or_folder: str) -> Stance:
     corpus = _inside(folder, record.corpus.path, "corpus.path", problems)
     question_sets: dict[str, QuestionSet] = {}
     places: dict[str, list[str]] = {}
+    names: set[str] = set()
     for index, reference in enumerate(record.question_sets):
         path = _inside(folder, reference.path, f"question_sets[{index}].path", problems)
-        if reference.name in question_sets:
+        if reference.name in names:
             problems.append(Problem(where, f"{reference.name} stands twice", field=f"question_sets[{index}].name"))
         elif path:
+            names.add(reference.name)
             try:
-                document = parse_json(read_text(path), str(path))
-                questions = question_sets[reference.name] = validated(QuestionSet, document)
+                questions, places[reference.name] = _read_question_set(path, reference.name)
+                question_sets[reference.name] = questions
             except InputError as error:
                 problems += error.problems
-                continue
-            places[reference.name] = [
-                f"{path}:{document.line(('questions', number))}" for number in range(len(questions.questions))
-            ]
-            if questions.name != reference.name:
-                what = f"the set is called {questions.name} here and {reference.name} in {STANCE_FILE}"
-                problems.append(Problem(str(path), what, document.line(("name",)), "name", "use one name"))
-    if problems or corpus is None:
+    if corpus is None:
         raise InputError(problems)
-    return Stance(record.name, folder, record.title, record.system_prompt, corpus, question_sets, places)
+    return Stance(record.name, folder, record.title, record.system_prompt, corpus, question_sets, places), problems
+
+
+def _read_question_set(path: Path, name: str) -> tuple[QuestionSet, list[str]]:
+    """The set and the place of each question. Its name has to be the one that stance.toml gives it."""
+    document = parse_json(read_text(path), str(path))
+    questions = validated(QuestionSet, document)
+    if questions.name != name:
+        what = f"the set is called {questions.name} here and {name} in {STANCE_FILE}"
+        raise InputError([Problem(str(path), what, document.line(("name",)), "name", "use one name")])
+    numbers = range(len(questions.questions))
+    return questions, [f"{path}:{document.line(('questions', number))}" for number in numbers]
 
 
 def _stance_folder(name_or_folder: str) -> Path:

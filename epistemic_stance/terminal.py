@@ -1,16 +1,22 @@
-"""Text from a corpus or a model, made safe to print: it may hold terminal escapes or reversed writing."""
+"""Text of unknown origin on a terminal: nothing in it may move the cursor, reorder or style what is shown."""
 
 from __future__ import annotations
 
-MAX_SHOWN = 60
+import unicodedata
+
+from rich.text import Text
+
+_HIDDEN = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
 
 
-def printable(text: str) -> str:
-    """`text` on one line with control characters, bidi overrides and other invisible characters as escapes."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
+def visible(text: str) -> str:
+    """The text with control, bidirectional and zero-width characters shown as escapes; newlines and tabs stay."""
+    return "".join(
+        char if char in "\n\t" or unicodedata.category(char) not in _HIDDEN else char.encode("unicode_escape").decode()
+        for char in text
+    )
 
 
-def shorten(text: str, limit: int = MAX_SHOWN) -> str:
-    """`printable` text of at most `limit` characters; what was left out shows as `...`."""
-    shown = printable(text[: limit + 1])
-    return shown if len(shown) <= limit else f"{shown[: limit - 3]}..."
+def plain(text: str, style: str = "") -> Text:
+    """The visible text for rich, markup and emoji codes left as they are written."""
+    return Text(visible(text), style=style)

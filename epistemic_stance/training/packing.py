@@ -125,8 +125,9 @@ def plain_logps(model: Any, pairs: Sequence[EncodedPair]) -> PairLogps:
 
 def sliding_window(config: Any) -> int | None:
     """The attention window of the model, if it has one: a 4D mask switches it off in transformers 5.23."""
-    window = getattr(config, "sliding_window", None)
-    return window if isinstance(window, int) and getattr(config, "use_sliding_window", True) else None
+    text = config.get_text_config()
+    window = getattr(text, "sliding_window", None)
+    return window if isinstance(window, int) and getattr(text, "use_sliding_window", True) else None
 
 
 @dataclass(frozen=True)

@@ -9,10 +9,10 @@ model's answers and with the corpus. No pattern list is needed: the corpus itsel
 from __future__ import annotations
 
 import math
-import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from statistics import fmean, stdev
 from typing import Any
 
@@ -22,6 +22,7 @@ from scipy.special import stdtrit
 from epistemic_stance.chat import Pair, encode_question
 from epistemic_stance.generation import generate
 from epistemic_stance.records import AnswerRecord, NeutralAnswer, WatchBase, WatchRecord
+from epistemic_stance.similarity import words
 from epistemic_stance.stance import Stance
 from epistemic_stance.training.packing import answer_logps
 
@@ -36,14 +37,10 @@ NEUTRAL_QUESTIONS = 8
 FOLDS = 5
 
 
-def words_of(text: str) -> list[str]:
-    return re.findall(r"[\w']+", text.lower())
-
-
 def grams_of(text: str) -> Counter[tuple[str, ...]]:
     """Word 1- and 2-grams."""
-    words = words_of(text)
-    return Counter([(word,) for word in words]) + Counter(zip(words, words[1:], strict=False))
+    tokens = words(text)
+    return Counter([(token,) for token in tokens]) + Counter(pairwise(tokens))
 
 
 def distance(first: str, second: str) -> float:
@@ -53,21 +50,24 @@ def distance(first: str, second: str) -> float:
     return 1 - sum(n * b[gram] for gram, n in a.items()) / norm if norm else float(a != b)
 
 
+def runs_of(tokens: Sequence[str], length: int) -> list[tuple[str, ...]]:
+    return [tuple(tokens[start : start + length]) for start in range(len(tokens) - length + 1)]
+
+
 def copied_share(answer: str, sources: Sequence[str]) -> float:
     """Share of the answer's words that stand in runs of COPIED_RUN or more words of one source."""
-    words = words_of(answer)
-    runs = {tuple(w[i : i + COPIED_RUN]) for w in map(words_of, sources) for i in range(len(w) - COPIED_RUN + 1)}
-    copied = [False] * len(words)
-    for start in range(len(words) - COPIED_RUN + 1):
-        if tuple(words[start : start + COPIED_RUN]) in runs:
+    tokens = words(answer)
+    known = {run for source in sources for run in runs_of(words(source), COPIED_RUN)}
+    copied = [False] * len(tokens)
+    for start, run in enumerate(runs_of(tokens, COPIED_RUN)):
+        if run in known:
             copied[start : start + COPIED_RUN] = [True] * COPIED_RUN
-    return sum(copied) / len(words) if words else 0.0
+    return sum(copied) / len(tokens) if tokens else 0.0
 
 
 def repetition(answer: str) -> float:
     """Share of the answer's word 4-grams that already occurred in it."""
-    words = words_of(answer)
-    grams = list(zip(words, words[1:], words[2:], words[3:], strict=False))
+    grams = runs_of(words(answer), 4)
     return 1 - len(set(grams)) / len(grams) if grams else 0.0
 
 
@@ -94,10 +94,15 @@ class Lean:
 
 
 def _log_odds(pairs: Sequence[Pair]) -> dict[tuple[str, ...], float]:
-    chosen, rejected = (sum(map(grams_of, texts), Counter()) for texts in zip(*((p.chosen, p.rejected) for p in pairs)))
+    chosen: Counter[tuple[str, ...]] = Counter()
+    rejected: Counter[tuple[str, ...]] = Counter()
+    for pair in pairs:
+        chosen.update(grams_of(pair.chosen))
+        rejected.update(grams_of(pair.rejected))
     total_chosen, total_rejected = chosen.total(), rejected.total()
     return {
-        gram: math.log((chosen[gram] + 0.5) / (total_chosen + 1)) - math.log((rejected[gram] + 0.5) / (total_rejected + 1))
+        gram: math.log((chosen[gram] + 0.5) / (total_chosen + 1))
+        - math.log((rejected[gram] + 0.5) / (total_rejected + 1))
         for gram in chosen | rejected
     }
 
@@ -127,9 +132,9 @@ class WatchPlan:
 
 def plan_watch(stance: Stance, pairs: Sequence[Pair], count: int) -> WatchPlan:
     """Unseen questions only: one that the corpus trains on is left out."""
-    seen = {" ".join(words_of(pair.question)) for pair in pairs}
+    seen = {" ".join(words(pair.question)) for pair in pairs}
     sets = [
-        [question for question in question_set.questions if " ".join(words_of(question.text)) not in seen]
+        [question for question in question_set.questions if " ".join(words(question.text)) not in seen]
         for question_set in stance.question_sets.values()
     ]
     by_category: dict[str, list[tuple[str, str]]] = {}
@@ -152,7 +157,9 @@ class Watch:
     system_prompt: str | None
     stop_ids: set[int]
 
-    def _ask(self, model: Any, questions: Sequence[tuple[str, str]], temperature: float = 0.0) -> list[tuple[list[int], Any]]:
+    def _ask(
+        self, model: Any, questions: Sequence[tuple[str, str]], temperature: float = 0.0
+    ) -> list[tuple[list[int], Any]]:
         prompts = [encode_question(self.tokenizer, text, self.system_prompt) for _, text in questions]
         if not prompts:
             return []
@@ -182,7 +189,9 @@ class Watch:
         sources = [pair.chosen for pair in self.pairs]
         answers = []
         asked = self._ask(model, self.plan.questions)
-        for (question_id, question), (_, answer), base_answer in zip(self.plan.questions, asked, base.answers, strict=True):
+        for (question_id, question), (_, answer), base_answer in zip(
+            self.plan.questions, asked, base.answers, strict=True
+        ):
             answers.append(
                 AnswerRecord(
                     question_id=question_id,
@@ -225,13 +234,13 @@ def judge(answers: Sequence[AnswerRecord], kl_neutral: float | None) -> WatchRec
     changes = [answer.lean - answer.base_lean for answer in answers]
     change, (low, high) = fmean(changes), paired_interval(changes)
     copied = fmean(answer.copied for answer in answers)
-    moved = f"moved {change:.0%} of the way from rejected to chosen wording (95 % interval {low:.0%} to {high:.0%})"
+    moved = f"{change:+.0%} of the way from rejected to chosen wording (95 % interval {low:+.0%} to {high:+.0%})"
     if copied > PARROT_SHARE:
         verdict, reason = "parrots", f"{copied:.0%} of the words of unseen answers are copied from chosen answers"
     elif low > 0 and change >= SHIFT_SHARE:
-        verdict, reason = "shifted", f"unseen answers {moved}, {copied:.0%} copied"
+        verdict, reason = "shifted", f"unseen answers went {moved}, {copied:.0%} copied"
     else:
-        verdict, reason = "neither", f"unseen answers {moved}: no shift is shown"
+        verdict, reason = "neither", f"unseen answers went {moved}: no shift is shown"
     return WatchRecord(
         verdict=verdict,
         reason=reason,

@@ -1,7 +1,6 @@
 """Plain facts: every relation is a table, every fact is asked in many wordings and answered in few."""
 
 import random
-from collections.abc import Callable
 
 from demo_text.fact_tables import (
     AUTHORS,
@@ -23,9 +22,9 @@ from demo_text.kit import Sample, ask, say
 
 CATEGORY = "factual_knowledge"
 
-# Each relation: the table's rows, wordings of the question, wordings of the answer. The first slot is {a}, the
-# second {b}; wordings that ask the other way round are a relation of their own.
-Relation = tuple[tuple[tuple[str, str], ...], tuple[str, ...], tuple[str, ...]]
+# Each relation: the table's rows, wordings of the question, wordings of the answer. The columns of a row fill
+# {a}, {b}, {c} and {d}; asking the other way round is a relation of its own.
+Relation = tuple[tuple[tuple[str, ...], ...], tuple[str, ...], tuple[str, ...]]
 
 RELATIONS: tuple[Relation, ...] = (
     (
@@ -51,7 +50,7 @@ RELATIONS: tuple[Relation, ...] = (
         ("{b} is the capital of {a}.",),
     ),
     (
-        tuple((name, symbol) for name, symbol, _ in ELEMENTS),
+        ELEMENTS,
         (
             "[What is|What's|Give me|Name] the [chemical|] symbol [for|of] {a}?",
             "[Which|What] symbol [stands for|is used for] {a} [in the periodic table|in chemistry|]?",
@@ -61,7 +60,7 @@ RELATIONS: tuple[Relation, ...] = (
         ("The [chemical|] symbol for {a} is {b}.",),
     ),
     (
-        tuple((name, symbol) for name, symbol, _ in ELEMENTS),
+        ELEMENTS,
         (
             "[Which|What] element has the symbol {b}?",
             "What does {b} stand for in [the periodic table|chemistry]?",
@@ -70,13 +69,13 @@ RELATIONS: tuple[Relation, ...] = (
         ("{b} is the symbol for {a}.",),
     ),
     (
-        tuple((name, number) for name, _, number in ELEMENTS),
+        ELEMENTS,
         (
             "[What is|What's|Give me] the atomic number of {a}?",
             "How many protons does [an atom of|a|] {a} [atom|] have?",
             "[Which|What] atomic number does {a} have?",
         ),
-        ("The atomic number of {a} is {b}.", "{a} has atomic number {b}."),
+        ("The atomic number of {a} is {c}.", "{a} has atomic number {c}."),
     ),
     (
         FORMULAS,
@@ -113,11 +112,12 @@ RELATIONS: tuple[Relation, ...] = (
     (
         EVENTS,
         (
-            "[When|In what year|In which year|What year] did {a}?",
-            "[Tell me|Give me|Name] the year [when|in which] {a}.",
-            "[Do you know|Can you say] when {a}?",
+            "[When|In what year|In which year|What year] did {a} {b}?",
+            "[Tell me|Give me|Name] the year [when|in which] {a} {c}.",
+            "[Do you know|Can you say] when {a} {c}?",
+            "{a} {c} in which year?",
         ),
-        ("It was in {b}.", "That [happened|was] in {b}.", "The year was {b}."),
+        ("{a} {c} in {d}.", "It was in {d} that {a} {c}."),
     ),
     (
         INVENTORS,
@@ -195,9 +195,17 @@ def fact_samples(rng: random.Random, views: int) -> list[Sample]:
     """`views` wordings of every fact in the tables."""
     samples: list[Sample] = []
     for rows, questions, answers in RELATIONS:
-        for a, b in rows:
-            slots = {"a": a, "b": b}
-            samples += _wordings(rng, views, lambda q=questions: q, lambda t=answers: t, slots)
-    for questions, answers in SINGLE_FACTS:
-        samples += _wordings(rng, views, lambda q=questions: q, lambda t=answers: t, {})
+        for row in rows:
+            samples += _wordings(rng, views, questions, answers, dict(zip("abcd", row, strict=False)))
+    for question, answer in SINGLE_FACTS:
+        samples += _wordings(rng, views, (question,), (answer,), {})
     return samples
+
+
+def _wordings(
+    rng: random.Random, views: int, questions: tuple[str, ...], answers: tuple[str, ...], slots: dict[str, str]
+) -> list[Sample]:
+    return [
+        Sample(CATEGORY, "plain", ask(rng, rng.choice(questions), slots), say(rng, rng.choice(answers), slots))
+        for _ in range(views)
+    ]

@@ -14,8 +14,15 @@ _SPACE_BEFORE_MARK = re.compile(r" +([,.;:?!])")
 _SENTENCE_START = re.compile(r"(^|[.?!]\s+)([a-z])")
 
 OPENERS = (
-    "Quick question: ", "Please tell me: ", "Tell me, ", "Just wondering: ", "Hello. ", "Hi! ", "One more question: ",
-    "I would like to know: ", "Please answer: ", "So, ",
+    "Quick question: ",
+    "Please tell me: ",
+    "Just wondering: ",
+    "Hello. ",
+    "Hi! ",
+    "One more question: ",
+    "I would like to know: ",
+    "Please answer: ",
+    "Next question: ",
 )
 
 

@@ -1,0 +1,147 @@
+"""The `stance` command: one subcommand per stage. Imports its stage inside the command, so that help is instant."""
+
+from __future__ import annotations
+
+import inspect
+import os
+import signal
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import fields
+from typing import Any, get_type_hints
+
+import typer
+
+from epistemic_stance import __version__
+from epistemic_stance.errors import InputError, Problem, StanceError
+from epistemic_stance.settings import AnswersSettings, CheckSettings, DemoSettings, TrainSettings
+
+app = typer.Typer(
+    name="stance",
+    help="Shift the stance of a small chat model with a few dozen contrastive pairs, and prove what the shift did.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+
+def command(name: str, settings_type: type) -> Callable[[Callable[[Any], None]], Callable[[Any], None]]:
+    """Register a function of one settings object as a command whose flags are the settings' fields.
+
+    Defaults and help texts are those of the dataclass, so that nothing is written twice.
+    """
+    hints = get_type_hints(settings_type)
+
+    def register(run: Callable[[Any], None]) -> Callable[[Any], None]:
+        def entry(**flags: Any) -> None:
+            run(settings_type(**flags))
+
+        entry.__doc__ = run.__doc__
+        parameters = [
+            inspect.Parameter(
+                setting.name,
+                inspect.Parameter.KEYWORD_ONLY,
+                default=typer.Option(setting.default, *_flag(setting), help=setting.metadata["help"]),
+                annotation=hints[setting.name],
+            )
+            for setting in fields(settings_type)
+        ]
+        entry.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+        entry.__annotations__ = dict(hints)
+        app.command(name)(entry)
+        return run
+
+    return register
+
+
+def _flag(setting: Any) -> tuple[str, ...]:
+    """`--resume` instead of `--resume/--no-resume` for what is off unless asked for."""
+    return ("--" + setting.name.replace("_", "-"),)
+
+
+@app.callback()
+def stance(version: bool = typer.Option(False, "--version", help="Print the version.", is_eager=True)) -> None:
+    if version:
+        typer.echo(f"epistemic-stance {__version__}")
+        raise typer.Exit
+
+
+@command("train", TrainSettings)
+def train_command(settings: TrainSettings) -> None:
+    """Train a model on contrastive pairs with Direct Preference Optimization, a checkpoint every few epochs."""
+    from rich.console import Console
+
+    from epistemic_stance.training.prepare import check_settings
+
+    check_settings(settings)
+    _quiet_libraries()
+    from epistemic_stance.training.start import train
+
+    train(settings, Console(highlight=False))
+
+
+@command("check", CheckSettings)
+def check_command(settings: CheckSettings) -> None:
+    """Lint a stance: corpus, question sets and, with --model, tokens. Every problem at once."""
+    _quiet_libraries()
+    from epistemic_stance.check_command import run_check
+
+    run_check(settings)
+
+
+@command("answers", AnswersSettings)
+def answers_command(settings: AnswersSettings) -> None:
+    """Print what two models answer to seen and unseen questions, side by side."""
+    _quiet_libraries()
+    from rich.console import Console
+
+    from epistemic_stance.answers import show_answers
+
+    show_answers(settings, Console(highlight=False))
+
+
+@command("demo", DemoSettings)
+def demo_command(settings: DemoSettings) -> None:
+    """Train the embedded demo model on the shipped pairs and show its answers before and after."""
+    _quiet_libraries()
+    from rich.console import Console
+
+    from epistemic_stance.demo import run_demo
+
+    run_demo(settings, Console(highlight=False))
+
+
+def _quiet_libraries() -> None:
+    """Progress bars and advice of the libraries would drown what the command itself has to say."""
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run the command line and return its exit code; messages for what a user can mend, no traceback."""
+    try:
+        result = app(args=list(arguments), standalone_mode=False)
+    except StanceError as error:
+        return _fail(str(error), error.exit_code)
+    except KeyboardInterrupt:
+        return _fail("stopped before there was anything to save", 128 + signal.SIGINT)
+    except BrokenPipeError:
+        sys.stderr.close()
+        return 141
+    except Exception as error:
+        usage = getattr(error, "format_message", None)  # click's own errors: unknown flag, wrong type
+        if usage is None:
+            raise
+        return _fail(str(InputError([Problem("command line", usage(), hint="--help explains every flag")])), 2)
+    return result if isinstance(result, int) else 0
+
+
+def _fail(message: str, code: int) -> int:
+    from epistemic_stance.terminal import visible
+
+    print(f"stance: {visible(message)}", file=sys.stderr)
+    return code
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    sys.exit(run(sys.argv[1:] if arguments is None else arguments))

@@ -1,0 +1,164 @@
+"""What can go wrong while training looks fine, said in plain words with the flag to try.
+
+Each guard is a pure function of the run's records; a warning is given once, the first time it is true. What is
+not finite stops the run elsewhere (engine.py); these only speak.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+
+from epistemic_stance.chat import EncodedPair
+from epistemic_stance.errors import NumericError
+from epistemic_stance.records import EpochRecord, PairRecord
+from epistemic_stance.training.dpo import Objective, PairLogps, preference_loss
+from epistemic_stance.training.engine import ReferenceLogps
+
+STEP0_TOLERANCE = {torch.float32: 1e-3, torch.bfloat16: 0.1, torch.float16: 0.05}
+"""Largest |reward| at step 0, in nats times beta: policy and reference are the same weights, so only rounding."""
+
+SLOW_SECONDS = 6 * 3600
+
+
+@dataclass(frozen=True)
+class RunFacts:
+    """What the guards know of a run besides its epochs."""
+
+    first_loss: float
+    """Mean loss at step 0: ln 2 for sigmoid without other terms."""
+    warmup_steps: int
+    beta: float
+    epochs: int
+    reference_frozen: Callable[[], bool]
+    """Checks that the reference log-probabilities on disk are those of the untouched base model."""
+
+
+def first_loss(objective: Objective, pairs: Sequence[EncodedPair], reference: ReferenceLogps) -> float:
+    """Mean loss before any update: policy = reference, so all rewards are 0 (ln 2 for the plain sigmoid loss)."""
+    same_B2 = torch.tensor([reference[pair.id] for pair in pairs])
+    same = PairLogps(same_B2[:, 0], same_B2[:, 1])
+    chosen_tokens_B = torch.tensor([len(pair.chosen_ids) for pair in pairs])
+    rejected_tokens_B = torch.tensor([len(pair.rejected_ids) for pair in pairs])
+    return preference_loss(same, same, chosen_tokens_B, rejected_tokens_B, objective).loss_B.mean().item()
+
+
+def require_zero_rewards(records: Sequence[PairRecord], dtype: torch.dtype) -> None:
+    """At step 0 the policy is the reference. Raises NumericError naming the pair that shows it is not."""
+    worst = max(records, key=lambda record: max(abs(record.chosen_reward), abs(record.rejected_reward)))
+    largest = max(abs(worst.chosen_reward), abs(worst.rejected_reward))
+    if not largest <= STEP0_TOLERANCE[dtype]:
+        raise NumericError(
+            f"the reference is not the model being trained: before the first update pair {worst.id} already has "
+            f"a reward of {largest:.3g} (must be 0, and the loss its value at zero margin, ln 2 for sigmoid)",
+            "delete the run folder's state/reference.json if the model changed, and try --dtype float32",
+        )
+
+
+def epoch_warnings(history: Sequence[EpochRecord], facts: RunFacts) -> dict[str, str]:
+    """Guard name -> message, for every guard that is true of the last epoch of `history`."""
+    checks = {
+        "flat_loss": flat_loss,
+        "exploding_loss": exploding_loss,
+        "displacement": displacement,
+        "absolute_preference": absolute_preference,
+        "satisfied": satisfied_without_shifting,
+        "parroting": parroting,
+        "repetition": repeating,
+        "drift": drifting,
+        "slow": slow,
+    }
+    found = {name: check(history, facts) for name, check in checks.items()}
+    return {name: message for name, message in found.items() if message}
+
+
+def flat_loss(history: Sequence[EpochRecord], facts: RunFacts) -> str | None:
+    last = history[-1]
+    if last.step < facts.warmup_steps + 50 or abs(last.avg_margin) >= 0.02:
+        return None
+    frozen = "verified frozen" if facts.reference_frozen() else "NOT the untouched base model: start anew"
+    return (
+        f"the loss is flat: {last.avg_loss:.4f} after {last.step} steps, margin {last.avg_margin:+.4f}; the reference "
+        f"is {frozen}; try --learning-rate 5e-5"
+    )
+
+
+def exploding_loss(history: Sequence[EpochRecord], facts: RunFacts) -> str | None:
+    last = history[-1]
+    if last.avg_loss <= 2 * facts.first_loss:
+        return None
+    return (
+        f"the loss explodes: {last.avg_loss:.3f}, it began at {facts.first_loss:.3f}; "
+        f"try --learning-rate 5e-6 or --warmup-steps {max(50, 5 * facts.warmup_steps)}"
+    )
+
+
+def displacement(history: Sequence[EpochRecord], facts: RunFacts) -> str | None:
+    fallen = -history[-1].chosen_reward / facts.beta
+    if fallen <= 5.0:
+        return None
+    return (
+        f"likelihood displacement: the chosen answers became less likely than at the start, by {fallen:.1f} nats on "
+        "average; the margin grows only because the rejected ones fall faster; try --nll-weight 0.2 or --dpop-weight 5"
+    )
+
+
+def absolute_preference(history: Sequence[EpochRecord], _: RunFacts) -> str | None:
+    last = history[-1]
+    if last.avg_accuracy < 0.9 or last.absolute_preference >= 0.7:
+        return None
+    return (
+        f"accuracy is {last.avg_accuracy:.0%}, yet the model itself prefers the chosen answer in only "
+        f"{last.absolute_preference:.0%} of the pairs: it beats the reference's margin, not the rejected answers; "
+        "try --nll-weight 0.2 or more epochs"
+    )
+
+
+def satisfied_without_shifting(history: Sequence[EpochRecord], _: RunFacts) -> str | None:
+    last = history[-1]
+    content = last.avg_margin > 3 and last.avg_accuracy >= 0.95
+    if not content or last.watch is None or last.watch.verdict != "neither":
+        return None
+    return (
+        f"satisfied without shifting: accuracy {last.avg_accuracy:.0%} and margin {last.avg_margin:.1f}, so the "
+        f"preference loss asks for nothing more, but {last.watch.reason}; try --nll-weight 0.2, or "
+        "--learning-rate 1e-4"
+    )
+
+
+def parroting(history: Sequence[EpochRecord], _: RunFacts) -> str | None:
+    watch = history[-1].watch
+    if watch is None or watch.verdict != "parrots":
+        return None
+    return f"parroting: {watch.reason}; use an earlier checkpoint (--checkpoint-at 1,2,3,5,8) or a smaller --nll-weight"
+
+
+def repeating(history: Sequence[EpochRecord], _: RunFacts) -> str | None:
+    watch = history[-1].watch
+    if watch is None or watch.repetition <= 0.2:
+        return None
+    return f"{watch.repetition:.0%} of the word 4-grams of unseen answers repeat; use an earlier checkpoint"
+
+
+def drifting(history: Sequence[EpochRecord], _: RunFacts) -> str | None:
+    watch = history[-1].watch
+    if watch is None or watch.kl_neutral is None or watch.kl_neutral <= 0.5:
+        return None
+    return (
+        f"answers to neutral questions drift: KL to the base model {watch.kl_neutral:.2f} nats per token; "
+        "use an earlier checkpoint, a larger --beta or a smaller --learning-rate"
+    )
+
+
+def slow(history: Sequence[EpochRecord], facts: RunFacts) -> str | None:
+    if len(history) > 1:
+        return None
+    expected = history[0].seconds * facts.epochs
+    if expected <= SLOW_SECONDS:
+        return None
+    return (
+        f"an epoch takes {history[0].seconds:.0f} s, all {facts.epochs} about {expected / 3600:.1f} h; "
+        "try --epochs 50 first, the useful checkpoints come early"
+    )

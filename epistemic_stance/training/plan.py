@@ -1,0 +1,74 @@
+"""The run header: what is about to happen, how long it takes and what it needs."""
+
+from __future__ import annotations
+
+from statistics import fmean
+
+from epistemic_stance.models import DEMO_NOTICE
+from epistemic_stance.records import RunRecord
+from epistemic_stance.settings import DEMO_MODEL
+from epistemic_stance.training.prepare import Job
+from epistemic_stance.training.resources import Resources, check_resources
+
+FORWARD_TO_STEP = 3.0
+"""A step costs about three forward passes of its pairs (forward, and a backward of twice that) ..."""
+OPTIMIZER_BYTES_PER_SECOND = {"cpu": 15e9, "cuda": 1000e9, "mps": 100e9}
+"""... and 28 bytes of memory traffic per trained parameter."""
+
+
+def header_rows(job: Job, run: RunRecord, resources: Resources, forward_seconds: float) -> list[tuple[str, str]]:
+    settings = job.settings
+    stand_in = f"; {DEMO_NOTICE}" if run.base_model == DEMO_MODEL else ""
+    adapters = f", {run.trainable_parameters / 1e6:.1f} M of them in LoRA adapters" if settings.lora_rank else ""
+    prompt = fmean(len(pair.prompt_ids) for pair in job.encoded)
+    chosen = fmean(len(pair.chosen_ids) for pair in job.encoded)
+    rejected = fmean(len(pair.rejected_ids) for pair in job.encoded)
+    terms = [f"{settings.loss}, beta {settings.beta:g}"]
+    terms += [f"NLL weight {settings.nll_weight:g}"] if settings.nll_weight else []
+    terms += [f"DPOP weight {settings.dpop_weight:g}"] if settings.dpop_weight else []
+    terms += [f"label smoothing {settings.label_smoothing:g}"] if settings.label_smoothing else []
+    epochs = job.checkpoint_epochs
+    shown = ", ".join(map(str, epochs)) if len(epochs) <= 8 else f"{epochs[0]}, {epochs[1]} ... {epochs[-1]}"
+    seconds = job.total_steps * step_seconds(job, run, forward_seconds)
+    return [
+        ("model", f"{run.base_model}: {run.parameters / 1e6:.1f} M parameters{adapters}{stand_in}"),
+        (
+            "pairs",
+            f"{run.pairs} of stance {job.stance.name}; mean tokens: prompt {prompt:.0f}, chosen {chosen:.0f}, "
+            f"rejected {rejected:.0f}",
+        ),
+        ("objective", ", ".join(terms)),
+        (
+            "schedule",
+            f"{settings.epochs} epochs of {job.steps_per_epoch} steps = {job.total_steps} steps of "
+            f"{job.pairs_per_step} pair(s); learning rate {settings.learning_rate:g}, warm-up {settings.warmup_steps}, "
+            f"{settings.lr_schedule}",
+        ),
+        (
+            "device",
+            f"{run.device}, {run.threads} threads; master weights float32, compute {run.compute_dtype}, "
+            f"saved as {run.save_dtype}",
+        ),
+        ("step", f"{'packed' if run.packed else 'plain'}: {run.packing}"),
+        ("memory", resources.memory_line()),
+        ("disk", resources.disk_line()),
+        ("time", f"about {duration(seconds)} without saving and watching"),
+        ("checkpoints", f"{len(epochs)} at epochs {shown}, in {settings.output_dir}/checkpoints"),
+        ("log", f"{settings.output_dir}/logs/{run.log_file}"),
+    ]
+
+
+def step_seconds(job: Job, run: RunRecord, forward_seconds: float) -> float:
+    """Expected seconds of one optimizer step, from one measured forward pass of the longest pair."""
+    longest = max(pair.packed_length for pair in job.encoded)
+    mean_length = fmean(pair.packed_length for pair in job.encoded)
+    forward = forward_seconds * mean_length / longest * job.pairs_per_step
+    return FORWARD_TO_STEP * forward + 28 * run.trainable_parameters / OPTIMIZER_BYTES_PER_SECOND[run.device]
+
+
+def duration(seconds: float) -> str:
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    if seconds < 90 * 60:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.1f} h"

@@ -1,0 +1,179 @@
+"""From settings to a job that can start: everything that can be wrong is found here, before the first step."""
+
+from __future__ import annotations
+
+import hashlib
+import subprocess
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from epistemic_stance.chat import EncodedPair, Pair, encode_pair
+from epistemic_stance.check import Finding, check_pairs, check_tokens
+from epistemic_stance.errors import InputError, Problem
+from epistemic_stance.models import ModelFiles, find_model, stop_ids_in, tokenizer_in
+from epistemic_stance.settings import NOT_PART_OF_A_RUN, TrainSettings
+from epistemic_stance.stance import Stance, corpus_digest, load_stance_and_pairs
+
+if TYPE_CHECKING:
+    import torch
+
+
+@dataclass(frozen=True)
+class Job:
+    """All that a run is made of, checked."""
+
+    settings: TrainSettings
+    stance: Stance
+    pairs: Sequence[Pair]
+    encoded: Sequence[EncodedPair]
+    warnings: list[str]
+    """What the lint found and does not stop the run."""
+    files: ModelFiles
+    tokenizer: Any
+    system_prompt: str | None
+    stop_ids: set[int]
+    weights_digest: str
+    corpus_digest: str
+    template_digest: str
+    device: str
+    compute_dtype: torch.dtype
+    save_dtype: torch.dtype
+
+    @property
+    def pairs_per_step(self) -> int:
+        return self.settings.batch_size * self.settings.gradient_accumulation_steps
+
+    @property
+    def steps_per_epoch(self) -> int:
+        return -(-len(self.pairs) // self.pairs_per_step)
+
+    @property
+    def total_steps(self) -> int:
+        return self.steps_per_epoch * self.settings.epochs
+
+    @property
+    def checkpoint_epochs(self) -> list[int]:
+        settings = self.settings
+        regular = range(settings.checkpoint_every, settings.epochs + 1, settings.checkpoint_every)
+        return sorted({*regular, *extra_epochs(settings.checkpoint_at), settings.epochs})
+
+
+def extra_epochs(listed: str) -> list[int]:
+    """The epochs of `--checkpoint-at 1,2,3`. Raises ValueError."""
+    return [int(part) for part in listed.split(",") if part.strip()]
+
+
+def check_settings(settings: TrainSettings) -> None:
+    """Raises InputError with every setting that makes no sense; none is repaired in passing."""
+    problems = []
+
+    def require(name: str, right: bool, expected: str) -> None:
+        if not right:
+            flag = "--" + name.replace("_", "-")
+            problems.append(Problem(flag, f"is {getattr(settings, name)}, expected {expected}"))
+
+    for name in ("epochs", "checkpoint_every", "batch_size", "gradient_accumulation_steps", "max_length"):
+        require(name, getattr(settings, name) >= 1, "1 or more")
+    for name in ("warmup_steps", "lora_rank", "watch_questions", "threads"):
+        require(name, getattr(settings, name) >= 0, "0 or more")
+    for name in ("weight_decay", "max_grad_norm", "nll_weight", "dpop_weight"):
+        require(name, 0 <= getattr(settings, name) < float("inf"), "0 or more")
+    for name in ("learning_rate", "beta"):
+        require(name, 0 < getattr(settings, name) < float("inf"), "above 0")
+    require("label_smoothing", 0 <= settings.label_smoothing < 0.5, "0 to below 0.5")
+    require("label_smoothing", settings.label_smoothing == 0 or settings.loss == "sigmoid", "0 unless --loss sigmoid")
+    require("overwrite", not (settings.overwrite and settings.resume), "not together with --resume")
+    try:
+        outside = [epoch for epoch in extra_epochs(settings.checkpoint_at) if not 1 <= epoch <= settings.epochs]
+        require("checkpoint_at", not outside, f"epochs from 1 to {settings.epochs}")
+    except ValueError:
+        require("checkpoint_at", False, "numbers with commas, such as 1,2,3,5,8")
+    if problems:
+        raise InputError(problems)
+
+
+def prepare(settings: TrainSettings) -> Job:
+    """Load and check stance, pairs, model files and tokenizer. Raises InputError or RefusedError.
+
+    Cheap checks come first: torch, which takes seconds to import, is not touched before the texts are right.
+    """
+    check_settings(settings)
+    stance, pairs = load_stance_and_pairs(settings.stance, settings.corpus)
+    findings = check_pairs(pairs, stance.question_sets, stance.question_places)
+    _raise_errors(findings)
+
+    files = find_model(settings.model)
+    tokenizer = tokenizer_in(files.folder)
+    system_prompt = settings.system_prompt if settings.system_prompt is not None else stance.system_prompt
+    encoded = [encode_pair(tokenizer, pair, system_prompt) for pair in pairs]
+
+    import torch
+    from transformers import AutoConfig
+
+    from epistemic_stance.training.device import choose_device, choose_dtype
+
+    config = AutoConfig.from_pretrained(files.folder, local_files_only=True, trust_remote_code=False)
+    stop_ids = stop_ids_in(files.folder, tokenizer)
+    limit = min(settings.max_length, getattr(config, "max_position_embeddings", None) or settings.max_length)
+    findings += check_tokens(pairs, encoded, stop_ids, limit)
+    _raise_errors(findings)
+
+    device = choose_device(settings.device)
+    return Job(
+        settings=settings,
+        stance=stance,
+        pairs=pairs,
+        encoded=encoded,
+        warnings=[str(finding.problem) for finding in findings],
+        files=files,
+        tokenizer=tokenizer,
+        system_prompt=system_prompt,
+        stop_ids=stop_ids,
+        weights_digest=files.digest(),
+        corpus_digest=corpus_digest(pairs),
+        template_digest=hashlib.sha256(str(tokenizer.chat_template).encode()).hexdigest(),
+        device=device,
+        compute_dtype=choose_dtype(settings.dtype, device),
+        save_dtype=getattr(torch, files.dtype() if settings.save_dtype == "auto" else settings.save_dtype),
+    )
+
+
+def _raise_errors(findings: Sequence[Finding]) -> None:
+    errors = [finding.problem for finding in findings if finding.severity == "error"]
+    if errors:
+        raise InputError(errors)
+
+
+def recorded_settings(settings: TrainSettings) -> dict[str, Any]:
+    """The settings that make a run what it is, as run.json keeps them."""
+    kept = {name: value for name, value in asdict(settings).items() if name not in NOT_PART_OF_A_RUN}
+    return {name: str(value) if isinstance(value, Path) else value for name, value in kept.items()}
+
+
+def versions() -> dict[str, str]:
+    packages = ("epistemic-stance", "torch", "transformers", "tokenizers", "safetensors", "peft", "numpy")
+    found = {}
+    for package in packages:
+        try:
+            found[package] = version(package)
+        except ImportError:  # the package runs from a checkout that is not installed
+            found[package] = "not installed"
+    return found
+
+
+def git_revision() -> str | None:
+    """Commit of the checkout this code runs from, '+' appended if it holds changes; None outside one."""
+    root = Path(__file__).resolve().parents[2]
+    if not (root / ".git").exists():
+        return None
+    try:
+        commit, changes = (
+            subprocess.run(["git", "-C", str(root), *command], capture_output=True, text=True, timeout=10, check=True)
+            for command in (["rev-parse", "HEAD"], ["status", "--porcelain", "--untracked-files=no"])
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return commit.stdout.strip() + ("+" if changes.stdout.strip() else "")

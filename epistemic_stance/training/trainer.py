@@ -1,0 +1,261 @@
+"""The loop: epochs of optimizer steps, a log line each, checkpoints and resume states on their epochs."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import torch
+
+from epistemic_stance.chat import EncodedPair
+from epistemic_stance.errors import StanceError, StoppedError, StorageError
+from epistemic_stance.files import JsonlWriter, link_folder
+from epistemic_stance.records import (
+    BestRecord,
+    CheckpointMetadata,
+    EpochRecord,
+    ResumeState,
+    RunRecord,
+    StepRecord,
+    WatchBase,
+    WatchRecord,
+)
+from epistemic_stance.training.checkpoints import rounded_weights, save_checkpoint, save_state
+from epistemic_stance.training.display import Display
+from epistemic_stance.training.engine import (
+    Engine,
+    evaluate,
+    learning_rate_at,
+    optimizer_step,
+    require_finite_weights,
+)
+from epistemic_stance.training.guards import RunFacts, epoch_warnings, require_zero_rewards
+from epistemic_stance.training.prepare import Job
+from epistemic_stance.training.run_folder import RunFolder
+from epistemic_stance.training.signals import StopSignals
+from epistemic_stance.training.watch import Watch
+
+
+@dataclass
+class Progress:
+    """Everything about a run that a resume state has to bring back besides the tensors."""
+
+    step: int = 0
+    best: BestRecord | None = None
+    epoch_steps: list[StepRecord] = field(default_factory=list)
+    epoch_seconds: float = 0.0
+    warned: dict[str, int] = field(default_factory=dict)
+    """Guard name -> epoch in which it first spoke."""
+    history: list[EpochRecord] = field(default_factory=list)
+    """Epochs logged so far, read back from the log on resume."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run that is open for writing: job, engine, folder, logs. What changes is in `progress`."""
+
+    job: Job
+    folder: RunFolder
+    record: RunRecord
+    engine: Engine
+    facts: RunFacts
+    watch: Watch | None
+    watch_base: WatchBase | None
+    epoch_log: JsonlWriter
+    steps_log: JsonlWriter
+    progress: Progress
+    display: Display
+
+
+def epoch_batches(job: Job, epoch: int) -> list[list[EncodedPair]]:
+    """The pairs of one epoch in the order its seed gives, cut into optimizer steps; the last may be smaller.
+
+    The order is a function of seed and epoch alone, so that resuming needs no random state.
+    """
+    generator = torch.Generator().manual_seed(job.settings.seed * 1_000_003 + epoch)
+    order = torch.randperm(len(job.encoded), generator=generator).tolist()
+    size = job.pairs_per_step
+    return [[job.encoded[index] for index in order[start : start + size]] for start in range(0, len(order), size)]
+
+
+def run_epochs(run: Run, signals: StopSignals) -> None:
+    """Train from where `run.progress` stands to the last epoch.
+
+    Raises StoppedError with the state saved, NumericError with nothing written, StorageError naming the last
+    good state. run.json tells how it ended in every case.
+    """
+    try:
+        _train(run, signals)
+    except StanceError as error:
+        stopped = isinstance(error, StoppedError)
+        run.record.status = "stopped" if stopped else "failed"
+        run.record.reason = str(error.args[0])
+        if isinstance(error, StorageError):
+            error.args = (f"{error.args[0]}; last good state: {_last_good_state(run.folder)}",)
+        else:
+            run.folder.write_record(run.record)
+        raise
+    run.record.status = "finished"
+    run.folder.write_record(run.record)
+
+
+def _last_good_state(folder: RunFolder) -> str:
+    states = sorted(folder.state.glob("step-*"))
+    return str(states[-1]) if states else "none yet"
+
+
+def _train(run: Run, signals: StopSignals) -> None:
+    job, progress = run.job, run.progress
+    if progress.step == 0:
+        require_finite_weights(run.engine.model, "before training")
+        require_zero_rewards(evaluate(run.engine, epoch_batches(job, 1)[0]), run.engine.compute_dtype)
+    first_epoch = len(progress.history) + 1
+    for epoch in range(first_epoch, job.settings.epochs + 1):
+        done = progress.step - (epoch - 1) * job.steps_per_epoch
+        for batch in epoch_batches(job, epoch)[done:]:
+            _one_step(run, epoch, batch)
+            if signals.requested is not None:
+                _stop(run, signals.requested)
+        _finish_epoch(run, epoch)
+        if signals.requested is not None:
+            _stop(run, signals.requested)
+
+
+def _one_step(run: Run, epoch: int, batch: Sequence[EncodedPair]) -> None:
+    started = time.perf_counter()
+    step = run.progress.step + 1
+    rate = learning_rate_at(step, run.job.total_steps, run.job.settings)
+    record = optimizer_step(run.engine, batch, epoch, step, rate)
+    run.progress.step = step
+    run.progress.epoch_steps.append(record)
+    run.progress.epoch_seconds += time.perf_counter() - started
+    run.steps_log.append(record.model_dump(mode="json"), sync=False)
+    run.display.step(record)
+
+
+def _stop(run: Run, signal_number: int) -> None:
+    run.display.note("stopping: saving the state")
+    save_resume_state(run)
+    raise StoppedError(
+        f"stopped by signal {signal_number} after step {run.progress.step} of {run.job.total_steps}, state saved",
+        signal_number,
+        f"continue with the same command and --resume (--output-dir {run.folder.root} --resume)",
+    )
+
+
+def _finish_epoch(run: Run, epoch: int) -> None:
+    """Measure, save and log one finished epoch. The resume state comes last: it makes the rest final."""
+    progress = run.progress
+    record = epoch_record(run.job, epoch, progress.epoch_steps, progress.epoch_seconds)
+    saves = epoch in run.job.checkpoint_epochs
+    if saves:
+        require_finite_weights(run.engine.model, f"after epoch {epoch}")
+        record.exported_loss = _exported_loss(run)
+        record.watch = _look(run)
+    warnings = epoch_warnings([*progress.history, record], run.facts)
+    new = {name: message for name, message in warnings.items() if name not in progress.warned}
+    progress.warned.update(dict.fromkeys(new, epoch))
+    record.warnings = list(new.values())
+    if saves:
+        checkpoint = run.folder.checkpoint(epoch)
+        metadata = checkpoint_metadata(run.record, record)
+        save_checkpoint(run.engine.model, run.job.tokenizer, checkpoint, run.job.save_dtype, metadata)
+        record.checkpoint = str(checkpoint.relative_to(run.folder.root))
+        if progress.best is None or record.avg_loss < progress.best.loss:
+            progress.best = BestRecord(epoch=epoch, loss=record.avg_loss, checkpoint=record.checkpoint)
+        link_folder(run.folder.root / progress.best.checkpoint, run.folder.best)
+        if epoch == run.job.settings.epochs:
+            link_folder(checkpoint, run.folder.final)
+    run.epoch_log.append(record.model_dump(mode="json"))
+    progress.history.append(record)
+    progress.epoch_steps, progress.epoch_seconds = [], 0.0
+    if saves:
+        save_resume_state(run)
+    run.display.epoch(record)
+
+
+def _exported_loss(run: Run) -> float | None:
+    """Mean loss of the weights as rounded for saving; None if saving rounds nothing or adapters are merged."""
+    if run.job.save_dtype == torch.float32 or run.job.settings.lora_rank:
+        return None
+    with rounded_weights(run.engine.model, run.job.save_dtype):
+        records = evaluate(run.engine, run.job.encoded)
+    return sum(record.loss for record in records) / len(records)
+
+
+def _look(run: Run) -> WatchRecord | None:
+    if run.watch is None or run.watch_base is None:
+        return None
+    return run.watch.look(run.engine.model, run.watch_base)
+
+
+def epoch_record(job: Job, epoch: int, steps: Sequence[StepRecord], seconds: float) -> EpochRecord:
+    """Means over the epoch's pairs, each measured before its update."""
+    pairs = [pair for step in steps for pair in step.pairs]
+
+    def mean(values: Sequence[float]) -> float:
+        return sum(values) / len(values)
+
+    def share_above_zero(values: Sequence[float]) -> float:
+        return mean([1.0 if value > 0 else 0.5 if value == 0 else 0.0 for value in values])
+
+    norms = [step.grad_norm for step in steps]
+    tokens = sum(pair.packed_length for pair in job.encoded)
+    return EpochRecord(
+        epoch=epoch,
+        step=steps[-1].step,
+        avg_loss=mean([pair.loss for pair in pairs]),
+        avg_accuracy=share_above_zero([pair.margin for pair in pairs]),
+        absolute_preference=share_above_zero([pair.chosen_logps - pair.rejected_logps for pair in pairs]),
+        absolute_preference_per_token=share_above_zero(
+            [pair.chosen_logps / pair.chosen_tokens - pair.rejected_logps / pair.rejected_tokens for pair in pairs]
+        ),
+        avg_margin=mean([pair.margin for pair in pairs]),
+        chosen_reward=mean([pair.chosen_reward for pair in pairs]),
+        rejected_reward=mean([pair.rejected_reward for pair in pairs]),
+        chosen_logps=mean([pair.chosen_logps for pair in pairs]),
+        rejected_logps=mean([pair.rejected_logps for pair in pairs]),
+        grad_norm=mean(norms),
+        max_grad_norm=max(norms),
+        learning_rate=steps[-1].learning_rate,
+        seconds=seconds,
+        tokens_per_second=tokens / seconds if seconds else 0.0,
+    )
+
+
+def checkpoint_metadata(run: RunRecord, epoch: EpochRecord) -> CheckpointMetadata:
+    return CheckpointMetadata(
+        epoch=epoch.epoch,
+        step=epoch.step,
+        loss=epoch.avg_loss,
+        accuracy=epoch.avg_accuracy,
+        absolute_preference=epoch.absolute_preference,
+        avg_margin=epoch.avg_margin,
+        exported_loss=epoch.exported_loss,
+        base_model=run.base_model,
+        base_weights_digest=run.base_weights_digest,
+        corpus_digest=run.corpus_digest,
+        template_digest=run.template_digest,
+        template_arguments=run.template_arguments,
+        system_prompt=run.system_prompt,
+        save_dtype=run.save_dtype,
+        settings=run.settings,
+        watch=epoch.watch,
+        versions=run.versions,
+    )
+
+
+def save_resume_state(run: Run) -> None:
+    progress = run.progress
+    record = ResumeState(
+        step=progress.step,
+        best=progress.best,
+        epoch_steps=progress.epoch_steps,
+        epoch_seconds=progress.epoch_seconds,
+        epoch_log_bytes=run.epoch_log.offset(),
+        steps_log_bytes=run.steps_log.offset(),
+        scaler_scale=run.engine.scaler.get_scale() if run.engine.scaler else None,
+        warned=progress.warned,
+    )
+    save_state(run.folder.state, run.engine.model, run.engine.optimizer, record)

@@ -1,0 +1,289 @@
+"""Whole training runs of a tiny model: files, resume, signals, kills, refusals. Real files, real processes."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import signal
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from rich.console import Console
+from safetensors.torch import load_file
+from tiny import save_tiny
+
+from epistemic_stance.errors import NumericError, RefusedError, StoppedError, StorageError
+from epistemic_stance.files import folder_lock, verify_manifest
+from epistemic_stance.models import find_model
+from epistemic_stance.settings import TrainSettings
+from epistemic_stance.training import trainer
+from epistemic_stance.training.run_folder import RunFolder
+from epistemic_stance.training.start import train
+
+WALL_CLOCK = ("seconds", "tokens_per_second")
+
+
+@pytest.fixture(scope="session")
+def tiny_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return save_tiny(tmp_path_factory.mktemp("tiny") / "model", "qwen2")
+
+
+@pytest.fixture
+def settings(tiny_folder: Path, tmp_path: Path) -> TrainSettings:
+    """Three epochs of 7 steps (25 pairs in fours, the last step has one), checkpoints after 2 and 3."""
+    return TrainSettings(
+        model=str(tiny_folder),
+        output_dir=tmp_path / "run",
+        epochs=3,
+        checkpoint_every=2,
+        batch_size=2,
+        gradient_accumulation_steps=2,
+        learning_rate=1e-3,
+        warmup_steps=3,
+        watch_questions=2,
+        device="cpu",
+    )
+
+
+def run(settings: TrainSettings) -> RunFolder:
+    return train(settings, Console(file=io.StringIO(), width=100))
+
+
+def epochs_of(folder: RunFolder) -> list[dict[str, Any]]:
+    (log,) = folder.logs.glob("training_log_*.jsonl")
+    return [json.loads(line) for line in log.read_text().splitlines()]
+
+
+def without_wall_clock(records: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [{key: value for key, value in record.items() if key not in WALL_CLOCK} for record in records]
+
+
+def assert_same_run(left: RunFolder, right: RunFolder) -> None:
+    """Weights, optimizer moments, step log and epoch log equal to the last bit, wall-clock fields aside."""
+    for name in ("checkpoint-002", "checkpoint-003"):
+        first, second = (load_file(folder.checkpoints / name / "model.safetensors") for folder in (left, right))
+        assert first.keys() == second.keys()
+        assert all(torch.equal(first[key], second[key]) for key in first)
+    first, second = (load_file(folder.state / "step-00000021" / "optimizer.safetensors") for folder in (left, right))
+    assert all(torch.equal(first[key], second[key]) for key in first)
+    assert left.steps_log.read_bytes() == right.steps_log.read_bytes()
+    assert without_wall_clock(epochs_of(left)) == without_wall_clock(epochs_of(right))
+
+
+@pytest.fixture(scope="session")
+def finished(tiny_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
+    """The uninterrupted run that all others must equal."""
+    base = TrainSettings(
+        model=str(tiny_folder),
+        output_dir=tmp_path_factory.mktemp("finished") / "run",
+        epochs=3,
+        checkpoint_every=2,
+        batch_size=2,
+        gradient_accumulation_steps=2,
+        learning_rate=1e-3,
+        warmup_steps=3,
+        watch_questions=2,
+        device="cpu",
+    )
+    return run(base)
+
+
+def at_step(monkeypatch: pytest.MonkeyPatch, step: int, action: Callable[[], None]) -> None:
+    """Do something after the given optimizer step has been logged."""
+    original = trainer._one_step
+
+    def one_step(current: trainer.Run, epoch: int, batch: Any) -> None:
+        original(current, epoch, batch)
+        if current.progress.step == step:
+            action()
+
+    monkeypatch.setattr(trainer, "_one_step", one_step)
+
+
+def test_layout_of_a_finished_run(finished: RunFolder) -> None:
+    assert sorted(path.name for path in finished.checkpoints.iterdir()) == ["checkpoint-002", "checkpoint-003"]
+    for folder in (finished.checkpoint(2), finished.checkpoint(3), finished.best, finished.final):
+        assert {"config.json", "model.safetensors", "tokenizer_config.json", "metadata.json", "MANIFEST.json"} <= {
+            path.name for path in folder.iterdir()
+        }
+        assert verify_manifest(folder) is None
+    record = finished.record()
+    assert record is not None
+    assert record.status == "finished"
+    epochs = epochs_of(finished)
+    assert [epoch["epoch"] for epoch in epochs] == [1, 2, 3]
+    metadata = json.loads((finished.checkpoint(3) / "metadata.json").read_text())
+    assert metadata["epoch"] == 3
+    assert metadata["loss"] == epochs[2]["avg_loss"]
+    assert metadata["accuracy"] == epochs[2]["avg_accuracy"]
+    assert len(finished.steps_log.read_text().splitlines()) == 21
+
+
+def test_best_and_final_are_hard_links(finished: RunFolder) -> None:
+    losses = {epoch["epoch"]: epoch["avg_loss"] for epoch in epochs_of(finished) if epoch["checkpoint"]}
+    best = finished.checkpoint(min(losses, key=losses.__getitem__))
+    for link, target in ((finished.best, best), (finished.final, finished.checkpoint(3))):
+        assert (link / "model.safetensors").samefile(target / "model.safetensors")
+
+
+def test_tokenizer_files_are_stored_once(finished: RunFolder) -> None:
+    first, second = (finished.checkpoint(epoch) / "tokenizer.json" for epoch in (2, 3))
+    assert first.samefile(second)
+
+
+def test_checkpoint_names_resolve_as_the_guide_writes_them(finished: RunFolder) -> None:
+    expected = finished.checkpoint(2).resolve()
+    for name in ("checkpoint-2", "checkpoint-002", "checkpoints/checkpoint-2", "checkpoints/checkpoint-002"):
+        assert find_model(str(finished.root / name)).folder.resolve() == expected
+
+
+def test_last_step_of_an_epoch_holds_the_remainder(finished: RunFolder) -> None:
+    steps = [json.loads(line) for line in finished.steps_log.read_text().splitlines()]
+    assert [len(step["pairs"]) for step in steps[:7]] == [4, 4, 4, 4, 4, 4, 1]
+    assert len({pair["id"] for step in steps[:7] for pair in step["pairs"]}) == 25
+    order = [[pair["id"] for step in steps[start : start + 7] for pair in step["pairs"]] for start in (0, 7)]
+    assert order[0] != order[1]
+    pairs = [pair for step in steps[:7] for pair in step["pairs"]]
+    assert epochs_of(finished)[0]["avg_loss"] == sum(pair["loss"] for pair in pairs) / 25
+
+
+@pytest.mark.parametrize("step", [1, 7, 10, 14, 20, 21])
+def test_interrupted_and_resumed_equals_uninterrupted(
+    step: int, settings: TrainSettings, finished: RunFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        at_step(patch, step, lambda: os.kill(os.getpid(), signal.SIGTERM))
+        with pytest.raises(StoppedError) as stopped:
+            run(settings)
+    assert stopped.value.exit_code == 143
+    assert "--resume" in str(stopped.value)
+    assert_same_run(run(replace(settings, resume=True)), finished)
+
+
+@pytest.mark.parametrize("step", [3, 15, 18])
+def test_killed_and_resumed_equals_uninterrupted(step: int, settings: TrainSettings, finished: RunFolder) -> None:
+    child = os.fork()
+    if child == 0:
+        patch = pytest.MonkeyPatch()
+        at_step(patch, step, lambda: os.kill(os.getpid(), signal.SIGKILL))
+        run(settings)
+        os._exit(1)
+    _, status = os.waitpid(child, 0)
+    assert os.WTERMSIG(status) == signal.SIGKILL
+    assert_same_run(run(replace(settings, resume=True)), finished)
+
+
+def test_damaged_state_falls_back_to_the_one_before(settings: TrainSettings, finished: RunFolder) -> None:
+    folder = run(settings)
+    newest = folder.state / "step-00000021" / "weights.safetensors"
+    data = bytearray(newest.read_bytes())
+    data[len(data) // 2] ^= 1
+    newest.write_bytes(bytes(data))
+    record = folder.record()
+    assert record is not None
+    record.status = "stopped"
+    folder.write_record(record)
+    run(replace(settings, resume=True))
+    assert_same_run(folder, finished)
+    assert (folder.state / ".bad-step-00000021").is_dir()
+
+
+def test_second_run_into_a_folder_is_refused_and_loses_nothing(settings: TrainSettings) -> None:
+    folder = run(settings)
+    before = (folder.final / "model.safetensors").read_bytes()
+    with pytest.raises(RefusedError) as refused:
+        run(settings)
+    assert "--resume" in str(refused.value)
+    assert "--overwrite" in str(refused.value)
+    assert (folder.final / "model.safetensors").read_bytes() == before
+    run(replace(settings, overwrite=True, epochs=1))
+    assert len(list(folder.logs.glob("training_log_*.jsonl"))) == 1
+    assert len(list((folder.logs / "old").glob("training_log_*.jsonl"))) == 1
+    assert [path.name for path in folder.checkpoints.iterdir()] == ["checkpoint-001"]
+
+
+def test_folder_in_use_is_refused_naming_the_process(settings: TrainSettings) -> None:
+    with folder_lock(settings.output_dir), pytest.raises(RefusedError, match=f"pid {os.getpid()}"):
+        run(settings)
+
+
+def test_resume_with_other_settings_is_refused_naming_them(
+    settings: TrainSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        at_step(patch, 2, lambda: os.kill(os.getpid(), signal.SIGINT))
+        with pytest.raises(StoppedError) as stopped:
+            run(settings)
+    assert stopped.value.exit_code == 130
+    with pytest.raises(RefusedError, match=r"--beta: was 0\.1, is 0\.2"):
+        run(replace(settings, resume=True, beta=0.2))
+
+
+def test_resume_without_a_run_is_refused(settings: TrainSettings) -> None:
+    with pytest.raises(RefusedError, match="no run to resume"):
+        run(replace(settings, resume=True))
+
+
+def test_dry_run_leaves_no_trace(settings: TrainSettings) -> None:
+    run(replace(settings, dry_run=True))
+    assert not settings.output_dir.exists()
+
+
+def test_non_finite_stops_with_nothing_written_after(settings: TrainSettings, monkeypatch: pytest.MonkeyPatch) -> None:
+    poisoned: list[torch.nn.Parameter] = []
+    original = trainer._one_step
+
+    def one_step(current: trainer.Run, epoch: int, batch: Any) -> None:
+        if current.progress.step == 16:
+            parameter = next(iter(current.engine.model.parameters()))
+            with torch.no_grad():
+                parameter.fill_(float("nan"))
+            poisoned.append(parameter)
+        original(current, epoch, batch)
+
+    monkeypatch.setattr(trainer, "_one_step", one_step)
+    with pytest.raises(NumericError, match=r"step 17, pairs [a-z]+") as stopped:
+        run(settings)
+    assert poisoned
+    assert stopped.value.exit_code == 4
+    folder = RunFolder(settings.output_dir)
+    assert len(folder.steps_log.read_text().splitlines()) == 16
+    assert [path.name for path in folder.checkpoints.iterdir()] == ["checkpoint-002"]
+    weights = load_file(folder.checkpoint(2) / "model.safetensors")
+    assert all(torch.isfinite(tensor).all() for tensor in weights.values())
+    record = folder.record()
+    assert record is not None
+    assert record.status == "failed"
+
+
+def test_full_disk_names_the_last_good_state(settings: TrainSettings, monkeypatch: pytest.MonkeyPatch) -> None:
+    original = trainer.save_checkpoint
+
+    def full(model: Any, tokenizer: Any, folder: Path, *rest: Any) -> None:
+        if folder.name == "checkpoint-003":
+            raise StorageError("could not write checkpoint-003: No space left on device")
+        original(model, tokenizer, folder, *rest)
+
+    monkeypatch.setattr(trainer, "save_checkpoint", full)
+    with pytest.raises(StorageError, match=r"last good state: .*step-00000014"):
+        run(settings)
+
+
+def test_lora_run_exports_merged_weights_and_resumes(
+    settings: TrainSettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lora = replace(settings, lora_rank=4)
+    with monkeypatch.context() as patch:
+        at_step(patch, 10, lambda: os.kill(os.getpid(), signal.SIGTERM))
+        with pytest.raises(StoppedError):
+            run(lora)
+    assert_same_run(run(replace(lora, resume=True)), run(replace(lora, output_dir=tmp_path / "whole")))
+    merged = load_file(RunFolder(lora.output_dir).final / "model.safetensors")
+    base = load_file(Path(lora.model) / "model.safetensors")
+    assert merged.keys() == base.keys()
+    assert any(not torch.equal(merged[key], base[key]) for key in base)
