@@ -15,8 +15,9 @@ import pytest
 import torch
 from rich.console import Console
 from safetensors.torch import load_file
-from tiny import save_tiny
+from tiny import save_tiny, tiny_pairs
 
+from epistemic_stance.chat import Pair
 from epistemic_stance.errors import NumericError, RefusedError, StoppedError, StorageError
 from epistemic_stance.files import folder_lock, verify_manifest
 from epistemic_stance.models import find_model
@@ -25,20 +26,25 @@ from epistemic_stance.training import trainer
 from epistemic_stance.training.run_folder import RunFolder
 from epistemic_stance.training.start import train
 
+NINTH = Pair("ninth", "test", "Is the lamp on?", "It is.", "The lamp is older than the oldest house.")
+
 WALL_CLOCK = ("seconds", "tokens_per_second")
 
 
 @pytest.fixture(scope="session")
-def tiny_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return save_tiny(tmp_path_factory.mktemp("tiny") / "model", "qwen2")
-
-
-@pytest.fixture
-def settings(tiny_folder: Path, tmp_path: Path) -> TrainSettings:
-    """Three epochs of 7 steps (25 pairs in fours, the last step has one), checkpoints after 2 and 3."""
+def made(tmp_path_factory: pytest.TempPathFactory) -> TrainSettings:
+    """Three epochs of 3 steps (nine short pairs in fours, the last step has one), checkpoints after 2 and 3."""
+    folder = tmp_path_factory.mktemp("made")
+    pairs = [
+        {"prompt": [message("user", pair.question)], "chosen": [message("assistant", pair.chosen)]}
+        | {"rejected": [message("assistant", pair.rejected)], "id": f"p{index}"}
+        for index, pair in enumerate([*tiny_pairs(8), NINTH])
+    ]
+    (folder / "pairs.jsonl").write_text("".join(json.dumps(pair) + "\n" for pair in pairs))
     return TrainSettings(
-        model=str(tiny_folder),
-        output_dir=tmp_path / "run",
+        model=str(save_tiny(folder / "model", "qwen2")),
+        corpus=folder / "pairs.jsonl",
+        output_dir=folder / "run",
         epochs=3,
         checkpoint_every=2,
         batch_size=2,
@@ -48,6 +54,15 @@ def settings(tiny_folder: Path, tmp_path: Path) -> TrainSettings:
         watch_questions=2,
         device="cpu",
     )
+
+
+def message(role: str, content: str) -> dict[str, str]:
+    return {"role": role, "content": content}
+
+
+@pytest.fixture
+def settings(made: TrainSettings, tmp_path: Path) -> TrainSettings:
+    return replace(made, output_dir=tmp_path / "run")
 
 
 def run(settings: TrainSettings) -> RunFolder:
@@ -69,28 +84,16 @@ def assert_same_run(left: RunFolder, right: RunFolder) -> None:
         first, second = (load_file(folder.checkpoints / name / "model.safetensors") for folder in (left, right))
         assert first.keys() == second.keys()
         assert all(torch.equal(first[key], second[key]) for key in first)
-    first, second = (load_file(folder.state / "step-00000021" / "optimizer.safetensors") for folder in (left, right))
+    first, second = (load_file(folder.state / "step-00000009" / "optimizer.safetensors") for folder in (left, right))
     assert all(torch.equal(first[key], second[key]) for key in first)
     assert left.steps_log.read_bytes() == right.steps_log.read_bytes()
     assert without_wall_clock(epochs_of(left)) == without_wall_clock(epochs_of(right))
 
 
 @pytest.fixture(scope="session")
-def finished(tiny_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
+def finished(made: TrainSettings) -> RunFolder:
     """The uninterrupted run that all others must equal."""
-    base = TrainSettings(
-        model=str(tiny_folder),
-        output_dir=tmp_path_factory.mktemp("finished") / "run",
-        epochs=3,
-        checkpoint_every=2,
-        batch_size=2,
-        gradient_accumulation_steps=2,
-        learning_rate=1e-3,
-        warmup_steps=3,
-        watch_questions=2,
-        device="cpu",
-    )
-    return run(base)
+    return run(made)
 
 
 def at_step(monkeypatch: pytest.MonkeyPatch, step: int, action: Callable[[], None]) -> None:
@@ -121,7 +124,7 @@ def test_layout_of_a_finished_run(finished: RunFolder) -> None:
     assert metadata["epoch"] == 3
     assert metadata["loss"] == epochs[2]["avg_loss"]
     assert metadata["accuracy"] == epochs[2]["avg_accuracy"]
-    assert len(finished.steps_log.read_text().splitlines()) == 21
+    assert len(finished.steps_log.read_text().splitlines()) == 9
 
 
 def test_best_and_final_are_hard_links(finished: RunFolder) -> None:
@@ -144,15 +147,15 @@ def test_checkpoint_names_resolve_as_the_guide_writes_them(finished: RunFolder) 
 
 def test_last_step_of_an_epoch_holds_the_remainder(finished: RunFolder) -> None:
     steps = [json.loads(line) for line in finished.steps_log.read_text().splitlines()]
-    assert [len(step["pairs"]) for step in steps[:7]] == [4, 4, 4, 4, 4, 4, 1]
-    assert len({pair["id"] for step in steps[:7] for pair in step["pairs"]}) == 25
-    order = [[pair["id"] for step in steps[start : start + 7] for pair in step["pairs"]] for start in (0, 7)]
+    assert [len(step["pairs"]) for step in steps[:3]] == [4, 4, 1]
+    assert len({pair["id"] for step in steps[:3] for pair in step["pairs"]}) == 9
+    order = [[pair["id"] for step in steps[start : start + 3] for pair in step["pairs"]] for start in (0, 3)]
     assert order[0] != order[1]
-    pairs = [pair for step in steps[:7] for pair in step["pairs"]]
-    assert epochs_of(finished)[0]["avg_loss"] == sum(pair["loss"] for pair in pairs) / 25
+    pairs = [pair for step in steps[:3] for pair in step["pairs"]]
+    assert epochs_of(finished)[0]["avg_loss"] == sum(pair["loss"] for pair in pairs) / 9
 
 
-@pytest.mark.parametrize("step", [1, 7, 10, 14, 20, 21])
+@pytest.mark.parametrize("step", [1, 3, 4, 6, 8, 9])
 def test_interrupted_and_resumed_equals_uninterrupted(
     step: int, settings: TrainSettings, finished: RunFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -165,7 +168,7 @@ def test_interrupted_and_resumed_equals_uninterrupted(
     assert_same_run(run(replace(settings, resume=True)), finished)
 
 
-@pytest.mark.parametrize("step", [3, 15, 18])
+@pytest.mark.parametrize("step", [2, 7, 8])
 def test_killed_and_resumed_equals_uninterrupted(step: int, settings: TrainSettings, finished: RunFolder) -> None:
     child = os.fork()
     if child == 0:
@@ -180,7 +183,7 @@ def test_killed_and_resumed_equals_uninterrupted(step: int, settings: TrainSetti
 
 def test_damaged_state_falls_back_to_the_one_before(settings: TrainSettings, finished: RunFolder) -> None:
     folder = run(settings)
-    newest = folder.state / "step-00000021" / "weights.safetensors"
+    newest = folder.state / "step-00000009" / "weights.safetensors"
     data = bytearray(newest.read_bytes())
     data[len(data) // 2] ^= 1
     newest.write_bytes(bytes(data))
@@ -190,7 +193,7 @@ def test_damaged_state_falls_back_to_the_one_before(settings: TrainSettings, fin
     folder.write_record(record)
     run(replace(settings, resume=True))
     assert_same_run(folder, finished)
-    assert (folder.state / ".bad-step-00000021").is_dir()
+    assert (folder.state / ".bad-step-00000009").is_dir()
 
 
 def test_second_run_into_a_folder_is_refused_and_loses_nothing(settings: TrainSettings) -> None:
@@ -239,7 +242,7 @@ def test_non_finite_stops_with_nothing_written_after(settings: TrainSettings, mo
     original = trainer._one_step
 
     def one_step(current: trainer.Run, epoch: int, batch: Any) -> None:
-        if current.progress.step == 16:
+        if current.progress.step == 6:
             parameter = next(iter(current.engine.model.parameters()))
             with torch.no_grad():
                 parameter.fill_(float("nan"))
@@ -247,12 +250,12 @@ def test_non_finite_stops_with_nothing_written_after(settings: TrainSettings, mo
         original(current, epoch, batch)
 
     monkeypatch.setattr(trainer, "_one_step", one_step)
-    with pytest.raises(NumericError, match=r"step 17, pairs [a-z]+") as stopped:
+    with pytest.raises(NumericError, match=r"step 7, pairs p\d") as stopped:
         run(settings)
     assert poisoned
     assert stopped.value.exit_code == 4
     folder = RunFolder(settings.output_dir)
-    assert len(folder.steps_log.read_text().splitlines()) == 16
+    assert len(folder.steps_log.read_text().splitlines()) == 6
     assert [path.name for path in folder.checkpoints.iterdir()] == ["checkpoint-002"]
     weights = load_file(folder.checkpoint(2) / "model.safetensors")
     assert all(torch.isfinite(tensor).all() for tensor in weights.values())
@@ -270,7 +273,7 @@ def test_full_disk_names_the_last_good_state(settings: TrainSettings, monkeypatc
         original(model, tokenizer, folder, *rest)
 
     monkeypatch.setattr(trainer, "save_checkpoint", full)
-    with pytest.raises(StorageError, match=r"last good state: .*step-00000014"):
+    with pytest.raises(StorageError, match=r"last good state: .*step-00000006"):
         run(settings)
 
 
@@ -279,7 +282,7 @@ def test_lora_run_exports_merged_weights_and_resumes(
 ) -> None:
     lora = replace(settings, lora_rank=4)
     with monkeypatch.context() as patch:
-        at_step(patch, 10, lambda: os.kill(os.getpid(), signal.SIGTERM))
+        at_step(patch, 4, lambda: os.kill(os.getpid(), signal.SIGTERM))
         with pytest.raises(StoppedError):
             run(lora)
     assert_same_run(run(replace(lora, resume=True)), run(replace(lora, output_dir=tmp_path / "whole")))

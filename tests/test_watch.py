@@ -1,0 +1,114 @@
+"""Learning told from parroting and from nothing at all, on texts whose truth is known."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from epistemic_stance.chat import Pair
+from epistemic_stance.records import AnswerRecord
+from epistemic_stance.stance import load_pairs, load_stance
+from epistemic_stance.training.watch import (
+    Lean,
+    copied_share,
+    distance,
+    judge,
+    paired_interval,
+    plan_watch,
+    repetition,
+)
+
+TEXTS = st.text(alphabet="abcde ", max_size=60)
+
+
+def test_copied_share_counts_words_in_runs_of_six() -> None:
+    """Ten words, seven of them a run of the source; a run of five is chance."""
+    source = "one two three four five six seven eight nine"
+    assert copied_share("well two three four five six seven eight then no", [source]) == pytest.approx(0.7)
+    assert copied_share("well two three four five six then no", [source]) == 0
+    assert copied_share("", [source]) == 0
+
+
+def test_runs_of_two_sources_do_not_add_up() -> None:
+    assert copied_share("a b c d e f g h", ["a b c d", "e f g h"]) == 0
+
+
+def test_distance_by_hand() -> None:
+    """'a b' has grams a, b, ab; 'a c' has a, c, ac: one of three shared, cosine 1/3."""
+    assert distance("a b", "a c") == pytest.approx(2 / 3)
+    assert distance("a b", "A, b!") == pytest.approx(0)
+    assert distance("", "") == 0
+    assert distance("", "a") == 1
+
+
+@given(TEXTS, TEXTS)
+def test_distance_is_symmetric_and_bounded(first: str, second: str) -> None:
+    assert distance(first, second) == pytest.approx(distance(second, first))
+    assert -1e-9 <= distance(first, second) <= 1 + 1e-9
+
+
+def test_repetition_by_hand() -> None:
+    """'a a a a a' has two 4-grams, both the same: one of two repeats."""
+    assert repetition("a a a a a") == 0.5
+    assert repetition("a b c d e") == 0
+    assert repetition("too short") == 0
+
+
+def test_lean_tells_held_out_answers_of_the_shipped_corpus_apart() -> None:
+    pairs = load_pairs(load_stance("epistemic").corpus)
+    lean = Lean(pairs[::2])
+    assert lean.gap > 0
+    held_out = pairs[1::2]
+    right = sum(lean(pair.chosen) > lean(pair.rejected) for pair in held_out)
+    assert right >= 11, f"{right} of {len(held_out)}"
+
+
+def test_lean_of_unknown_words_is_neutral() -> None:
+    pairs = load_pairs(load_stance("epistemic").corpus)
+    assert Lean(pairs)("zyx wvu tsr") == 0
+
+
+def test_paired_interval_by_hand() -> None:
+    """Differences 1, 2, 3: mean 2, sd 1, t(2, .975) = 4.303, half width 4.303 / sqrt(3) = 2.484."""
+    low, high = paired_interval([1.0, 2.0, 3.0])
+    assert (low, high) == (pytest.approx(-0.484, abs=1e-3), pytest.approx(4.484, abs=1e-3))
+    assert paired_interval([1.0]) == (-math.inf, math.inf)
+
+
+def answer(lean_change: float, copied: float = 0.0) -> AnswerRecord:
+    return AnswerRecord(
+        question_id="q",
+        question="?",
+        answer="a",
+        base_answer="b",
+        distance_from_base=0.5,
+        distance_from_chosen=0.5,
+        lean=lean_change,
+        base_lean=0.0,
+        copied=copied,
+        repetition=0.0,
+    )
+
+
+def test_verdicts() -> None:
+    moved = [answer(change) for change in (0.5, 0.6, 0.4, 0.55)]
+    assert judge(moved, None).verdict == "shifted"
+    assert judge([answer(change) for change in (0.5, -0.4, 0.3, -0.3)], None).verdict == "neither"
+    assert judge([answer(change) for change in (0.02, 0.03, 0.02, 0.03)], None).verdict == "neither"
+    assert judge([answer(0.5, copied=0.6)] * 4, None).verdict == "parrots"
+
+
+def test_plan_takes_unseen_questions_from_every_category_in_turn() -> None:
+    stance = load_stance("epistemic")
+    pairs = load_pairs(stance.corpus)
+    plan = plan_watch(stance, pairs, 10)
+    categories = {question.id: question.category for question in stance.question_sets["phase1"].questions}
+    assert len({categories[question_id] for question_id, _ in plan.questions}) == 10
+    assert plan.neutral
+    first = plan.questions[0][1]
+    trained = [*pairs, Pair("x", "c", [{"role": "user", "content": first.upper()}], "good", "bad")]
+    assert first not in [text for _, text in plan_watch(stance, trained, 10).questions]
+    assert plan_watch(stance, pairs, 0).questions == []
