@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import resource
 import signal
 from collections.abc import Callable
 from dataclasses import replace
@@ -264,17 +265,30 @@ def test_non_finite_stops_with_nothing_written_after(settings: TrainSettings, mo
     assert record.status == "failed"
 
 
-def test_full_disk_names_the_last_good_state(settings: TrainSettings, monkeypatch: pytest.MonkeyPatch) -> None:
-    original = trainer.save_checkpoint
+@pytest.mark.parametrize("kilobytes", [0, 1, 20, 60])
+def test_full_disk_keeps_the_last_good_state(
+    kilobytes: int, settings: TrainSettings, finished: RunFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From step 7 on no file can grow beyond a limit (the model has some 100 kB), as on a full disk."""
 
-    def full(model: Any, tokenizer: Any, folder: Path, *rest: Any) -> None:
-        if folder.name == "checkpoint-003":
-            raise StorageError("could not write checkpoint-003: No space left on device")
-        original(model, tokenizer, folder, *rest)
+    def fill_disk() -> None:
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        limit = kilobytes * 1024 or RunFolder(settings.output_dir).steps_log.stat().st_size
+        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY))
 
-    monkeypatch.setattr(trainer, "save_checkpoint", full)
-    with pytest.raises(StorageError, match=r"last good state: .*step-00000006"):
-        run(settings)
+    child = os.fork()
+    if child == 0:
+        at_step(pytest.MonkeyPatch(), 7, fill_disk)
+        try:
+            run(settings)
+        except StorageError as error:
+            os._exit(error.exit_code if "step-00000006" in str(error) else 99)
+        os._exit(98)
+    _, status = os.waitpid(child, 0)
+    assert os.WEXITSTATUS(status) == 5
+    folder = RunFolder(settings.output_dir)
+    assert [path.name for path in folder.checkpoints.iterdir() if verify_manifest(path) is None] == ["checkpoint-002"]
+    assert_same_run(run(replace(settings, resume=True)), finished)
 
 
 def test_lora_run_exports_merged_weights_and_resumes(
@@ -290,3 +304,35 @@ def test_lora_run_exports_merged_weights_and_resumes(
     base = load_file(Path(lora.model) / "model.safetensors")
     assert merged.keys() == base.keys()
     assert any(not torch.equal(merged[key], base[key]) for key in base)
+
+
+@pytest.mark.parametrize(
+    ("failure", "hint"),
+    [
+        (torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB"), "--batch-size 1"),
+        (RuntimeError("[enforce fail at alloc_cpu.cpp] DefaultCPUAllocator: can't allocate memory"), "--lora-rank 16"),
+        (MemoryError(), "--lora-rank 16"),
+    ],
+)
+def test_running_out_of_memory_is_named_with_what_to_try(
+    failure: Exception, hint: str, settings: TrainSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail() -> None:
+        raise failure
+
+    at_step(monkeypatch, 7, fail)
+    with pytest.raises(RefusedError, match=r"out of memory on cpu .*step-00000006") as refused:
+        run(settings)
+    assert hint in str(refused.value)
+    record = RunFolder(settings.output_dir).record()
+    assert record is not None
+    assert record.status == "failed"
+
+
+def test_other_runtime_errors_are_not_called_memory(settings: TrainSettings, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail() -> None:
+        raise RuntimeError("shapes do not match")
+
+    at_step(monkeypatch, 2, fail)
+    with pytest.raises(RuntimeError, match="shapes"):
+        run(settings)

@@ -14,10 +14,11 @@ from typing import Any
 
 import torch
 from pydantic import ValidationError
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from epistemic_stance.errors import StorageError
 from epistemic_stance.files import commit_folder, dump_json, verify_manifest
 from epistemic_stance.records import CheckpointMetadata, ResumeState
 from epistemic_stance.training.lora import merged_state_dict
@@ -40,7 +41,20 @@ def save_checkpoint(
         (target / "metadata.json").write_text(dump_json(metadata.model_dump(mode="json"), indent=1) + "\n")
         share_equal_files(target, folder.parent)
 
-    commit_folder(folder, fill)
+    with safetensors_failures_are_io():
+        commit_folder(folder, fill)
+
+
+@contextmanager
+def safetensors_failures_are_io() -> Iterator[None]:
+    """A full disk reaches us from safetensors as its own error class."""
+    try:
+        yield
+    except SafetensorError as error:
+        raise StorageError(
+            f"could not write model or optimizer tensors: {error}",
+            "free space or choose another --output-dir; what was saved before is intact",
+        ) from error
 
 
 def export_state_dict(model: Any, dtype: torch.dtype) -> dict[str, Tensor]:
@@ -98,7 +112,8 @@ def save_state(states: Path, model: torch.nn.Module, optimizer: torch.optim.Opti
         save_file(moments, target / "optimizer.safetensors")
         (target / "state.json").write_text(dump_json(record.model_dump(mode="json")), encoding="utf-8")
 
-    commit_folder(states / f"step-{record.step:08d}", fill)
+    with safetensors_failures_are_io():
+        commit_folder(states / f"step-{record.step:08d}", fill)
     for old in sorted(states.glob("step-*"))[:-STATES_KEPT]:
         trash = old.with_name(f".old-{old.name}")
         old.rename(trash)

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 import torch
 
 from epistemic_stance.chat import EncodedPair
-from epistemic_stance.errors import StanceError, StoppedError, StorageError
+from epistemic_stance.errors import RefusedError, StanceError, StoppedError, StorageError
 from epistemic_stance.files import JsonlWriter, link_folder
 from epistemic_stance.records import (
     BestRecord,
@@ -86,7 +87,8 @@ def run_epochs(run: Run, signals: StopSignals) -> None:
     good state. run.json tells how it ended in every case.
     """
     try:
-        _train(run, signals)
+        with explained_out_of_memory(run):
+            _train(run, signals)
     except StanceError as error:
         stopped = isinstance(error, StoppedError)
         run.record.status = "stopped" if stopped else "failed"
@@ -98,6 +100,26 @@ def run_epochs(run: Run, signals: StopSignals) -> None:
         raise
     run.record.status = "finished"
     run.folder.write_record(run.record)
+
+
+@contextlib.contextmanager
+def explained_out_of_memory(run: Run) -> Iterator[None]:
+    """Turn an allocation failure of Python, CUDA or torch's CPU allocator into an error that says what to try."""
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        if isinstance(error, RuntimeError) and "memory" not in str(error):
+            raise
+        settings = run.job.settings
+        attempts = ["--device cpu"] if run.job.device != "cpu" else []
+        if settings.batch_size > 1:
+            attempts.append(f"--batch-size 1 --gradient-accumulation-steps {run.job.pairs_per_step}")
+        attempts += ["--lora-rank 16"] if not settings.lora_rank else []
+        raise RefusedError(
+            f"out of memory on {run.job.device} in step {run.progress.step + 1}; last good state: "
+            f"{_last_good_state(run.folder)}",
+            f"start anew with {', or '.join(attempts) or 'a shorter --max-length or a smaller model'}",
+        ) from error
 
 
 def _last_good_state(folder: RunFolder) -> str:
@@ -150,6 +172,7 @@ def _finish_epoch(run: Run, epoch: int) -> None:
     record = epoch_record(run.job, epoch, progress.epoch_steps, progress.epoch_seconds)
     saves = epoch in run.job.checkpoint_epochs
     if saves:
+        run.engine.optimizer.zero_grad(set_to_none=True)  # room for the rounded copy and the generation cache
         require_finite_weights(run.engine.model, f"after epoch {epoch}")
         record.exported_loss = _exported_loss(run)
         record.watch = _look(run)
