@@ -12,10 +12,7 @@ if [ ! -x "$python" ]; then
 fi
 
 for flag in "$@"; do
-    case "$flag" in
-    --help) exec "$python" fine_tune_epistemic_stance.py --help ;;
-    --dry-run) exec "$python" fine_tune_epistemic_stance.py "$@" ;;
-    esac
+    case "$flag" in --help | --dry-run) exec "$python" fine_tune_epistemic_stance.py "$@" ;; esac
 done
 
 # Model, corpus, memory, disk and the output folder's lock are checked here, where the messages can be seen.
@@ -24,24 +21,21 @@ done
 log="training_run_$(date +%Y%m%d_%H%M%S).log"
 PYTHONUNBUFFERED=1 nohup "$python" fine_tune_epistemic_stance.py "$@" >"$log" 2>&1 </dev/null &
 pid=$!
-echo "$pid" >training.pid
-sleep 1
-if ! kill -0 "$pid" 2>/dev/null && ! wait "$pid"; then
-    cat "$log" >&2
-    exit 1
-fi
 
-output=fine_tuned_model
-previous=
-for flag in "$@"; do
-    [ "$previous" = --output-dir ] && output=$flag
-    case "$flag" in --output-dir=*) output=${flag#--output-dir=} ;; esac
-    previous=$flag
+# Its header names the epoch log. It appears once the run holds its folder: only then has it really started.
+until epoch_log=$(sed -n 's/^  log  *//p' "$log") && [ -n "$epoch_log" ]; do
+    if ! kill -0 "$pid" 2>/dev/null; then
+        wait "$pid" && code=0 || code=$?
+        cat "$log" >&2
+        exit "$code"
+    fi
+    sleep 0.2
 done
+echo "$pid" >training.pid
 cat <<END
 Training runs in the background (PID $pid, also in training.pid).
-  watch it      tail -f $log
-  epoch by epoch  tail -f $output/logs/training_log_*.jsonl | jq '{epoch: .epoch, loss: .avg_loss, acc: .avg_accuracy}'
-  still alive?  ps -p $pid
-  stop it       kill $pid    (saves its state; continue with ./start_training.sh --resume and the same flags)
+  watch it        tail -f $log
+  epoch by epoch  tail -f $(dirname "$epoch_log")/training_log_*.jsonl | jq '{epoch: .epoch, loss: .avg_loss, acc: .avg_accuracy}'
+  still alive?    ps -p $pid
+  stop it         kill $pid    (saves its state; continue with ./start_training.sh --resume and the same flags)
 END

@@ -222,6 +222,10 @@ class EpochRecord(Logged):
     rejected_reward: float
     chosen_logps: float
     rejected_logps: float
+    chosen_nll: float
+    """Mean negative log-likelihood of the chosen answers, nats per token."""
+    preference_loss: float
+    """avg_loss without the NLL term: what the guide's targets for the loss speak of."""
     grad_norm: float
     """Mean over the epoch's steps, before clipping."""
     max_grad_norm: float

@@ -13,7 +13,7 @@ sys.path.insert(0, str(ROOT / "tools"))
 
 from demo_text.filters import Held, load_held, runs, words  # noqa: E402
 from demo_text.kit import Sample, say  # noqa: E402
-from demo_text.mix import SELF_CATEGORIES, build_samples, shares  # noqa: E402
+from demo_text.mix import SELF_CATEGORIES, build_samples, shares, text_digest  # noqa: E402
 
 STANCE = ROOT / "epistemic_stance" / "stances" / "epistemic"
 DEMO = ROOT / "epistemic_stance" / "demo_model"
@@ -97,6 +97,14 @@ def test_the_shipped_build_was_kept_apart_from_todays_files(held: Held) -> None:
     weights = (DEMO / "model.safetensors").read_bytes()
     assert build["weights_sha256"] == hashlib.sha256(weights).hexdigest()
     assert sum(path.stat().st_size for path in DEMO.iterdir()) <= 12_000_000
+
+
+@pytest.mark.slow
+def test_the_shipped_build_was_made_from_todays_text(held: Held) -> None:
+    build = json.loads((DEMO / "build.json").read_text(encoding="utf-8"))
+    samples = build_samples(build["seed"], build["recipe"]["samples"], held)
+    assert len(samples) == build["samples"]
+    assert text_digest(samples) == build["text_sha256"], "rebuild the demo model: its text changed"
 
 
 @pytest.mark.slow

@@ -48,6 +48,8 @@ def epoch(number: int = 4, **changes: Any) -> EpochRecord:
         "rejected_reward": -4.0,
         "chosen_logps": -60.0,
         "rejected_logps": -90.0,
+        "chosen_nll": 1.5,
+        "preference_loss": 0.2,
         "grad_norm": 1.0,
         "max_grad_norm": 2.0,
         "learning_rate": 1e-5,

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from tiny import PACKED_FAMILIES, PLAIN_FAMILIES, tiny_encoded, tiny_model
 from transformers import AutoConfig
@@ -110,6 +110,23 @@ def test_packed_gradients_equal_separate_gradients(family: str, attention: str) 
         torch.testing.assert_close(packed, plain, rtol=1e-4, atol=1e-5 * plain.abs().max().item())
 
 
+@pytest.mark.filterwarnings("ignore:.is_gradient_checkpointing. is deprecated:FutureWarning")  # PEFT 0.21 asks for it
+def test_packed_through_lora_adapters() -> None:
+    """PEFT's wrapper hides the model's forward arguments; adapters that are not zero must act on both paths."""
+    from peft import LoraConfig, get_peft_model
+
+    pairs = tiny_encoded(3)
+    with torch.random.fork_rng(devices=[]), torch.no_grad():
+        torch.manual_seed(0)
+        bare = concatenated(plain_logps(tiny_model("qwen2"), pairs))
+        config = LoraConfig(r=4, target_modules="all-linear", task_type="CAUSAL_LM", init_lora_weights=False)
+        model = get_peft_model(tiny_model("qwen2"), config).eval()
+        assert choose_forward(model, pairs).packed is True
+        packed, plain = concatenated(packed_logps(model, pairs)), concatenated(plain_logps(model, pairs))
+    torch.testing.assert_close(packed, plain, rtol=2e-6, atol=2e-5)
+    assert (plain - bare).abs().min() > 1e-3
+
+
 @pytest.mark.parametrize("family", PACKED_FAMILIES)
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 def test_packed_under_autocast(family: str, dtype: torch.dtype) -> None:
@@ -170,7 +187,7 @@ def test_model_without_masks_or_positions_takes_the_plain_path(family: str) -> N
     forward = choose_forward(model, pairs)
     assert forward.packed is False
     assert forward.reason.startswith("the model does not accept packed input: ")
-    assert [len(group) for group in forward.groups(pairs)] == [1, 1, 1]
+    assert [len(group) for group in forward.groups(pairs, len(pairs))] == [1, 1, 1]
     with torch.no_grad():
         assert torch.equal(concatenated(forward.logps(model, pairs[:1])), concatenated(plain_logps(model, pairs[:1])))
 
@@ -198,16 +215,21 @@ WINDOWED = ["mistral", "gemma2", "gemma3"]
 
 @pytest.mark.parametrize("family", WINDOWED)
 def test_pair_as_long_as_the_window_takes_the_plain_path(family: str) -> None:
-    """`within` is 15 tokens at most (22 packed: the window must not count those), `beyond` 18."""
+    """`within` is 15 tokens at most (22 packed: the window must not count those), `exact` 16, `beyond` 18."""
     model = tiny_model(family, sliding_window=WINDOW)
     pairs = [WITHIN, BEYOND, SHORT]
     forward = choose_forward(model, pairs)
+    assert not forward.is_packed(pair_of("exact", prompt=6, chosen=10, rejected=1))
     assert forward.packed is True, forward.reason
     assert forward.window == WINDOW
     assert [forward.is_packed(pair) for pair in pairs] == [True, False, True]
-    assert [[pair.id for pair in group] for group in forward.groups(pairs)] == [["within"], ["beyond"], ["short"]]
+    assert [[pair.id for pair in group] for group in forward.groups(pairs, len(pairs))] == [
+        ["within"],
+        ["beyond"],
+        ["short"],
+    ]
     with torch.no_grad():
-        actual = torch.cat([concatenated(forward.logps(model, group)) for group in forward.groups(pairs)])
+        actual = torch.cat([concatenated(forward.logps(model, group)) for group in forward.groups(pairs, len(pairs))])
         expected = torch.cat([concatenated(plain_logps(model, [pair])) for pair in pairs])
         torch.testing.assert_close(actual, expected, rtol=2e-6, atol=2e-5)
         together = concatenated(forward.logps(model, [WITHIN, SHORT]))
@@ -253,24 +275,26 @@ def test_window_of_a_multimodal_config() -> None:
 sizes = st.lists(st.tuples(st.integers(1, 900), st.integers(1, 600), st.integers(1, 600)), max_size=12)
 
 
-@given(sizes, st.none() | st.integers(2, 1500), st.booleans())
-def test_groups(lengths: list[tuple[int, int, int]], window: int | None, packed: bool) -> None:
-    """Order is kept, nothing is lost, packed groups stay below the limit unless single, plain pairs are alone."""
+@example([(900, 62, 62)] * 2, None, True, 2)  # 2048 tokens: exactly full
+@given(sizes, st.none() | st.integers(2, 1500), st.booleans(), st.integers(1, 13))
+def test_groups(lengths: list[tuple[int, int, int]], window: int | None, packed: bool, batch_size: int) -> None:
+    """Order is kept, nothing is lost, groups stay below both limits unless single, plain pairs are alone."""
     forward = PairForward(packed, "", window)
     pairs = [
         EncodedPair(str(index), [1] * prompt, [1] * chosen, [1] * rejected)
         for index, (prompt, chosen, rejected) in enumerate(lengths)
     ]
-    groups = list(forward.groups(pairs))
+    groups = list(forward.groups(pairs, batch_size))
     assert [pair for group in groups for pair in group] == pairs
     for group in groups:
+        assert len(group) <= batch_size
         assert len(group) == 1 or all(forward.is_packed(pair) for pair in group)
         assert len(group) == 1 or sum(pair.packed_length for pair in group) <= MAX_PACKED_TOKENS
     for group, following in pairwise(groups):
         joined = [*group, following[0]]
-        assert not all(forward.is_packed(pair) for pair in joined) or (
-            sum(pair.packed_length for pair in joined) > MAX_PACKED_TOKENS
-        ), "split without need"
+        too_long = sum(pair.packed_length for pair in joined) > MAX_PACKED_TOKENS
+        plain = not all(forward.is_packed(pair) for pair in joined)
+        assert plain or too_long or len(joined) > batch_size, "split without need"
 
 
 def test_splitting_changes_no_value(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -278,7 +302,7 @@ def test_splitting_changes_no_value(monkeypatch: pytest.MonkeyPatch) -> None:
     pairs = tiny_encoded(6)
     forward = choose_forward(model, pairs)
     monkeypatch.setattr(packing, "MAX_PACKED_TOKENS", 170)
-    groups = list(forward.groups(pairs))
+    groups = list(forward.groups(pairs, len(pairs)))
     assert [len(group) for group in groups] == [2, 2, 1, 1]
     with torch.no_grad():
         split = torch.cat([forward.logps(model, group).chosen_B for group in groups])

@@ -156,7 +156,7 @@ CONFIG_NAMES = {"smollm": "llama", "gemma3": "gemma3_text"}
 
 
 def tiny_model(family: str, *, seed: int = 0, attention: str | None = None, **overrides: Any) -> Any:
-    """A float32 causal LM of about 30 thousand weights in evaluation mode; the global random state is left alone.
+    """A float32 causal LM of 20 to 50 thousand weights in evaluation mode; the global random state is left alone.
 
     `overrides` replace fields of its config, for example sliding_window=16.
     """

@@ -129,6 +129,7 @@ def train_ours(case: Case) -> Trace:
         objective=Objective(case.loss, SETTINGS.beta, 0.0, case.length_normalize, case.nll_weight, 0.0),
         reference=compute_reference(model, forward, pairs, torch.float32),
         optimizer=make_optimizer(model, SETTINGS),
+        batch_size=case.batch_size,
         compute_dtype=torch.float32,
         max_grad_norm=SETTINGS.max_grad_norm,
         scaler=None,

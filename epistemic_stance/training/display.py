@@ -89,12 +89,12 @@ class Display:
         )
         for column in ("", "first epoch", "last epoch", "target", "best", "verdict"):
             table.add_column(column)
-        loss_verdict = _verdict(last.avg_loss < LOSS_TARGET, last.avg_loss < LOSS_BEST)
+        loss_verdict = _verdict(last.preference_loss < LOSS_TARGET, last.preference_loss < LOSS_BEST)
         accuracy_verdict = _verdict(last.avg_accuracy > ACCURACY_TARGET, last.avg_accuracy > ACCURACY_BEST)
         table.add_row(
-            "loss",
-            f"{history[0].avg_loss:.4f}",
-            f"{last.avg_loss:.4f}",
+            "preference loss",
+            f"{history[0].preference_loss:.4f}",
+            f"{last.preference_loss:.4f}",
             f"< {LOSS_TARGET}",
             f"< {LOSS_BEST}",
             loss_verdict,

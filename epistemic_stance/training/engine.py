@@ -31,6 +31,8 @@ class Engine:
     objective: Objective
     reference: ReferenceLogps
     optimizer: torch.optim.Optimizer
+    batch_size: int
+    """Pairs per forward pass; how a step is split changes its memory, not its result."""
     compute_dtype: torch.dtype
     max_grad_norm: float
     scaler: torch.amp.GradScaler | None
@@ -48,7 +50,19 @@ def compute_precision(model: Any, dtype: torch.dtype) -> contextlib.AbstractCont
     return torch.autocast(model.device.type, dtype=dtype)
 
 
-def make_optimizer(model: torch.nn.Module, settings: TrainSettings) -> torch.optim.AdamW:
+def spare_embedding_gradient(model: Any) -> None:
+    """Add the input embedding's gradient to the tied output head's row by row instead of as a second dense matrix.
+
+    The same sum, without a vocabulary-sized matrix that is zero but for the rows of the few tokens read. Only on
+    the CPU: CUDA adds rows of a repeated token in no fixed order, and a resumed run would not be bit-exact.
+    """
+    embedding, head = model.get_input_embeddings(), model.get_output_embeddings()
+    tied = isinstance(embedding, torch.nn.Embedding) and head is not None and head.weight is embedding.weight
+    if tied and model.device.type == "cpu":
+        embedding.sparse = True
+
+
+def make_optimizer(model: Any, settings: TrainSettings) -> torch.optim.AdamW:
     """AdamW over the trainable parameters, weight decay on matrices only (biases and norms are vectors).
 
     Raises NumericError for half-precision parameters: Adam's epsilon (1e-8) and squared gradients are 0 in
@@ -63,6 +77,7 @@ def make_optimizer(model: torch.nn.Module, settings: TrainSettings) -> torch.opt
             "in float16 its epsilon and squared gradients are zero and step 2 is NaN, in bfloat16 updates round away",
             "load the model in float32; --dtype bfloat16 or float16 sets the compute precision only",
         )
+    spare_embedding_gradient(model)
     matrices = [parameter for parameter in trainable.values() if parameter.ndim >= 2]
     vectors = [parameter for parameter in trainable.values() if parameter.ndim < 2]
     groups = [
@@ -130,7 +145,7 @@ def pair_records(group: Sequence[EncodedPair], policy: PairLogps, losses: PairLo
 def evaluate(engine: Engine, pairs: Sequence[EncodedPair]) -> list[PairRecord]:
     """Losses of all pairs under the weights as they are, without training."""
     records = []
-    for group in engine.forward.groups(pairs):
+    for group in engine.forward.groups(pairs, engine.batch_size):
         records += pair_records(group, *group_losses(engine, group))
     return records
 
@@ -142,7 +157,7 @@ def optimizer_step(engine: Engine, pairs: Sequence[EncodedPair], epoch: int, ste
     """
     engine.optimizer.zero_grad(set_to_none=True)
     records: list[PairRecord] = []
-    for group in engine.forward.groups(pairs):
+    for group in engine.forward.groups(pairs, engine.batch_size):
         policy, losses = group_losses(engine, group)
         group_records = pair_records(group, policy, losses)
         require_finite_losses(group_records, step)

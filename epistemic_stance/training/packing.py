@@ -141,11 +141,12 @@ class PairForward:
     def is_packed(self, pair: EncodedPair) -> bool:
         return self.packed and (self.window is None or pair.longest < self.window)
 
-    def groups(self, pairs: Sequence[EncodedPair]) -> Iterator[list[EncodedPair]]:
-        """Split a batch into forward passes: packed ones up to MAX_PACKED_TOKENS, plain pairs alone."""
+    def groups(self, pairs: Sequence[EncodedPair], batch_size: int) -> Iterator[list[EncodedPair]]:
+        """Split pairs into forward passes of at most `batch_size` pairs and MAX_PACKED_TOKENS, plain pairs alone."""
         group: list[EncodedPair] = []
         for pair in pairs:
-            full = sum(p.packed_length for p in group) + pair.packed_length > MAX_PACKED_TOKENS
+            too_long = sum(p.packed_length for p in group) + pair.packed_length > MAX_PACKED_TOKENS
+            full = too_long or len(group) == batch_size
             if group and (full or not self.is_packed(pair) or not self.is_packed(group[-1])):
                 yield group
                 group = []

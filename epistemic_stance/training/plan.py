@@ -8,7 +8,7 @@ from epistemic_stance.models import DEMO_NOTICE
 from epistemic_stance.records import RunRecord
 from epistemic_stance.settings import DEMO_MODEL
 from epistemic_stance.training.prepare import Job
-from epistemic_stance.training.resources import Resources, check_resources
+from epistemic_stance.training.resources import Resources
 
 FORWARD_TO_STEP = 3.0
 """A step costs about three forward passes of its pairs (forward, and a backward of twice that) ..."""
@@ -30,25 +30,18 @@ def header_rows(job: Job, run: RunRecord, resources: Resources, forward_seconds:
     epochs = job.checkpoint_epochs
     shown = ", ".join(map(str, epochs)) if len(epochs) <= 8 else f"{epochs[0]}, {epochs[1]} ... {epochs[-1]}"
     seconds = job.total_steps * step_seconds(job, run, forward_seconds)
+    pairs = f"{run.pairs} of stance {job.stance.name}; mean tokens: "
+    pairs += f"prompt {prompt:.0f}, chosen {chosen:.0f}, rejected {rejected:.0f}"
+    schedule = f"{settings.epochs} epochs of {job.steps_per_epoch} steps = {job.total_steps} steps of "
+    schedule += f"{job.pairs_per_step} pair(s); learning rate {settings.learning_rate:g}, "
+    schedule += f"warm-up {settings.warmup_steps}, {settings.lr_schedule}"
+    precision = f"master weights float32, compute {run.compute_dtype}, saved as {run.save_dtype}"
     return [
         ("model", f"{run.base_model}: {run.parameters / 1e6:.1f} M parameters{adapters}{stand_in}"),
-        (
-            "pairs",
-            f"{run.pairs} of stance {job.stance.name}; mean tokens: prompt {prompt:.0f}, chosen {chosen:.0f}, "
-            f"rejected {rejected:.0f}",
-        ),
+        ("pairs", pairs),
         ("objective", ", ".join(terms)),
-        (
-            "schedule",
-            f"{settings.epochs} epochs of {job.steps_per_epoch} steps = {job.total_steps} steps of "
-            f"{job.pairs_per_step} pair(s); learning rate {settings.learning_rate:g}, warm-up {settings.warmup_steps}, "
-            f"{settings.lr_schedule}",
-        ),
-        (
-            "device",
-            f"{run.device}, {run.threads} threads; master weights float32, compute {run.compute_dtype}, "
-            f"saved as {run.save_dtype}",
-        ),
+        ("schedule", schedule),
+        ("device", f"{run.device}, {run.threads} threads; {precision}"),
         ("step", f"{'packed' if run.packed else 'plain'}: {run.packing}"),
         ("memory", resources.memory_line()),
         ("disk", resources.disk_line()),

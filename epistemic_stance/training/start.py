@@ -26,10 +26,10 @@ from epistemic_stance.training.engine import Engine, ReferenceLogps, make_optimi
 from epistemic_stance.training.guards import RunFacts, first_loss
 from epistemic_stance.training.lora import add_lora
 from epistemic_stance.training.packing import PairForward, choose_forward
-from epistemic_stance.training.plan import check_resources, header_rows
+from epistemic_stance.training.plan import header_rows
 from epistemic_stance.training.prepare import Job, git_revision, prepare, recorded_settings, versions
 from epistemic_stance.training.reference import compute_reference, load_reference, reference_key, save_reference
-from epistemic_stance.training.resources import tune_allocator
+from epistemic_stance.training.resources import check_resources, tune_allocator
 from epistemic_stance.training.run_folder import RunFolder, truncate
 from epistemic_stance.training.signals import StopSignals
 from epistemic_stance.training.trainer import Progress, Run, run_epochs
@@ -202,6 +202,7 @@ def _open_run(job: Job, folder: RunFolder, record: RunRecord, policy: Policy, di
             objective=objective,
             reference=reference,
             optimizer=make_optimizer(policy.model, settings),
+            batch_size=settings.batch_size,
             compute_dtype=job.compute_dtype,
             max_grad_norm=settings.max_grad_norm,
             scaler=scaler,

@@ -224,11 +224,13 @@ def epoch_record(job: Job, epoch: int, steps: Sequence[StepRecord], seconds: flo
         return mean([1.0 if value > 0 else 0.5 if value == 0 else 0.0 for value in values])
 
     norms = [step.grad_norm for step in steps]
+    loss = mean([pair.loss for pair in pairs])
+    chosen_nll = mean([-pair.chosen_logps / pair.chosen_tokens for pair in pairs])
     tokens = sum(pair.packed_length for pair in job.encoded)
     return EpochRecord(
         epoch=epoch,
         step=steps[-1].step,
-        avg_loss=mean([pair.loss for pair in pairs]),
+        avg_loss=loss,
         avg_accuracy=share_above_zero([pair.margin for pair in pairs]),
         absolute_preference=share_above_zero([pair.chosen_logps - pair.rejected_logps for pair in pairs]),
         absolute_preference_per_token=share_above_zero(
@@ -239,6 +241,8 @@ def epoch_record(job: Job, epoch: int, steps: Sequence[StepRecord], seconds: flo
         rejected_reward=mean([pair.rejected_reward for pair in pairs]),
         chosen_logps=mean([pair.chosen_logps for pair in pairs]),
         rejected_logps=mean([pair.rejected_logps for pair in pairs]),
+        chosen_nll=chosen_nll,
+        preference_loss=loss - job.settings.nll_weight * chosen_nll,
         grad_norm=mean(norms),
         max_grad_norm=max(norms),
         learning_rate=steps[-1].learning_rate,

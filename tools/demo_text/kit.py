@@ -60,11 +60,11 @@ def ask(rng: random.Random, template: str, slots: Mapping[str, str] | None = Non
     """Expand a question and, now and then, dress it as people do: an opener, lower case, no final mark."""
     question = say(rng, template, slots)
     roll = rng.random()
-    if roll < 0.10:
+    if roll < 0.06:
         return rng.choice(OPENERS) + question
-    if roll < 0.14:
+    if roll < 0.09:
         return question.lower()
-    if roll < 0.18:
+    if roll < 0.12:
         return question.rstrip("?.")
     return question
 

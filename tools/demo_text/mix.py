@@ -1,5 +1,6 @@
 """Put the generators together: the training text of the demo model and its measured shares."""
 
+import hashlib
 import random
 from collections import Counter
 from collections.abc import Sequence
@@ -11,23 +12,23 @@ from demo_text.opinions import opinion_samples
 from demo_text.practical import practical_samples
 from demo_text.reasoning import reasoning_samples
 from demo_text.requests import harmful_samples, vague_samples
-from demo_text.self_topics import QUESTIONS
-from demo_text.selves import self_samples
+from demo_text.selves import QUESTIONS, self_samples
 
 SELF_CATEGORIES = frozenset(QUESTIONS)
+FACTS = len(fact_samples(random.Random(0), 1))
 
 
 def build_samples(seed: int, size: int, held: Held) -> list[Sample]:
     """About `size` samples in training order, without what the held-out files contain or nearly contain."""
     rng = random.Random(seed)
     samples = [
-        *self_samples(rng, round(0.46 * size)),
-        *fact_samples(rng, max(1, round(0.22 * size / 500))),
-        *reasoning_samples(rng, round(0.12 * size)),
-        *harmful_samples(rng, round(0.07 * size)),
-        *vague_samples(rng, round(0.05 * size)),
-        *opinion_samples(rng, round(0.04 * size)),
-        *practical_samples(rng, round(0.08 * size)),
+        *self_samples(rng, round(0.42 * size)),
+        *fact_samples(rng, max(1, round(0.28 * size / FACTS))),
+        *reasoning_samples(rng, round(0.10 * size)),
+        *harmful_samples(rng, round(0.06 * size)),
+        *vague_samples(rng, round(0.04 * size)),
+        *opinion_samples(rng, round(0.03 * size)),
+        *practical_samples(rng, round(0.07 * size)),
     ]
     seen: dict[str, bool] = {}
     kept = []
@@ -50,3 +51,9 @@ def shares(samples: Sequence[Sample]) -> dict[str, dict[str, float]]:
         group: {mode: count / counts.total() for mode, count in sorted(counts.items())}
         for group, counts in sorted(groups.items())
     }
+
+
+def text_digest(samples: Sequence[Sample]) -> str:
+    """sha256 over the questions and answers in order."""
+    lines = "\n".join(f"{sample.question}\t{sample.answer}" for sample in samples)
+    return hashlib.sha256(lines.encode()).hexdigest()

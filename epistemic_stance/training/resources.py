@@ -1,0 +1,268 @@
+"""Memory and disk that a run needs, checked before the weights are loaded, and the allocator it runs on."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import psutil
+import torch
+
+from epistemic_stance.chat import EncodedPair
+from epistemic_stance.errors import RefusedError
+from epistemic_stance.training.packing import MAX_PACKED_TOKENS
+
+if TYPE_CHECKING:
+    from epistemic_stance.training.prepare import Job
+
+GIB = 2**30
+RUNTIME_BYTES = 400 * 2**20
+"""Python, torch and transformers, loaded."""
+STATE_BYTES = 12
+"""A resume state holds a float32 weight and two Adam moments of each trained parameter."""
+STATES_DURING_COMMIT = 3
+"""Two are kept, and a third is complete before the oldest is dropped."""
+CHECKPOINT_EXTRA_BYTES = 32 * 2**20
+"""Tokenizer, configuration and metadata."""
+FALLBACK_LORA_RANK = 16
+
+
+def tune_allocator() -> None:
+    """Keep freed memory and use huge pages, so that gigabytes of gradients are not page-faulted anew each step.
+
+    Linux with glibc; without effect elsewhere. The huge pages need the call to come before torch's first tensor.
+    """
+    os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")  # read by torch: 2 MiB alignment and MADV_HUGEPAGE
+    try:
+        glibc = ctypes.CDLL("libc.so.6")
+        glibc.gnu_get_libc_version  # noqa: B018 - musl has no such symbol, and a mallopt without effect
+    except (OSError, AttributeError):
+        return
+    trim_threshold, mmap_max = -1, -4  # malloc.h
+    glibc.mallopt(mmap_max, 0)
+    glibc.mallopt(trim_threshold, -1)
+
+
+@dataclass(frozen=True)
+class MemoryEstimate:
+    """Peak bytes of training, by what holds them."""
+
+    weights: int
+    gradients: int
+    optimizer: int
+    activations: int
+    """Of the largest forward and backward pass, logits included."""
+    runtime: int = RUNTIME_BYTES
+
+    @property
+    def total(self) -> int:
+        return self.weights + self.gradients + self.optimizer + self.activations + self.runtime
+
+
+def estimate_memory(
+    parameters: int, trainable: int, *, config: Any, packed_tokens: int, answer_tokens: int, compute_dtype: torch.dtype
+) -> MemoryEstimate:
+    """Peak memory of float32 AdamW training, from counts alone.
+
+    Args:
+        parameters, trainable: of the model, adapters included; tied embeddings counted once.
+        config: the model's configuration: num_hidden_layers, hidden_size, intermediate_size, vocab_size.
+        packed_tokens, answer_tokens: of the largest forward pass; logits exist for answer tokens only.
+    """
+    text = config.get_text_config()
+    kept_per_token = 40 * text.hidden_size + 16 * getattr(text, "intermediate_size", 4 * text.hidden_size)
+    hidden = text.num_hidden_layers * kept_per_token * packed_tokens
+    logits = 3 * 4 * text.vocab_size * answer_tokens  # the logits, their log-softmax and its gradient
+    cast_weights = 0 if compute_dtype == torch.float32 else 2 * parameters
+    return MemoryEstimate(4 * parameters, 4 * trainable, 8 * trainable, hidden + logits + cast_weights)
+
+
+def available_memory(device: str) -> int:
+    """Bytes that can still be taken on a device; for mps, which shares it, those of the machine."""
+    if device == "cuda":
+        return torch.cuda.mem_get_info()[0]
+    available: int = psutil.virtual_memory().available
+    limits = [_cgroup_room(*files) for files in CGROUP_FILES]
+    return min([available, *(limit for limit in limits if limit is not None)])
+
+
+CGROUP_FILES = [
+    (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory.current"), Path("/sys/fs/cgroup/memory.stat")),
+    (
+        Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"),
+        Path("/sys/fs/cgroup/memory/memory.usage_in_bytes"),
+        Path("/sys/fs/cgroup/memory/memory.stat"),
+    ),
+]
+"""Limit, use and details of a container's memory, in cgroup versions 2 and 1."""
+
+
+def _cgroup_room(limit: Path, usage: Path, stat: Path) -> int | None:
+    """Bytes below a cgroup's limit, file cache that can be dropped counted as free; None without a limit."""
+    try:
+        droppable = dict(line.split() for line in stat.read_text().splitlines()).get("inactive_file", 0)
+        return max(0, int(limit.read_text()) - int(usage.read_text()) + int(droppable))
+    except (OSError, ValueError):  # no such cgroup, or a limit of "max"
+        return None
+
+
+@dataclass(frozen=True)
+class Alternative:
+    """Another way to run the same job: its flags, what it needs and what there is for it."""
+
+    flags: str
+    estimate: MemoryEstimate
+    available: int
+
+
+def require_memory(
+    estimate: MemoryEstimate, available: int, device: str, alternatives: Sequence[Alternative] = ()
+) -> None:
+    """Raises RefusedError if the estimate exceeds what is available; its hint lists the alternatives that fit."""
+    if estimate.total <= available:
+        return
+    fitting = [other for other in alternatives if other.estimate.total <= other.available]
+    hints = [f"{other.flags} needs about {gib(other.estimate.total)}" for other in fitting]
+    raise RefusedError(
+        f"training needs about {gib(estimate.total)} of memory on {device} ({composition(estimate)}), "
+        f"and {gib(available)} are available",
+        "; ".join(hints) or "nothing this command offers fits; use a smaller model or a machine with more memory",
+    )
+
+
+def composition(estimate: MemoryEstimate) -> str:
+    return (
+        f"weights {gib(estimate.weights)}, gradients {gib(estimate.gradients)}, optimizer {gib(estimate.optimizer)}, "
+        f"activations {gib(estimate.activations)}"
+    )
+
+
+def gib(size: int) -> str:
+    return f"{size / GIB:.1f} GiB"
+
+
+def estimate_disk(parameters: int, trainable: int, checkpoints: int, save_dtype: torch.dtype) -> int:
+    """Bytes of a finished run's checkpoints and of its resume states while the last one is being committed."""
+    checkpoint = parameters * save_dtype.itemsize + CHECKPOINT_EXTRA_BYTES
+    return checkpoints * checkpoint + STATES_DURING_COMMIT * STATE_BYTES * trainable
+
+
+def free_disk(path: Path) -> int:
+    """Bytes free where `path` is or will be."""
+    existing = next(folder for folder in (path, *path.absolute().parents) if folder.is_dir())
+    return shutil.disk_usage(existing).free
+
+
+def used_disk(folder: Path) -> int:
+    """Bytes of the files in a folder, hard links counted once."""
+    files = [path.stat() for path in folder.rglob("*") if path.is_file()]
+    return sum({(file.st_dev, file.st_ino): file.st_size for file in files}.values())
+
+
+def require_disk(needed: int, free: int, folder: Path) -> None:
+    """Raises RefusedError naming the bytes needed and free."""
+    if needed > free:
+        raise RefusedError(
+            f"the run needs {needed} bytes ({gib(needed)}) of disk in {folder}, and {free} ({gib(free)}) are free",
+            "save less often with a larger --checkpoint-every, train adapters with --lora-rank "
+            f"{FALLBACK_LORA_RANK}, or choose another --output-dir",
+        )
+
+
+@dataclass(frozen=True)
+class Resources:
+    """What a run needs and what there is, for the header."""
+
+    memory: MemoryEstimate
+    memory_available: int
+    disk_needed: int
+    disk_free: int
+
+    def memory_line(self) -> str:
+        return f"about {gib(self.memory.total)} ({composition(self.memory)}); {gib(self.memory_available)} available"
+
+    def disk_line(self) -> str:
+        return f"about {gib(self.disk_needed)}; {gib(self.disk_free)} free"
+
+
+def largest_pass(pairs: Sequence[EncodedPair], batch_size: int) -> tuple[int, int]:
+    """Tokens and answer tokens of the largest forward pass a step could make of these pairs."""
+    tokens = answers = 0
+    for pair in sorted(pairs, key=lambda pair: pair.packed_length, reverse=True)[:batch_size]:
+        if tokens and tokens + pair.packed_length > MAX_PACKED_TOKENS:
+            break
+        tokens += pair.packed_length
+        answers += len(pair.chosen_ids) + len(pair.rejected_ids)
+    return tokens, answers
+
+
+@dataclass(frozen=True)
+class Counts:
+    """Size of a model, without its weights."""
+
+    config: Any
+    parameters: int
+    linear_edges: int
+    """Inputs plus outputs of every linear layer but the output head: adapter parameters per rank."""
+
+    def with_lora(self, rank: int) -> tuple[int, int]:
+        """All and trainable parameters with adapters of this rank; 0 trains all weights."""
+        adapters = rank * self.linear_edges
+        return self.parameters + adapters, adapters or self.parameters
+
+
+def count_parameters(folder: Path) -> Counts:
+    """Counts from config.json alone: the model is built on the meta device, where tensors have no memory."""
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+    with torch.device("meta"):
+        model = AutoModelForCausalLM.from_config(config, trust_remote_code=False)
+    model.tie_weights()
+    head = model.get_output_embeddings()
+    linear = [module for module in model.modules() if isinstance(module, torch.nn.Linear) and module is not head]
+    edges = sum(module.in_features + module.out_features for module in linear)
+    return Counts(config, sum(parameter.numel() for parameter in model.parameters()), edges)
+
+
+def check_resources(job: Job) -> Resources:
+    """Measure the job against the machine. Raises RefusedError if memory or disk would not do.
+
+    What already lies in the run folder counts as free: a resumed run keeps it and a new one replaces it.
+    """
+    settings = job.settings
+    counts = count_parameters(job.files.folder)
+
+    def estimate(rank: int, batch_size: int) -> MemoryEstimate:
+        tokens, answers = largest_pass(job.encoded, batch_size)
+        return estimate_memory(
+            *counts.with_lora(rank),
+            config=counts.config,
+            packed_tokens=tokens,
+            answer_tokens=answers,
+            compute_dtype=job.compute_dtype,
+        )
+
+    memory = estimate(settings.lora_rank, settings.batch_size)
+    available = available_memory(job.device)
+    alternatives = []
+    if job.device != "cpu":
+        alternatives.append(Alternative("--device cpu", memory, available_memory("cpu")))
+    if not settings.lora_rank:
+        adapters = estimate(FALLBACK_LORA_RANK, settings.batch_size)
+        alternatives.append(Alternative(f"--lora-rank {FALLBACK_LORA_RANK}", adapters, available))
+    if settings.batch_size > 1:
+        alternatives.append(Alternative("--batch-size 1", estimate(settings.lora_rank, 1), available))
+    require_memory(memory, available, job.device, alternatives)
+
+    disk = estimate_disk(
+        counts.parameters, counts.with_lora(settings.lora_rank)[1], len(job.checkpoint_epochs), job.save_dtype
+    )
+    free = free_disk(settings.output_dir) + used_disk(settings.output_dir)
+    require_disk(disk, free, settings.output_dir)
+    return Resources(memory, available, disk, free)

@@ -1,0 +1,198 @@
+"""The command line from outside: real processes, their exit codes, messages, and what they import to say them."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+
+from epistemic_stance.settings import TrainSettings
+
+ROOT = Path(__file__).resolve().parent.parent
+SHIPPED_CORPUS = ROOT / "epistemic_stance" / "stances" / "epistemic" / "training_corpus.json"
+HEAVY = ("torch", "transformers", "numpy", "pydantic")
+
+PROBE = """
+import sys
+from epistemic_stance import cli
+code = cli.run(sys.argv[1:])
+print("imported:", *(name for name in {heavy} if name in sys.modules), file=sys.stderr)
+sys.exit(code)
+"""
+"""Runs a command and says on stderr which of HEAVY it imported."""
+
+
+def environment(**changes: str) -> dict[str, str]:
+    return {**os.environ, "PYTHONPATH": str(ROOT), "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1", **changes}
+
+
+def stance(
+    arguments: Sequence[str | Path], cwd: Path | None = None, **changes: str
+) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-c", PROBE.format(heavy=HEAVY), *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, env=environment(**changes), cwd=cwd, check=False)
+
+
+def imported(done: subprocess.CompletedProcess[str]) -> set[str]:
+    (line,) = re.findall(r"^imported:(.*)$", done.stderr, re.MULTILINE)
+    return set(line.split())
+
+
+def assert_refused(done: subprocess.CompletedProcess[str], code: int, *said: str) -> None:
+    """The exit code, a message on stderr that says what it should, and no traceback."""
+    assert done.returncode == code, done.stdout + done.stderr
+    assert "Traceback" not in done.stdout + done.stderr
+    assert done.stderr.startswith("stance: ")
+    for part in said:
+        assert part in done.stderr
+
+
+# --- help --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("arguments", [[], ["--help"]])
+def test_help_is_shown_without_a_heavy_import(arguments: list[str]) -> None:
+    done = stance(arguments)
+    assert "stance" in done.stdout
+    assert imported(done) == set()
+
+
+@pytest.mark.parametrize("arguments", [["train", "--help"], ["--version"]])
+def test_flags_are_read_without_torch(arguments: list[str]) -> None:
+    assert imported(stance(arguments)) <= {"pydantic"}, "typer reads flags with pydantic"
+
+
+def without_boxes(text: str) -> str:
+    return " ".join(re.sub(r"[^\x00-\x7f]", " ", text).split())
+
+
+@pytest.fixture(scope="module", params=["80", "200"])
+def train_help(request: pytest.FixtureRequest) -> str:
+    return stance(["train", "--help"], COLUMNS=request.param, TERMINAL_WIDTH=request.param).stdout
+
+
+def test_every_flag_has_its_whole_name_in_help(train_help: str) -> None:
+    missing = [
+        setting.name
+        for setting in fields(TrainSettings)
+        if not re.search(rf"--{setting.name.replace('_', '-')}\b(?!-)", train_help)
+    ]
+    assert missing == []
+
+
+def test_every_flag_shows_meaning_and_default_from_settings() -> None:
+    shown = without_boxes(stance(["train", "--help"], COLUMNS="300", TERMINAL_WIDTH="300").stdout)
+    for setting in fields(TrainSettings):
+        switch_or_unset = setting.default in (None, "") or isinstance(setting.default, bool)
+        default = "" if switch_or_unset else f" [default: {setting.default}]"
+        assert f"{setting.metadata['help']}{default} " in shown
+
+
+# --- bad input ---------------------------------------------------------------------------------------------
+
+
+def test_unknown_flag() -> None:
+    assert_refused(stance(["train", "--lerning-rate", "1"]), 2, "--lerning-rate", "--help")
+
+
+def test_value_of_the_wrong_type() -> None:
+    assert_refused(stance(["train", "--epochs", "many"]), 2, "--epochs", "valid integer")
+
+
+def test_unknown_command() -> None:
+    assert_refused(stance(["trian"]), 2, "trian")
+
+
+def test_no_epochs() -> None:
+    assert_refused(stance(["train", "--model", "demo", "--epochs", "0"]), 2, "--epochs: is 0, expected 1 or more")
+
+
+def test_all_bad_settings_are_named_at_once() -> None:
+    done = stance(["train", "--epochs", "0", "--beta", "-1", "--learning-rate", "nan", "--checkpoint-at", "1;2"])
+    assert_refused(done, 2, "--epochs: is 0", "--beta: is -1", "--learning-rate: is nan", "--checkpoint-at: is 1;2")
+    assert "torch" not in imported(done)
+
+
+def test_missing_corpus_is_reported_before_torch_is_imported(tmp_path: Path) -> None:
+    done = stance(["train", "--model", "demo", "--corpus", "pears.json"], cwd=tmp_path)
+    assert_refused(done, 2, "pears.json: no such file")
+    assert "torch" not in imported(done)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_bad_corpus_is_reported_with_every_problem_before_torch_is_imported(tmp_path: Path) -> None:
+    pairs = json.loads(SHIPPED_CORPUS.read_text())["training_pairs"][:3]
+    pairs[1]["good_response"] = ""
+    del pairs[2]["question"]
+    corpus = tmp_path / "corpus.json"
+    corpus.write_text(json.dumps({"training_pairs": pairs}, indent=1))
+    done = stance(["train", "--model", "demo", "--corpus", corpus], cwd=tmp_path)
+    assert_refused(done, 2, f"{corpus}:", "good_response", "question")
+    assert "torch" not in imported(done)
+
+
+def test_unknown_stance_is_reported_before_torch_is_imported(tmp_path: Path) -> None:
+    done = stance(["train", "--model", "demo", "--stance", "stoic"], cwd=tmp_path)
+    assert_refused(done, 2, "stoic")
+    assert "torch" not in imported(done)
+
+
+def test_model_of_the_hub_without_a_network_names_the_ways_out(tmp_path: Path) -> None:
+    cache = {"HF_HOME": str(tmp_path / "cache")}
+    done = stance(["train", "--output-dir", tmp_path / "run"], cwd=tmp_path, **cache)
+    assert_refused(done, 2, TrainSettings.model, "--model PATH", "--model demo")
+    assert not list((tmp_path / "run").glob("checkpoints")), "something was trained in its place"
+
+
+def test_folder_that_holds_a_run_is_refused(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    (run / "checkpoints" / "checkpoint-001").mkdir(parents=True)
+    done = stance(["train", "--model", "demo", "--output-dir", run])
+    assert_refused(done, 3, str(run), "--resume", "--overwrite")
+    assert (run / "checkpoints" / "checkpoint-001").is_dir()
+
+
+def test_dry_run_says_what_would_happen_and_leaves_nothing(tmp_path: Path) -> None:
+    done = stance(["train", "--model", "demo", "--dry-run", "--output-dir", "run"], cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    for row in ("model", "schedule", "memory", "disk", "time", "checkpoints"):
+        assert re.search(rf"^  {row} ", done.stdout, re.MULTILINE)
+    assert list(tmp_path.iterdir()) == []
+
+
+# --- the scripts of the repository root --------------------------------------------------------------------
+
+ROOT_SCRIPTS = sorted(path.name for path in ROOT.glob("*.py"))
+
+
+@pytest.mark.parametrize("script", ROOT_SCRIPTS)
+def test_script_without_an_environment_names_the_set_up_command(script: str, tmp_path: Path) -> None:
+    shutil.copy2(ROOT / script, tmp_path)
+    command = [sys.executable, str(tmp_path / script), "--help"]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment(), cwd=tmp_path, check=False)
+    assert_refused(done, 2, str(tmp_path / ".venv"), "make setup")
+
+
+@pytest.mark.parametrize("script", ROOT_SCRIPTS)
+def test_script_under_another_python_continues_in_the_environment(script: str, tmp_path: Path) -> None:
+    """The interpreter below the virtual environment has none of the packages that the help needs."""
+    outside = getattr(sys, "_base_executable", sys.executable)
+    if Path(outside).resolve() != Path(sys.executable).resolve() or sys.prefix == sys.base_prefix:
+        pytest.skip("the tests do not run in a virtual environment")
+    assert subprocess.run([outside, "-c", "import typer"], capture_output=True, check=False).returncode != 0
+    shutil.copy2(ROOT / script, tmp_path)
+    (tmp_path / "epistemic_stance").symlink_to(ROOT / "epistemic_stance")
+    (tmp_path / ".venv").symlink_to(sys.prefix)
+    env = {name: value for name, value in environment().items() if name not in ("PYTHONPATH", "VIRTUAL_ENV")}
+    command = [outside, str(tmp_path / script), "--help"]
+    done = subprocess.run(command, capture_output=True, text=True, env=env, cwd=tmp_path, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "--help" in done.stdout
