@@ -87,7 +87,6 @@ def measure_ours(steps: int, dtype_name: str) -> dict[str, Any]:
         reference=reference,
         optimizer=make_optimizer(model, settings),
         batch_size=settings.batch_size,
-        batch_size=1,
         compute_dtype=dtype,
         max_grad_norm=settings.max_grad_norm,
         scaler=None,

@@ -71,13 +71,13 @@ def train_command(settings: TrainSettings) -> None:
     """Train a model on contrastive pairs with Direct Preference Optimization, a checkpoint every few epochs."""
     from rich.console import Console
 
-    from epistemic_stance.training.prepare import check_settings
+    from epistemic_stance.training.prepare import read_inputs
 
-    check_settings(settings)
+    inputs = read_inputs(settings)
     _quiet_libraries()
     from epistemic_stance.training.start import train
 
-    train(settings, Console(highlight=False))
+    train(inputs, Console(highlight=False))
 
 
 @command("check", CheckSettings)

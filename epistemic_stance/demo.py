@@ -10,6 +10,7 @@ from epistemic_stance.answers import show_answers
 from epistemic_stance.models import DEMO_NOTICE
 from epistemic_stance.settings import DEMO_MODEL, AnswersSettings, DemoSettings, TrainSettings
 from epistemic_stance.terminal import plain
+from epistemic_stance.training.prepare import read_inputs
 from epistemic_stance.training.start import train
 
 RECIPE = replace(
@@ -36,5 +37,5 @@ def run_demo(settings: DemoSettings, console: Console) -> None:
         threads=settings.threads,
         checkpoint_at=",".join(map(str, wanted)),
     )
-    folder = train(recipe, console)
+    folder = train(read_inputs(recipe), console)
     show_answers(AnswersSettings(model=str(folder.checkpoint(settings.epochs)), base=DEMO_MODEL), console)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 from dataclasses import dataclass
@@ -31,10 +32,9 @@ class ModelFiles:
         return sorted(self.folder.glob("model*.safetensors"))
 
     def digest(self) -> str:
-        """sha256 over the digests of the weight files."""
-        import hashlib
-
-        return hashlib.sha256("".join(sha256_of(path) for path in self.weights).encode()).hexdigest()
+        """sha256 over the digests of config.json and the weight files: what the model computes."""
+        files = [self.folder / "config.json", *self.weights]
+        return hashlib.sha256("".join(sha256_of(path) for path in files).encode()).hexdigest()
 
     def dtype(self) -> str:
         """The precision most weights of the first file are stored in, such as 'bfloat16'."""

@@ -49,7 +49,7 @@ class TrainSettings:
     nll_weight: float = setting(0.0, "Weight of the negative log-likelihood of the chosen answer (RPO); 0 = off.")
     dpop_weight: float = setting(0.0, "Weight of the penalty on chosen falling below the reference (DPOP); 0 = off.")
     batch_size: int = setting(1, "Pairs per forward pass.")
-    gradient_accumulation_steps: int = setting(1, "Forward passes per optimizer step.")
+    gradient_accumulation: int = setting(1, "Forward passes per optimizer step.")
     warmup_steps: int = setting(10, "Optimizer steps of linear warm-up; step 1 already moves.")
     lr_schedule: ScheduleName = setting("linear", "After warm-up: linear decay to 0, or constant.")
     weight_decay: float = setting(0.01, "AdamW weight decay; not applied to biases and norms.")

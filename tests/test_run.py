@@ -24,6 +24,7 @@ from epistemic_stance.files import folder_lock, verify_manifest
 from epistemic_stance.models import find_model
 from epistemic_stance.settings import TrainSettings
 from epistemic_stance.training import trainer
+from epistemic_stance.training.prepare import read_inputs
 from epistemic_stance.training.run_folder import RunFolder
 from epistemic_stance.training.start import train
 
@@ -49,7 +50,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> TrainSettings:
         epochs=3,
         checkpoint_every=2,
         batch_size=2,
-        gradient_accumulation_steps=2,
+        gradient_accumulation=2,
         learning_rate=1e-3,
         warmup_steps=3,
         watch_questions=2,
@@ -67,7 +68,7 @@ def settings(made: TrainSettings, tmp_path: Path) -> TrainSettings:
 
 
 def run(settings: TrainSettings) -> RunFolder:
-    return train(settings, Console(file=io.StringIO(), width=100))
+    return train(read_inputs(settings), Console(file=io.StringIO(), width=100))
 
 
 def epochs_of(folder: RunFolder) -> list[dict[str, Any]]:

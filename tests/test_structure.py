@@ -7,7 +7,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import MISSING, dataclass, fields
+from dataclasses import dataclass, fields
 from functools import cache
 from graphlib import TopologicalSorter
 from pathlib import Path
@@ -57,6 +57,10 @@ def own_imports(name: str) -> set[str]:
     return {imported.removeprefix("epistemic_stance.") for imported in imported_by(name)} & modules().keys()
 
 
+def stage_of(module: str) -> str:
+    return module.split(".", maxsplit=1)[0]
+
+
 @dataclass(frozen=True)
 class Layer:
     height: int
@@ -87,7 +91,7 @@ def layers() -> tuple[Layer, ...]:
 
 
 def layer_of(module: str) -> Layer:
-    found = [layer for layer in layers() if module in layer.modules or module.split(".")[0] in layer.modules]
+    found = [layer for layer in layers() if {module, stage_of(module)} & set(layer.modules)]
     assert len(found) == 1, f"{module} must stand once in the import table of CONTRIBUTING.md"
     return found[0]
 
@@ -97,13 +101,13 @@ def test_imports_point_down_the_table(name: str) -> None:
     layer = layer_of(name)
     upwards = {other for other in own_imports(name) if layer_of(other).height > layer.height}
     assert not upwards, f"{name} ({layer.name}) imports from above"
-    heavy = {module for module in imported_by(name) if module.split(".")[0] in HEAVY}
+    heavy = {module for module in imported_by(name) if stage_of(module) in HEAVY}
     assert layer.heavy or not heavy, f"{name} ({layer.name}) imports {heavy}"
 
 
 def test_the_table_names_no_module_that_is_gone() -> None:
     listed = {name for layer in layers() for name in layer.modules}
-    assert listed - {name.split(".")[0] for name in modules()} == set()
+    assert listed - {stage_of(name) for name in modules()} == set()
 
 
 def test_no_module_imports_itself_through_others() -> None:
@@ -112,19 +116,19 @@ def test_no_module_imports_itself_through_others() -> None:
 
 def test_training_and_collection_do_not_know_each_other() -> None:
     for name in modules():
-        stage = name.split(".")[0]
+        stage = stage_of(name)
         if stage in STRANGERS:
-            assert not {other.split(".")[0] for other in own_imports(name)} & set(STRANGERS) - {stage}, name
+            assert not {stage_of(other) for other in own_imports(name)} & set(STRANGERS) - {stage}, name
 
 
 def test_what_reads_answers_never_reaches_torch() -> None:
-    reached = {name for name in modules() if name.split(".")[0] in WITHOUT_TORCH}
+    reached = {name for name in modules() if stage_of(name) in WITHOUT_TORCH}
     waiting = list(reached)
     while waiting:
         new = own_imports(waiting.pop()) - reached
         reached |= new
         waiting += new
-    assert not [name for name in reached if any(imported.split(".")[0] in HEAVY for imported in imported_by(name))]
+    assert not [name for name in reached if any(stage_of(imported) in HEAVY for imported in imported_by(name))]
 
 
 def test_no_module_is_too_long() -> None:
@@ -183,7 +187,6 @@ def test_the_configuration_table_of_the_guide_has_the_defaults_of_the_settings()
     )
     for flag, text in shown.items():
         expected = defaults[flag]
-        assert expected is not MISSING
         actual = float(text) if isinstance(expected, (int, float)) else "" if text == "none" else text
         assert actual == (str(expected) if isinstance(expected, Path) else expected), flag
 

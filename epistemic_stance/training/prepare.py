@@ -22,6 +22,17 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
+class Inputs:
+    """What people wrote, read and checked as text; no model, no torch."""
+
+    settings: TrainSettings
+    stance: Stance
+    pairs: Sequence[Pair]
+    findings: Sequence[Finding]
+    """What the lint found and does not stop the run."""
+
+
+@dataclass(frozen=True)
 class Job:
     """All that a run is made of, checked."""
 
@@ -44,7 +55,7 @@ class Job:
 
     @property
     def pairs_per_step(self) -> int:
-        return self.settings.batch_size * self.settings.gradient_accumulation_steps
+        return self.settings.batch_size * self.settings.gradient_accumulation
 
     @property
     def steps_per_epoch(self) -> int:
@@ -75,7 +86,7 @@ def check_settings(settings: TrainSettings) -> None:
             flag = "--" + name.replace("_", "-")
             problems.append(Problem(flag, f"is {getattr(settings, name)}, expected {expected}"))
 
-    for name in ("epochs", "checkpoint_every", "batch_size", "gradient_accumulation_steps", "max_length"):
+    for name in ("epochs", "checkpoint_every", "batch_size", "gradient_accumulation", "max_length"):
         require(name, getattr(settings, name) >= 1, "1 or more")
     for name in ("warmup_steps", "lora_rank", "watch_questions", "threads"):
         require(name, getattr(settings, name) >= 0, "0 or more")
@@ -95,16 +106,21 @@ def check_settings(settings: TrainSettings) -> None:
         raise InputError(problems)
 
 
-def prepare(settings: TrainSettings) -> Job:
-    """Load and check stance, pairs, model files and tokenizer. Raises InputError or RefusedError.
+def read_inputs(settings: TrainSettings) -> Inputs:
+    """Check settings, stance and pairs before torch, which takes seconds to import, is touched.
 
-    Cheap checks come first: torch, which takes seconds to import, is not touched before the texts are right.
+    Raises InputError with every problem.
     """
     check_settings(settings)
     stance, pairs = load_stance_and_pairs(settings.stance, settings.corpus)
     findings = check_pairs(pairs, stance.question_sets, stance.question_places)
     _raise_errors(findings)
+    return Inputs(settings, stance, pairs, findings)
 
+
+def prepare(inputs: Inputs) -> Job:
+    """Find model and tokenizer and check the pairs in tokens. Raises InputError or RefusedError."""
+    settings, stance, pairs = inputs.settings, inputs.stance, inputs.pairs
     files = find_model(settings.model)
     tokenizer = tokenizer_in(files.folder)
     system_prompt = settings.system_prompt if settings.system_prompt is not None else stance.system_prompt
@@ -118,7 +134,7 @@ def prepare(settings: TrainSettings) -> Job:
     config = AutoConfig.from_pretrained(files.folder, local_files_only=True, trust_remote_code=False)
     stop_ids = stop_ids_in(files.folder, tokenizer)
     limit = min(settings.max_length, getattr(config, "max_position_embeddings", None) or settings.max_length)
-    findings += check_tokens(pairs, encoded, stop_ids, limit)
+    findings = [*inputs.findings, *check_tokens(pairs, encoded, stop_ids, limit)]
     _raise_errors(findings)
 
     device = choose_device(settings.device)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-import os
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -33,11 +32,10 @@ FALLBACK_LORA_RANK = 16
 
 
 def tune_allocator() -> None:
-    """Keep freed memory and use huge pages, so that gigabytes of gradients are not page-faulted anew each step.
+    """Keep freed memory in the process, so that gigabytes of gradients are not page-faulted anew each step.
 
-    Linux with glibc; without effect elsewhere. The huge pages need the call to come before torch's first tensor.
+    Linux with glibc; without effect elsewhere. Memory that was allocated before stays as it is.
     """
-    os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")  # read by torch: 2 MiB alignment and MADV_HUGEPAGE
     try:
         glibc = ctypes.CDLL("libc.so.6")
         glibc.gnu_get_libc_version  # noqa: B018 - musl has no such symbol, and a mallopt without effect

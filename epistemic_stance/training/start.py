@@ -27,7 +27,7 @@ from epistemic_stance.training.guards import RunFacts, first_loss
 from epistemic_stance.training.lora import add_lora
 from epistemic_stance.training.packing import PairForward, choose_forward
 from epistemic_stance.training.plan import header_rows
-from epistemic_stance.training.prepare import Job, git_revision, prepare, recorded_settings, versions
+from epistemic_stance.training.prepare import Inputs, Job, git_revision, prepare, recorded_settings, versions
 from epistemic_stance.training.reference import compute_reference, load_reference, reference_key, save_reference
 from epistemic_stance.training.resources import check_resources, tune_allocator
 from epistemic_stance.training.run_folder import RunFolder, truncate
@@ -36,15 +36,16 @@ from epistemic_stance.training.trainer import Progress, Run, run_epochs
 from epistemic_stance.training.watch import Lean, Watch, plan_watch
 
 
-def train(settings: TrainSettings, console: Console) -> RunFolder:
+def train(inputs: Inputs, console: Console) -> RunFolder:
     """Train, resume, or with `dry_run` only check and show the plan; returns the run's folder.
 
     Raises InputError, RefusedError, NumericError, StorageError or StoppedError.
     """
+    settings = inputs.settings
     display = Display(console)
     folder = RunFolder(settings.output_dir)
     with _held(folder, settings):
-        job = prepare(settings)
+        job = prepare(inputs)
         if settings.threads:
             torch.set_num_threads(settings.threads)
         tune_allocator()

@@ -113,7 +113,7 @@ def explained_out_of_memory(run: Run) -> Iterator[None]:
         settings = run.job.settings
         attempts = ["--device cpu"] if run.job.device != "cpu" else []
         if settings.batch_size > 1:
-            attempts.append(f"--batch-size 1 --gradient-accumulation-steps {run.job.pairs_per_step}")
+            attempts.append(f"--batch-size 1 --gradient-accumulation {run.job.pairs_per_step}")
         attempts += ["--lora-rank 16"] if not settings.lora_rank else []
         raise RefusedError(
             f"out of memory on {run.job.device} in step {run.progress.step + 1}; last good state: "
