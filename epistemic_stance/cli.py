@@ -21,6 +21,7 @@ app = typer.Typer(
     help="Shift the stance of a small chat model with a few dozen contrastive pairs, and prove what the shift did.",
     no_args_is_help=True,
     add_completion=False,
+    rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
 
@@ -68,7 +69,11 @@ def stance(version: bool = typer.Option(False, "--version", help="Print the vers
 
 @command("train", TrainSettings)
 def train_command(settings: TrainSettings) -> None:
-    """Train a model on contrastive pairs with Direct Preference Optimization, a checkpoint every few epochs."""
+    """Train a model on contrastive pairs.
+
+    Direct Preference Optimization with a checkpoint every few epochs, guards from the first step, and a look at
+    what unseen questions are answered at every checkpoint.
+    """
     from rich.console import Console
 
     from epistemic_stance.training.prepare import read_inputs
@@ -82,7 +87,10 @@ def train_command(settings: TrainSettings) -> None:
 
 @command("check", CheckSettings)
 def check_command(settings: CheckSettings) -> None:
-    """Lint a stance: corpus, question sets and, with --model, tokens. Every problem at once."""
+    """Lint a stance before training.
+
+    Corpus, question sets and, with --model, tokens: every problem at once, as file:line: field: what (hint).
+    """
     _quiet_libraries()
     from epistemic_stance.check_command import run_check
 
@@ -91,7 +99,10 @@ def check_command(settings: CheckSettings) -> None:
 
 @command("answers", AnswersSettings)
 def answers_command(settings: AnswersSettings) -> None:
-    """Print what two models answer to seen and unseen questions, side by side."""
+    """Ask two models, side by side.
+
+    Greedy answers of a base model and a checkpoint to questions that were trained on and to others.
+    """
     _quiet_libraries()
     from rich.console import Console
 
@@ -102,7 +113,10 @@ def answers_command(settings: AnswersSettings) -> None:
 
 @command("demo", DemoSettings)
 def demo_command(settings: DemoSettings) -> None:
-    """Train the embedded demo model on the shipped pairs and show its answers before and after."""
+    """See the whole job in minutes.
+
+    Train the embedded demo model on the shipped pairs and show its answers before and after.
+    """
     _quiet_libraries()
     from rich.console import Console
 
