@@ -19,7 +19,6 @@ from epistemic_stance.settings import AnswersSettings, CheckSettings, DemoSettin
 app = typer.Typer(
     name="stance",
     help="Shift the stance of a small chat model with a few dozen contrastive pairs, and prove what the shift did.",
-    no_args_is_help=True,
     add_completion=False,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
@@ -134,7 +133,7 @@ def _quiet_libraries() -> None:
 def run(arguments: Sequence[str]) -> int:
     """Run the command line and return its exit code; messages for what a user can mend, no traceback."""
     try:
-        result = app(args=list(arguments), standalone_mode=False)
+        result = app(args=list(arguments) or ["--help"], standalone_mode=False)
     except StanceError as error:
         return _fail(str(error), error.exit_code)
     except KeyboardInterrupt:

@@ -89,6 +89,7 @@ def commit_folder(final: Path, fill: Callable[[Path], None]) -> None:
             fill(temporary)
             files = {}
             for path in sorted(p for p in temporary.rglob("*") if p.is_file()):
+                path.chmod(0o666 & ~current_umask())  # safetensors leaves its files to their owner alone
                 fsync_file(path)
                 files[str(path.relative_to(temporary))] = {"sha256": sha256_of(path), "size": path.stat().st_size}
             write_atomic(temporary / MANIFEST, dump_json({"schema": 1, "files": files}, indent=1))
@@ -96,6 +97,12 @@ def commit_folder(final: Path, fill: Callable[[Path], None]) -> None:
         except BaseException:
             shutil.rmtree(temporary, ignore_errors=True)
             raise
+
+
+def current_umask() -> int:
+    umask = os.umask(0o077)
+    os.umask(umask)
+    return umask
 
 
 def replace_folder(source: Path, final: Path) -> None:

@@ -70,8 +70,9 @@ def test_flags_are_read_without_torch(arguments: list[str]) -> None:
     assert imported(stance(arguments)) <= {"pydantic"}, "typer reads flags with pydantic"
 
 
-def without_boxes(text: str) -> str:
-    return " ".join(re.sub(r"[^\x00-\x7f]", " ", text).split())
+def without_breaks(text: str) -> str:
+    """Help is wrapped at spaces and hyphens; what it says is the same without either."""
+    return "".join(text.split())
 
 
 @pytest.fixture(scope="module", params=["80", "200"])
@@ -89,11 +90,11 @@ def test_every_flag_has_its_whole_name_in_help(train_help: str) -> None:
 
 
 def test_every_flag_shows_meaning_and_default_from_settings() -> None:
-    shown = without_boxes(stance(["train", "--help"], COLUMNS="300", TERMINAL_WIDTH="300").stdout)
+    shown = without_breaks(stance(["train", "--help"]).stdout)
     for setting in fields(TrainSettings):
         switch_or_unset = setting.default in (None, "") or isinstance(setting.default, bool)
         default = "" if switch_or_unset else f" [default: {setting.default}]"
-        assert f"{setting.metadata['help']}{default} " in shown
+        assert without_breaks(f"{setting.metadata['help']}{default}") in shown
 
 
 # --- bad input ---------------------------------------------------------------------------------------------
