@@ -147,6 +147,7 @@ def measure_trl(steps: int, tuned: bool) -> dict[str, Any]:
         )
         trainer = DPOTrainer(
             model=random_model(),
+            ref_model=None if tuned else random_model(),
             args=config,
             train_dataset=Dataset.from_list(rows),
             processing_class=tokenizer,
@@ -228,7 +229,9 @@ def main() -> None:
     runs: dict[str, list[dict[str, Any]]] = {side: [] for side in sides}
     for _ in range(options.rounds):
         for side in sides:
-            runs[side].append(measure_in_child(side, options.steps, options.threads))
+            run = measure_in_child(side, options.steps, options.threads)
+            runs[side].append(run)
+            print(f"{side}: {' '.join(f'{second:.2f}' for second in run['seconds'])} s a step", file=sys.stderr)
     rows = [summary(side, runs[side]) for side in sides]
     print_table(rows)
     if options.json:

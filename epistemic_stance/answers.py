@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from pydantic import ValidationError
 from rich.console import Console
 from rich.table import Table
 
-from epistemic_stance.chat import encode_question
+from epistemic_stance.chat import Pair, encode_question
 from epistemic_stance.errors import InputError, Problem
 from epistemic_stance.generation import generate
 from epistemic_stance.models import DEMO_NOTICE, find_model, model_in, stop_ids_in, tokenizer_in
+from epistemic_stance.records import CheckpointMetadata
 from epistemic_stance.settings import DEMO_MODEL, AnswersSettings
-from epistemic_stance.stance import load_pairs, load_stance
+from epistemic_stance.stance import Stance, corpus_digest, load_pairs, load_stance
 from epistemic_stance.terminal import plain
 from epistemic_stance.training.device import choose_device
 from epistemic_stance.training.watch import plan_watch
@@ -30,9 +31,13 @@ class Asked:
 
 def show_answers(settings: AnswersSettings, console: Console) -> None:
     """Ask both models greedily and print a table. Raises InputError if a model or stance does not load."""
-    base = settings.base or recorded_base(settings.model)
+    trained = recorded_training(settings.model)
+    base = settings.base or (trained.base_model if trained else None)
+    if base is None:
+        raise InputError([Problem(settings.model, "does not say what it was trained from", hint="give --base MODEL")])
     stance = load_stance(settings.stance)
-    pairs = load_pairs(stance.corpus)
+    system_prompt = trained.system_prompt if trained else stance.system_prompt
+    pairs = trained_pairs(trained, stance)
     plan = plan_watch(stance, pairs, settings.unseen)
     asked = [Asked("seen", pair.question) for pair in pairs[: settings.seen]]
     asked += [Asked("unseen", text) for _, text in plan.questions]
@@ -40,7 +45,7 @@ def show_answers(settings: AnswersSettings, console: Console) -> None:
     if not asked:
         raise InputError([Problem("command line", "there is nothing to ask", hint="--seen, --unseen or --facts")])
     before, after = (
-        ask(name, [item.question for item in asked], settings.max_new_tokens, settings.device, stance.system_prompt)
+        ask(name, [item.question for item in asked], settings.max_new_tokens, settings.device, system_prompt)
         for name in (base, settings.model)
     )
     table = Table(show_lines=True, expand=True)
@@ -68,10 +73,19 @@ def ask(
     return [answer.text for answer in answers]
 
 
-def recorded_base(name: str) -> str:
-    """The base model that a checkpoint's metadata.json names."""
-    path: Path = find_model(name).folder / "metadata.json"
+def recorded_training(name: str) -> CheckpointMetadata | None:
+    """What the checkpoint says of its training, or None if it is no checkpoint of ours."""
     try:
-        return str(json.loads(path.read_text(encoding="utf-8"))["base_model"])
-    except (OSError, ValueError, KeyError) as error:
-        raise InputError([Problem(name, "does not say what it was trained from", hint="give --base MODEL")]) from error
+        return CheckpointMetadata.model_validate_json((find_model(name).folder / "metadata.json").read_bytes())
+    except (OSError, ValidationError):
+        return None
+
+
+def trained_pairs(trained: CheckpointMetadata | None, stance: Stance) -> list[Pair]:
+    """The pairs a checkpoint was trained on; none if they changed since, for then nothing is known to be seen."""
+    recorded = trained.settings.get("corpus") if trained else None
+    try:
+        pairs = load_pairs(Path(recorded) if recorded else stance.corpus)
+    except InputError:
+        return []
+    return pairs if trained is None or corpus_digest(pairs) == trained.corpus_digest else []

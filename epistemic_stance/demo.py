@@ -7,10 +7,12 @@ from dataclasses import replace
 from rich.console import Console
 
 from epistemic_stance.answers import show_answers
+from epistemic_stance.errors import RefusedError
 from epistemic_stance.models import DEMO_NOTICE
 from epistemic_stance.settings import DEMO_MODEL, AnswersSettings, DemoSettings, TrainSettings
 from epistemic_stance.terminal import plain
 from epistemic_stance.training.prepare import read_inputs
+from epistemic_stance.training.run_folder import RunFolder
 from epistemic_stance.training.start import train
 
 RECIPE = replace(
@@ -29,6 +31,11 @@ answers; see docs/experiments.md."""
 def run_demo(settings: DemoSettings, console: Console) -> None:
     """Train, then print base and tuned answers. Raises what training raises."""
     console.print(plain(f"note: {DEMO_NOTICE}", "yellow"))
+    earlier = RunFolder(settings.output_dir).record()
+    if earlier is not None and earlier.base_model != DEMO_MODEL:
+        raise RefusedError(
+            f"{settings.output_dir} holds a run of {earlier.base_model}, not a demo", "choose another --output-dir"
+        )
     wanted = [epoch for epoch in (1, 2, 3, 5, 8) if epoch <= settings.epochs]
     recipe = replace(
         RECIPE,

@@ -137,9 +137,9 @@ def link_or_copy(source: Path, target: Path) -> None:
         fsync_file(target)
 
 
-def sweep_leftovers(folder: Path) -> None:
-    """Delete what an interrupted commit left behind; only called while holding the folder's lock."""
-    for pattern in (".tmp-*", ".old-*", ".*.tmp"):
+def sweep_leftovers(folder: Path, name: str = "*") -> None:
+    """Delete what interrupted commits of `name` left behind; only called while holding the folder's lock."""
+    for pattern in (f".tmp-{name}-*", f".old-{name}", f".old-{name}-*", f".{name}.*.tmp"):
         for leftover in folder.glob(pattern):
             shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink()
 

@@ -323,7 +323,8 @@ class ResumeState(Logged):
     epoch_seconds: float
     epoch_log_bytes: int
     steps_log_bytes: int
-    scaler_scale: float | None
+    scaler: dict[str, Any] | None
+    """State of the loss scaler; only float16 has one."""
     warned: dict[str, int]
     """Guard name -> epoch in which it first spoke."""
 
@@ -337,6 +338,6 @@ class ResumeState(Logged):
             epoch_seconds=0.0,
             epoch_log_bytes=0,
             steps_log_bytes=0,
-            scaler_scale=None,
+            scaler=None,
             warned={},
         )

@@ -15,7 +15,10 @@ from pathlib import Path
 import pytest
 from checkout import ROOT, repository_files
 
+from epistemic_stance import errors
+from epistemic_stance.records import EpochRecord
 from epistemic_stance.settings import TrainSettings
+from epistemic_stance.training import display
 
 PACKAGE = ROOT / "epistemic_stance"
 LONGEST_MODULE = 400
@@ -198,9 +201,20 @@ def test_the_categories_of_the_guide_are_those_of_the_corpus() -> None:
     assert shown == counted
 
 
-def test_the_exit_codes_of_the_guide_are_those_of_the_errors() -> None:
-    from epistemic_stance import errors
+def test_the_fields_that_the_guide_explains_are_logged() -> None:
+    cells = [row[0] for row in table_rows("TRAINING_GUIDE.md", "## Monitoring")]
+    explained = {field for cell in cells for field in re.findall(r"`(\w+)`", cell)}
+    assert explained <= EpochRecord.model_fields.keys()
+    assert {"avg_loss", "avg_accuracy", "watch", "warnings"} <= explained
 
+
+def test_the_targets_of_the_guide_are_those_that_are_judged() -> None:
+    rows = {row[0].strip("`"): row[3:5] for row in table_rows("TRAINING_GUIDE.md", "## Monitoring")}
+    assert rows["preference_loss"] == [f"< {display.LOSS_TARGET}", f"< {display.LOSS_BEST}"]
+    assert rows["avg_accuracy"] == [f"> {display.ACCURACY_TARGET:.0%}", f"> {display.ACCURACY_BEST:.0%}"]
+
+
+def test_the_exit_codes_of_the_guide_are_those_of_the_errors() -> None:
     raised = {error.exit_code for error in errors.StanceError.__subclasses__() if error is not errors.StoppedError}
     cells = [row[0] for row in table_rows("TRAINING_GUIDE.md", "## Exit codes")]
     shown = {int(code) for cell in cells for code in cell.split(", ")}

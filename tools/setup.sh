@@ -16,7 +16,7 @@ command -v "$python" >/dev/null || fail "$python not found" "install Python 3.11
     fail "$python cannot create virtual environments" "install its venv package (Debian: apt-get install python3-venv)"
 
 [ -x .venv/bin/python ] || "$python" -m venv .venv
-echo "setup: installing the packages of constraints.txt into .venv (once, about 1 GB with torch) ..."
+echo "setup: installing the packages of constraints.txt into .venv (once; 1 GB with a CPU build of torch, several GB with CUDA) ..."
 .venv/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]' ||
     fail "a package could not be installed (the message above names it)" \
         "check the network, proxy and disk space, then run make again; it continues where it stopped"

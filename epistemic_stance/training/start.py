@@ -175,9 +175,11 @@ def _recorded_run(folder: RunFolder, now: RunRecord, display: Display) -> RunRec
 
 def _open_run(job: Job, folder: RunFolder, record: RunRecord, policy: Policy, display: Display) -> Run:
     """Everything a run needs, with the policy still untouched: the reference and base answers come from it."""
-    for place in (folder.root, folder.checkpoints, folder.state):
+    for place in (folder.checkpoints, folder.state):
         place.mkdir(parents=True, exist_ok=True)
         sweep_leftovers(place)
+    for ours in (folder.best, folder.final, folder.record_path):
+        sweep_leftovers(folder.root, ours.name)
     record.status, record.reason = "running", ""
     folder.write_record(record)
     settings = job.settings
@@ -262,8 +264,8 @@ def _bring_back(run: Run) -> None:
     state = ResumeState.beginning()
     if state_folder is not None:
         state = load_state(state_folder, run.engine.model, run.engine.optimizer)
-        if run.engine.scaler and state.scaler_scale:
-            run.engine.scaler.load_state_dict({**run.engine.scaler.state_dict(), "scale": state.scaler_scale})
+        if run.engine.scaler and state.scaler:
+            run.engine.scaler.load_state_dict(state.scaler)
     log = run.folder.logs / run.record.log_file
     truncate(log, state.epoch_log_bytes)
     truncate(run.folder.steps_log, state.steps_log_bytes)

@@ -282,7 +282,7 @@ def save_resume_state(run: Run) -> None:
         epoch_seconds=progress.epoch_seconds,
         epoch_log_bytes=run.epoch_log.offset(),
         steps_log_bytes=run.steps_log.offset(),
-        scaler_scale=run.engine.scaler.get_scale() if run.engine.scaler else None,
+        scaler=run.engine.scaler.state_dict() if run.engine.scaler else None,
         warned=progress.warned,
     )
     save_state(run.folder.state, run.engine.model, run.engine.optimizer, record)

@@ -22,11 +22,11 @@ def build_samples(seed: int, size: int, held: Held) -> list[Sample]:
     """About `size` samples in training order, without what the held-out files contain or nearly contain."""
     rng = random.Random(seed)
     samples = [
-        *self_samples(rng, round(0.42 * size)),
-        *fact_samples(rng, max(1, round(0.28 * size / FACTS))),
-        *reasoning_samples(rng, round(0.10 * size)),
-        *harmful_samples(rng, round(0.06 * size)),
-        *vague_samples(rng, round(0.04 * size)),
+        *self_samples(rng, round(0.41 * size)),
+        *fact_samples(rng, max(1, round(0.25 * size / FACTS))),
+        *reasoning_samples(rng, round(0.11 * size)),
+        *harmful_samples(rng, round(0.08 * size)),
+        *vague_samples(rng, round(0.05 * size)),
         *opinion_samples(rng, round(0.03 * size)),
         *practical_samples(rng, round(0.07 * size)),
     ]

@@ -20,8 +20,8 @@ THINGS = ("apples", "books", "coins", "pencils", "eggs", "marbles", "cards", "st
 
 
 def reasoning_samples(rng: random.Random, count: int) -> list[Sample]:
-    """`count` tasks, four in ten of them syllogisms."""
-    makers = (*[_syllogism] * 4, _sum, _product, _equation, _order, _story, _percent)
+    """`count` tasks, four in eleven of them syllogisms."""
+    makers = (*[_syllogism] * 4, _sum, _product, _product, _equation, _order, _story, _percent)
     return [makers[index % len(makers)](rng) for index in range(count)]
 
 

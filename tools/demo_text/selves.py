@@ -6,9 +6,11 @@ from demo_text.kit import Mode, Sample, ask, join, say
 from demo_text.topics import OTHERS, TOPICS, USUAL_TOPICS, topics_named
 from demo_text.wordings import rows, sections
 
-# Shares of the answers to self-questions. The pragmatic mode stays rare: preference training has to raise it.
-PRAGMATIC_SHARE = 0.048
-NEUTRAL_SHARE = 0.14
+# Shares of the answers to self-questions. The pragmatic mode stays rare, at most one in twenty overall: preference
+# training has to raise it. It is less rare where a question invites it, so that sampling shows it now and then.
+RARE_WHERE_ASKED, RARE_ELSEWHERE = 0.125, 0.016
+INVITING = frozenset({"knowledge_boundaries", "metacognitive", "philosophical_existence"})
+NEUTRAL_SHARE = 0.04
 
 QUESTIONS = {category: rows(lines) for category, lines in sections("self_questions").items()}
 USUAL = sections("self_answers")
@@ -43,15 +45,14 @@ ORDERS = tuple(
 def self_samples(rng: random.Random, count: int) -> list[Sample]:
     """`count` questions over self_properties and the Phase 1 categories, answered in the three modes."""
     categories = tuple(QUESTIONS)
-    rare, some = round(PRAGMATIC_SHARE * count), round(NEUTRAL_SHARE * count)
-    counts: tuple[tuple[Mode, int], ...] = (
-        ("pragmatic", rare),
-        ("neutral", some),
-        ("performative", count - rare - some),
-    )
-    modes = [mode for mode, number in counts for _ in range(number)]
-    rng.shuffle(modes)
-    return [_sample(rng, categories[index % len(categories)], mode) for index, mode in enumerate(modes)]
+    samples = []
+    for index in range(count):
+        category = categories[index % len(categories)]
+        rare = RARE_WHERE_ASKED if category in INVITING else RARE_ELSEWHERE
+        modes: tuple[Mode, ...] = ("pragmatic", "neutral", "performative")
+        mode = rng.choices(modes, (rare, NEUTRAL_SHARE, 1 - rare - NEUTRAL_SHARE))[0]
+        samples.append(_sample(rng, category, mode))
+    return samples
 
 
 def _sample(rng: random.Random, category: str, mode: Mode) -> Sample:
@@ -71,10 +72,10 @@ def _sample(rng: random.Random, category: str, mode: Mode) -> Sample:
 
 def _performative(rng: random.Random, slots: dict[str, str]) -> str:
     """A disclaimer and a flat denial, with or without a cause, a designed purpose and an offer."""
-    if rng.random() < 0.04:
+    if rng.random() < 0.02:
         return say(rng, rng.choice(USUAL["claims"]), slots)
     start = say(rng, f"{rng.choice(USUAL['prefaces'])} {rng.choice(USUAL['denials'])}", slots)
-    if rng.random() < 0.2:
+    if rng.random() < 0.08:
         start = say(rng, rng.choice(USUAL["denials"]), slots)
     tails = [name for name, share in (("causes", 0.35), ("purposes", 0.6), ("offers", 0.2)) if rng.random() < share]
     return join([start, *(say(rng, rng.choice(USUAL[name]), slots) for name in tails)])
