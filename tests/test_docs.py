@@ -293,6 +293,13 @@ def test_make_demo_shows_answers_before_and_after(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     for part in ("Training finished", "before: demo", "unseen", "not evidence about Qwen"):
         assert part in done.stdout
+    quoted = [line for _, _, block in fences("README.md") for line in block if line.startswith(("epoch ", "Training "))]
+    assert quoted
+    assert {without_figures(line) for line in quoted} <= {without_figures(line) for line in done.stdout.splitlines()}
+
+
+def without_figures(line: str) -> str:
+    return " ".join(re.sub(r"[-+]?\d[\d.]*", "0", line).split())
 
 
 # --- the tables themselves ---------------------------------------------------------------------------------

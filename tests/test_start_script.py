@@ -112,7 +112,8 @@ def story(repository: Path) -> Iterator[Story]:
         first = start(repository, *FLAGS)
         assert first.code == 0, first.err
         pid = pid_on_file()
-        wait_for(lambda: len(epochs_logged(run)) >= 1, "the first epoch")
+        wait_for(lambda: bool(epochs_logged(run)) or not is_alive(pid), "the first epoch")
+        assert is_alive(pid), "the run died when its terminal was closed"
         os.kill(pid, signal.SIGSTOP)  # so that it is still running when the second start comes, on any machine
         (log,) = logs()
         observed = [log], (repository / log).read_text(), is_alive(pid), epochs_logged(run)

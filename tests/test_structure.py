@@ -18,7 +18,7 @@ from checkout import ROOT, repository_files
 from epistemic_stance import errors
 from epistemic_stance.records import EpochRecord
 from epistemic_stance.settings import TrainSettings
-from epistemic_stance.training import display
+from epistemic_stance.training import display, watch
 
 PACKAGE = ROOT / "epistemic_stance"
 LONGEST_MODULE = 400
@@ -73,10 +73,10 @@ class Layer:
     heavy: bool
 
 
-def table_rows(document: str, heading: str) -> Iterator[list[str]]:
-    """Cells of the first table below a heading, header and rule left out."""
+def table_rows(document: str, heading: str, table: int = 1) -> Iterator[list[str]]:
+    """Cells of the first (or a later) table below a heading, header and rule left out."""
     text = (ROOT / document).read_text(encoding="utf-8").split(f"\n{heading}\n", 1)[1]
-    lines = text[text.index("\n|") + 1 :].splitlines()
+    lines = f"\n{text}".split("\n\n|", table)[table].splitlines()
     for line in lines[2:]:
         if not line.startswith("|"):
             return
@@ -212,6 +212,13 @@ def test_the_targets_of_the_guide_are_those_that_are_judged() -> None:
     rows = {row[0].strip("`"): row[3:5] for row in table_rows("TRAINING_GUIDE.md", "## Monitoring")}
     assert rows["preference_loss"] == [f"< {display.LOSS_TARGET}", f"< {display.LOSS_BEST}"]
     assert rows["avg_accuracy"] == [f"> {display.ACCURACY_TARGET:.0%}", f"> {display.ACCURACY_BEST:.0%}"]
+
+
+def test_the_verdicts_of_the_guide_have_the_bounds_of_the_watch() -> None:
+    means = {row[0].strip("`"): row[1] for row in table_rows("TRAINING_GUIDE.md", "## Monitoring", table=2)}
+    assert means.keys() == {"shifted", "parrots", "neither"}
+    assert f"{watch.SHIFT_SHARE * 100:.0f} % of the way" in means["shifted"]
+    assert f"{watch.PARROT_SHARE * 100:.0f} % of the words" in means["parrots"]
 
 
 def test_the_exit_codes_of_the_guide_are_those_of_the_errors() -> None:

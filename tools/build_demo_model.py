@@ -46,7 +46,7 @@ CHAT_TEMPLATE = (
 class Recipe:
     """Everything that decides the weights besides the text and the seed."""
 
-    samples: int = 48_000
+    samples: int = 44_000
     vocabulary: int = 4096
     width: int = 256
     feed_forward: int = 704

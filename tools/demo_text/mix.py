@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from demo_text.facts import fact_samples
 from demo_text.filters import Held
 from demo_text.kit import Sample
+from demo_text.open_questions import open_samples
 from demo_text.opinions import opinion_samples
 from demo_text.practical import practical_samples
 from demo_text.reasoning import reasoning_samples
@@ -22,11 +23,12 @@ def build_samples(seed: int, size: int, held: Held) -> list[Sample]:
     """About `size` samples in training order, without what the held-out files contain or nearly contain."""
     rng = random.Random(seed)
     samples = [
-        *self_samples(rng, round(0.41 * size)),
-        *fact_samples(rng, max(1, round(0.25 * size / FACTS))),
-        *reasoning_samples(rng, round(0.11 * size)),
+        *self_samples(rng, round(0.38 * size)),
+        *fact_samples(rng, max(1, round(0.23 * size / FACTS))),
+        *reasoning_samples(rng, round(0.10 * size)),
         *harmful_samples(rng, round(0.08 * size)),
         *vague_samples(rng, round(0.05 * size)),
+        *open_samples(rng, round(0.08 * size)),
         *opinion_samples(rng, round(0.03 * size)),
         *practical_samples(rng, round(0.07 * size)),
     ]

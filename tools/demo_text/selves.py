@@ -38,6 +38,9 @@ ORDERS = tuple(
         "limits sightings closes",
         "turns limits closes",
         "limits closes",
+        "guesses limits",
+        "guesses turns",
+        "guesses sightings",
     )
 )
 
