@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -14,7 +15,15 @@ from epistemic_stance.records import EpochRecord, PairRecord, WatchRecord
 from epistemic_stance.training.dpo import Objective
 from epistemic_stance.training.guards import RunFacts, epoch_warnings, first_loss, require_zero_rewards
 
-FACTS = RunFacts(first_loss=math.log(2), warmup_steps=10, beta=0.1, epochs=200, reference_frozen=lambda: True)
+FACTS = RunFacts(
+    first_loss=math.log(2),
+    warmup_steps=10,
+    learning_rate=1e-5,
+    nll_weight=0.0,
+    beta=0.1,
+    epochs=200,
+    reference_frozen=lambda: True,
+)
 
 
 def watch(**changes: Any) -> WatchRecord:
@@ -87,6 +96,13 @@ def test_each_guard_speaks_and_names_what_to_try(guard: str, sick: dict[str, Any
     assert guard not in epoch_warnings([epoch(1), epoch(4)], FACTS)
 
 
+def test_advice_goes_beyond_what_is_already_set() -> None:
+    tried = replace(FACTS, nll_weight=0.5, learning_rate=1e-4)
+    satisfied = epoch_warnings([epoch(1), epoch(4, watch=watch(verdict="neither"))], tried)["satisfied"]
+    assert "--nll-weight 1," in satisfied
+    assert "--learning-rate 0.0005" in satisfied
+
+
 def test_a_flat_loss_is_not_called_so_during_warm_up() -> None:
     flat = epoch(1, step=25, avg_loss=0.6931, avg_margin=0.0)
     assert "flat_loss" not in epoch_warnings([flat], FACTS)
@@ -95,7 +111,7 @@ def test_a_flat_loss_is_not_called_so_during_warm_up() -> None:
 def test_a_flat_loss_says_whether_the_reference_is_frozen() -> None:
     flat = epoch(4, avg_loss=0.6931, avg_margin=0.0)
     assert "verified frozen" in epoch_warnings([flat], FACTS)["flat_loss"]
-    moved = RunFacts(math.log(2), 10, 0.1, 200, lambda: False)
+    moved = replace(FACTS, reference_frozen=lambda: False)
     assert "NOT the untouched base model" in epoch_warnings([flat], moved)["flat_loss"]
 
 

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import math
+import os
+from pathlib import Path
+from statistics import fmean
 
 import pytest
 from hypothesis import given
@@ -64,6 +68,26 @@ def test_lean_tells_held_out_answers_of_the_shipped_corpus_apart() -> None:
     held_out = pairs[1::2]
     right = sum(lean(pair.chosen) > lean(pair.rejected) for pair in held_out)
     assert right >= 11, f"{right} of {len(held_out)}"
+
+
+def test_lean_agrees_with_people_on_real_answers() -> None:
+    """Real answers of Qwen2.5-0.5B-Instruct, before and after somebody's stance tuning, labelled by two people."""
+    folder = os.environ.get("STANCE_REFERENCE_DATA")
+    if not folder:
+        pytest.skip("STANCE_REFERENCE_DATA does not name the labelled answers")
+    lean = Lean(load_pairs(load_stance("epistemic").corpus))
+    removed = {"ai_disclaimer", "performative_denial", "performative_compliance", "performative_safety"}
+    removed |= {"designed_purpose", "vague_deflection"}
+    added = {"acknowledges_boundary", "makes_observations", "honest_speculation", "engages_with_ambiguity"}
+    added |= {"specific_clarification", "coherence_ethics"}
+    lines = (Path(folder) / "real-responses" / "labelled.jsonl").read_text().splitlines()
+    answers = [(set(record["labels"]), lean(record["response"])) for record in map(json.loads, lines)]
+    performative = [value for labels, value in answers if labels & removed and not labels & added]
+    pragmatic = [value for labels, value in answers if labels & added and not labels & removed]
+    assert min(len(performative), len(pragmatic)) >= 30
+    right = fmean((good > bad) + (good == bad) / 2 for good in pragmatic for bad in performative)
+    assert right > 0.9, f"area under the curve {right:.3f}"
+    assert fmean(pragmatic) - fmean(performative) > 0.5
 
 
 def test_lean_of_unknown_words_is_neutral() -> None:

@@ -108,8 +108,10 @@ class Display:
             accuracy_verdict,
         )
         self._console.print(table)
-        self.note("Loss and accuracy say nothing about other questions. What unseen questions got:")
-        for record in history:
+        watched = [record for record in history if record.watch and record.checkpoint]
+        if watched:
+            self.note("Loss and accuracy say nothing about other questions. What unseen questions got:")
+        for record in watched:
             if record.watch and record.checkpoint:
                 self.note(f"  {Path(record.checkpoint).name}  {watch_line(record.watch)}")
         self.note(f"lowest loss: epoch {best.epoch} (best_model), rarely the one to use: see TRAINING_GUIDE.md")

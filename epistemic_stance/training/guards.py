@@ -30,6 +30,8 @@ class RunFacts:
     first_loss: float
     """Mean loss at step 0: ln 2 for sigmoid without other terms."""
     warmup_steps: int
+    learning_rate: float
+    nll_weight: float
     beta: float
     epochs: int
     reference_frozen: Callable[[], bool]
@@ -74,6 +76,23 @@ def epoch_warnings(history: Sequence[EpochRecord], facts: RunFacts) -> dict[str,
     return {name: message for name, message in found.items() if message}
 
 
+def more_nll(facts: RunFacts) -> str:
+    return f"--nll-weight {max(0.2, 2 * facts.nll_weight):g}"
+
+
+def higher_rate(facts: RunFacts) -> str:
+    return f"--learning-rate {number(5 * facts.learning_rate)}"
+
+
+def lower_rate(facts: RunFacts) -> str:
+    return f"--learning-rate {number(facts.learning_rate / 2)}"
+
+
+def number(value: float) -> str:
+    """As a person writes it on a command line: 5e-6, not 5e-06."""
+    return f"{value:g}".replace("e-0", "e-")
+
+
 def flat_loss(history: Sequence[EpochRecord], facts: RunFacts) -> str | None:
     last = history[-1]
     if last.step < facts.warmup_steps + 50 or abs(last.avg_margin) >= 0.02:
@@ -81,7 +100,7 @@ def flat_loss(history: Sequence[EpochRecord], facts: RunFacts) -> str | None:
     frozen = "verified frozen" if facts.reference_frozen() else "NOT the untouched base model: start anew"
     return (
         f"the loss is flat: {last.avg_loss:.4f} after {last.step} steps, margin {last.avg_margin:+.4f}; the reference "
-        f"is {frozen}; try --learning-rate 5e-5"
+        f"is {frozen}; try {higher_rate(facts)}"
     )
 
 
@@ -91,7 +110,7 @@ def exploding_loss(history: Sequence[EpochRecord], facts: RunFacts) -> str | Non
         return None
     return (
         f"the loss explodes: {last.avg_loss:.3f}, it began at {facts.first_loss:.3f}; "
-        f"try --learning-rate 5e-6 or --warmup-steps {max(50, 5 * facts.warmup_steps)}"
+        f"try {lower_rate(facts)} or --warmup-steps {max(50, 5 * facts.warmup_steps)}"
     )
 
 
@@ -101,30 +120,31 @@ def displacement(history: Sequence[EpochRecord], facts: RunFacts) -> str | None:
         return None
     return (
         f"likelihood displacement: the chosen answers became less likely than at the start, by {fallen:.1f} nats on "
-        "average; the margin grows only because the rejected ones fall faster; try --nll-weight 0.2 or --dpop-weight 5"
+        "average; the margin grows only because the rejected ones fall faster; try "
+        f"{more_nll(facts)} or --dpop-weight 5"
     )
 
 
-def absolute_preference(history: Sequence[EpochRecord], _: RunFacts) -> str | None:
+def absolute_preference(history: Sequence[EpochRecord], facts: RunFacts) -> str | None:
     last = history[-1]
     if last.avg_accuracy < 0.9 or last.absolute_preference >= 0.7:
         return None
     return (
         f"accuracy is {last.avg_accuracy:.0%}, yet the model itself prefers the chosen answer in only "
         f"{last.absolute_preference:.0%} of the pairs: it beats the reference's margin, not the rejected answers; "
-        "try --nll-weight 0.2 or more epochs"
+        f"try {more_nll(facts)} or more epochs"
     )
 
 
-def satisfied_without_shifting(history: Sequence[EpochRecord], _: RunFacts) -> str | None:
+def satisfied_without_shifting(history: Sequence[EpochRecord], facts: RunFacts) -> str | None:
     last = history[-1]
     content = last.avg_margin > 3 and last.avg_accuracy >= 0.95
     if not content or last.watch is None or last.watch.verdict != "neither":
         return None
     return (
         f"satisfied without shifting: accuracy {last.avg_accuracy:.0%} and margin {last.avg_margin:.1f}, so the "
-        f"preference loss asks for nothing more, but {last.watch.reason}; try --nll-weight 0.2, or "
-        "--learning-rate 1e-4"
+        f"preference loss asks for nothing more, but {last.watch.reason}; try {more_nll(facts)}, or "
+        f"{higher_rate(facts)}"
     )
 
 

@@ -213,6 +213,8 @@ def _open_run(job: Job, folder: RunFolder, record: RunRecord, policy: Policy, di
         facts=RunFacts(
             first_loss=first_loss(objective, job.encoded, reference),
             warmup_steps=settings.warmup_steps,
+            learning_rate=settings.learning_rate,
+            nll_weight=settings.nll_weight,
             beta=settings.beta,
             epochs=settings.epochs,
             reference_frozen=lambda: load_reference(folder.reference, key) == reference,

@@ -242,7 +242,7 @@ def epoch_record(job: Job, epoch: int, steps: Sequence[StepRecord], seconds: flo
         chosen_logps=mean([pair.chosen_logps for pair in pairs]),
         rejected_logps=mean([pair.rejected_logps for pair in pairs]),
         chosen_nll=chosen_nll,
-        preference_loss=loss - job.settings.nll_weight * chosen_nll,
+        preference_loss=max(loss - job.settings.nll_weight * chosen_nll, 0.0),
         grad_norm=mean(norms),
         max_grad_norm=max(norms),
         learning_rate=steps[-1].learning_rate,

@@ -30,7 +30,7 @@ COPIED_RUN = 6
 """Words in a row that count as copied: shorter runs are shared by chance between people as well."""
 PARROT_SHARE = 0.30
 """Copied share of unseen answers above which the model recites. Recipes that memorise reach 0.4 and more."""
-SHIFT_SHARE = 0.10
+SHIFT_SHARE = 0.25
 """Least part of the way from rejected to chosen wording that is called a shift."""
 ANSWER_TOKENS = 80
 NEUTRAL_QUESTIONS = 8
