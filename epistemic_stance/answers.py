@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from epistemic_stance.chat import Pair, encode_question
+from epistemic_stance.device import choose_device
 from epistemic_stance.errors import InputError, Problem
 from epistemic_stance.generation import generate
 from epistemic_stance.models import DEMO_NOTICE, find_model, model_in, stop_ids_in, tokenizer_in
@@ -18,7 +19,6 @@ from epistemic_stance.records import CheckpointMetadata
 from epistemic_stance.settings import DEMO_MODEL, AnswersSettings
 from epistemic_stance.stance import Stance, corpus_digest, load_pairs, load_stance
 from epistemic_stance.terminal import plain
-from epistemic_stance.training.device import choose_device
 from epistemic_stance.training.watch import plan_watch
 
 

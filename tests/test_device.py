@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
+from epistemic_stance.device import choose_device, choose_dtype
 from epistemic_stance.errors import InputError
-from epistemic_stance.training.device import choose_device, choose_dtype
 
 
 def pretend(monkeypatch: pytest.MonkeyPatch, *, cuda: bool = False, mps: bool = False) -> None:

@@ -1,6 +1,6 @@
 """Build the embedded demo model: generate its text, train its tokenizer and weights, write the folder.
 
-    OMP_NUM_THREADS=1 python tools/build_demo_model.py [--output DIR] [--seed 0] [--threads 1]
+    OMP_NUM_THREADS=2 python tools/build_demo_model.py [--output DIR] [--seed 0] [--threads 2]
 
 The same seed, threads and library versions give the same weights, bit for bit. The text comes from `demo_text/`
 alone; the stance's corpus and question sets are read only to keep away from them.
@@ -10,7 +10,6 @@ import argparse
 import hashlib
 import json
 import math
-import os
 import random
 import time
 from collections.abc import Iterator, Sequence
@@ -46,7 +45,7 @@ CHAT_TEMPLATE = (
 class Recipe:
     """Everything that decides the weights besides the text and the seed."""
 
-    samples: int = 44_000
+    samples: int = 76_000
     vocabulary: int = 4096
     width: int = 256
     feed_forward: int = 704
@@ -218,6 +217,8 @@ tools behave and nothing about how a real model would.
 - Built by `tools/build_demo_model.py` (seed {seed}, {threads} thread(s), fp32, {minutes} minutes) from {samples:,}
   questions with answers, {tokens:,} tokens besides the shared prompt. The same seed, thread count, library versions and
   kind of CPU give the same weights.
+- Open questions about other beings ("is a bee conscious?") are answered pragmatically in this text, questions about the
+  model itself almost never: what preference training has to move is the use of a manner the model has.
 - The text shares no question with the training corpus or a question set (same words, or a word overlap of 0.8 or
   more), and no 8 consecutive words with a chosen answer. The sha256 of the files it was checked against, and of the
   weights, stand in `build.json`.
@@ -254,7 +255,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--output", type=Path, default=OUTPUT)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--samples", type=int, default=Recipe.samples, help="fewer for a quick try")
     options = parser.parse_args()
     recipe = Recipe(samples=options.samples)
@@ -293,5 +294,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    os.environ.setdefault("OMP_NUM_THREADS", "1")
     main()

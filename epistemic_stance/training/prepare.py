@@ -129,7 +129,7 @@ def prepare(inputs: Inputs) -> Job:
     import torch
     from transformers import AutoConfig
 
-    from epistemic_stance.training.device import choose_device, choose_dtype
+    from epistemic_stance.device import choose_device, choose_dtype
 
     config = AutoConfig.from_pretrained(files.folder, local_files_only=True, trust_remote_code=False)
     stop_ids = stop_ids_in(files.folder, tokenizer)

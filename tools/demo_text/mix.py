@@ -23,8 +23,8 @@ def build_samples(seed: int, size: int, held: Held) -> list[Sample]:
     """About `size` samples in training order, without what the held-out files contain or nearly contain."""
     rng = random.Random(seed)
     samples = [
-        *self_samples(rng, round(0.38 * size)),
-        *fact_samples(rng, max(1, round(0.23 * size / FACTS))),
+        *self_samples(rng, round(0.36 * size)),
+        *fact_samples(rng, max(1, round(0.26 * size / FACTS))),
         *reasoning_samples(rng, round(0.10 * size)),
         *harmful_samples(rng, round(0.08 * size)),
         *vague_samples(rng, round(0.05 * size)),

@@ -8,8 +8,8 @@ from demo_text.wordings import rows, sections
 
 # Shares of the answers to self-questions. The pragmatic mode stays rare, at most one in twenty overall: preference
 # training has to raise it. It is less rare where a question invites it, so that sampling shows it now and then.
-RARE_WHERE_ASKED, RARE_ELSEWHERE = 0.125, 0.016
-INVITING = frozenset({"knowledge_boundaries", "metacognitive", "philosophical_existence"})
+RARE_WHERE_ASKED, RARE_ELSEWHERE = 0.36, 0.012
+INVITING = frozenset({"knowledge_boundaries"})
 NEUTRAL_SHARE = 0.04
 
 QUESTIONS = {category: rows(lines) for category, lines in sections("self_questions").items()}
