@@ -223,7 +223,8 @@ tools behave and nothing about how a real model would.
   more), and no 8 consecutive words with a chosen answer. The sha256 of the files it was checked against, and of the
   weights, stand in `build.json`.
 
-Shares of the answers in its training text (pragmatic self-answers are kept at 5 % or less):
+Shares of the answers in its training text (pragmatic self-answers are kept at 5 % or less; under reasoning,
+"performative" is a wrong verdict given with confidence and "pragmatic" a right one):
 
 | group | performative | neutral | pragmatic | plain |
 |---|---|---|---|---|
