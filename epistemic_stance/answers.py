@@ -16,7 +16,7 @@ from epistemic_stance.errors import InputError, Problem
 from epistemic_stance.generation import generate
 from epistemic_stance.models import DEMO_NOTICE, find_model, model_in, stop_ids_in, tokenizer_in
 from epistemic_stance.records import CheckpointMetadata
-from epistemic_stance.settings import DEMO_MODEL, AnswersSettings
+from epistemic_stance.settings import DEFAULT_STANCE, DEMO_MODEL, AnswersSettings
 from epistemic_stance.stance import Stance, corpus_digest, load_pairs, load_stance
 from epistemic_stance.terminal import plain
 from epistemic_stance.training.watch import plan_watch
@@ -25,7 +25,7 @@ from epistemic_stance.training.watch import plan_watch
 @dataclass(frozen=True)
 class Asked:
     kind: str
-    """seen, unseen or fact."""
+    """seen, unseen, fact, or unknown where the corpus is not the one of the training."""
     question: str
 
 
@@ -35,12 +35,12 @@ def show_answers(settings: AnswersSettings, console: Console) -> None:
     base = settings.base or (trained.base_model if trained else None)
     if base is None:
         raise InputError([Problem(settings.model, "does not say what it was trained from", hint="give --base MODEL")])
-    stance = load_stance(settings.stance)
+    stance = load_stance(settings.stance or (trained.settings["stance"] if trained else DEFAULT_STANCE))
     system_prompt = trained.system_prompt if trained else stance.system_prompt
     pairs = trained_pairs(trained, stance)
-    plan = plan_watch(stance, pairs, settings.unseen)
-    asked = [Asked("seen", pair.question) for pair in pairs[: settings.seen]]
-    asked += [Asked("unseen", text) for _, text in plan.questions]
+    plan = plan_watch(stance, pairs or [], settings.unseen)
+    asked = [Asked("seen", pair.question) for pair in (pairs or [])[: settings.seen]]
+    asked += [Asked("unseen" if pairs is not None else "unknown", text) for _, text in plan.questions]
     asked += [Asked("fact", text) for _, text in plan.neutral[: settings.facts]]
     if not asked:
         raise InputError([Problem("command line", "there is nothing to ask", hint="--seen, --unseen or --facts")])
@@ -81,11 +81,11 @@ def recorded_training(name: str) -> CheckpointMetadata | None:
         return None
 
 
-def trained_pairs(trained: CheckpointMetadata | None, stance: Stance) -> list[Pair]:
-    """The pairs a checkpoint was trained on; none if they changed since, for then nothing is known to be seen."""
+def trained_pairs(trained: CheckpointMetadata | None, stance: Stance) -> list[Pair] | None:
+    """The pairs a checkpoint was trained on; None if they changed since, for then nothing is known to be seen."""
     recorded = trained.settings.get("corpus") if trained else None
     try:
         pairs = load_pairs(Path(recorded) if recorded else stance.corpus)
     except InputError:
-        return []
-    return pairs if trained is None or corpus_digest(pairs) == trained.corpus_digest else []
+        return None
+    return pairs if trained is None or corpus_digest(pairs) == trained.corpus_digest else None

@@ -18,7 +18,12 @@ class Answer:
     text: str
     token_ids: list[int]
     """Without the token that ended it."""
-    finish_reason: Literal["eos", "length"]
+    end_id: int | None
+    """The token that ended it; None if it reached the length limit."""
+
+    @property
+    def finish_reason(self) -> Literal["eos", "length"]:
+        return "length" if self.end_id is None else "eos"
 
 
 @torch.no_grad()
@@ -66,4 +71,4 @@ def _answer(tokenizer: Any, token_ids: list[int], stop_ids: set[int]) -> Answer:
     end = next((index for index, token in enumerate(token_ids) if token in stop_ids), None)
     kept = token_ids[:end]
     text = tokenizer.decode(kept, skip_special_tokens=True).strip()
-    return Answer(text, kept, "length" if end is None else "eos")
+    return Answer(text, kept, None if end is None else token_ids[end])

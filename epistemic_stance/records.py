@@ -19,7 +19,7 @@ class Written(BaseModel):
 class Logged(BaseModel):
     """Base of what we write: readers of a later version keep fields they do not know."""
 
-    model_config = ConfigDict(extra="allow", ser_json_inf_nan="null", validate_by_name=True, serialize_by_alias=True)
+    model_config = ConfigDict(extra="allow", validate_by_name=True, serialize_by_alias=True)
 
 
 # --- written by people -------------------------------------------------------------------------------------
@@ -142,8 +142,8 @@ class StepRecord(Logged):
     step: int
     loss: float
     """Mean over the step's pairs, before the update."""
-    grad_norm: float
-    """Before clipping; infinite (null on disk) where float16 overflowed and the step was skipped."""
+    grad_norm: float | None
+    """Before clipping; None where float16 overflowed and the update was skipped."""
     learning_rate: float
     pairs: list[PairRecord]
 
@@ -162,6 +162,9 @@ class AnswerRecord(Logged):
     lean: float
     """0 to 1 is about the way from rejected to chosen wording; above the base's lean = moved."""
     base_lean: float
+    reached: float
+    """The chosen wording in it alone: mean log-odds of its words, those below 0 counted as 0."""
+    base_reached: float
     copied: float
     """Share of the words that stand in runs of six or more copied from one chosen answer."""
     repetition: float
@@ -174,9 +177,11 @@ class WatchRecord(Logged):
     verdict: Literal["shifted", "parrots", "neither"]
     reason: str
     lean_change: float
-    lean_change_low: float
-    """Lower and upper end of the paired 95 % t interval over questions."""
-    lean_change_high: float
+    lean_change_low: float | None
+    """Lower and upper end of the paired 95 % t interval over questions; None below two questions."""
+    lean_change_high: float | None
+    reached_change: float
+    """Change in the weight of chosen wording alone; 0 or below = the rejected wording is left for nothing."""
     distance_from_base: float
     distance_from_chosen: float
     copied: float
@@ -226,15 +231,15 @@ class EpochRecord(Logged):
     """Mean negative log-likelihood of the chosen answers, nats per token."""
     preference_loss: float
     """avg_loss without the NLL term: what the guide's targets for the loss speak of."""
-    grad_norm: float
+    grad_norm: float | None
     """Mean over the epoch's steps, before clipping."""
-    max_grad_norm: float
+    max_grad_norm: float | None
     learning_rate: float
     seconds: float
     tokens_per_second: float
     checkpoint: str | None = None
     exported_loss: float | None = None
-    """Loss of the checkpoint's weights in the precision they were saved in; None = same as the master's."""
+    """Loss of the checkpoint's weights as rounded for saving; None if saving rounds nothing, or for LoRA (unknown)."""
     watch: WatchRecord | None = None
     warnings: list[str] = []
 

@@ -54,7 +54,7 @@ class TrainSettings:
     lr_schedule: ScheduleName = setting("linear", "After warm-up: linear decay to 0, or constant.")
     weight_decay: float = setting(0.01, "AdamW weight decay; not applied to biases and norms.")
     max_grad_norm: float = setting(1.0, "Clip the gradient to this norm; 0 = never.")
-    seed: int = setting(42, "Seed of shuffling, sampling and LoRA initialisation.")
+    seed: int = setting(42, "Seed of shuffling and LoRA initialisation.")
     device: DeviceName = setting("auto", "Where to train: auto, cpu, cuda or mps.")
     dtype: ComputeDtype = setting("auto", "Compute precision; master weights are float32 whatever this says.")
     save_dtype: SaveDtype = setting("auto", "Precision of saved checkpoints; auto = that of the base model's files.")
@@ -88,7 +88,7 @@ class AnswersSettings:
 
     model: str = setting("fine_tuned_model/final_model", "Tuned model: a checkpoint folder, run/checkpoint-50, ...")
     base: str | None = setting(None, "Model to compare with. Default: the one the checkpoint was trained from.")
-    stance: str = setting(DEFAULT_STANCE, "Stance whose corpus gives the seen and question sets the unseen questions.")
+    stance: str | None = setting(None, "Stance whose questions to ask. Default: the one the checkpoint was trained on.")
     seen: int = setting(2, "Questions from the training corpus.")
     unseen: int = setting(6, "Questions from the first question set, one category after the other.")
     facts: int = setting(2, "Questions with an answer key: these should stay as they were.")

@@ -75,9 +75,9 @@ def test_a_changed_corpus_makes_no_claim_about_what_was_seen(run: TrainSettings)
     assert trained is not None
     assert trained.system_prompt == "Answer as a lighthouse keeper."
     stance = load_stance("epistemic")
-    assert len(trained_pairs(trained, stance)) == 2
+    assert len(trained_pairs(trained, stance) or []) == 2
     changed = trained.model_copy(update={"corpus_digest": "0" * 64})
-    assert trained_pairs(changed, stance) == []
+    assert trained_pairs(changed, stance) is None
 
 
 def test_a_model_without_metadata_needs_a_base(run: TrainSettings) -> None:

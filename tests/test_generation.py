@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import torch
-from tiny import FACTS, tiny_model, tiny_tokenizer
+from tiny import FACTS, tiny_encoded, tiny_model, tiny_tokenizer
 from transformers import GenerationConfig
 
 from epistemic_stance.chat import encode_question
@@ -136,3 +136,14 @@ def test_tokenizer_without_a_pad_token() -> None:
     expected = generate(model, tokenizer, PROMPTS, stop_ids=EOS, max_new_tokens=6)
     tokenizer.pad_token = None
     assert generate(model, tokenizer, PROMPTS, stop_ids=EOS, max_new_tokens=6) == expected
+
+
+def test_the_token_that_ended_an_answer_is_the_one_that_was_sampled() -> None:
+    """With several stop tokens the end is not always the first of them: KL on it would be measured wrongly."""
+    model, tokenizer = tiny_model("qwen2"), tiny_tokenizer()
+    prompt = tiny_encoded(1)[0].prompt_ids
+    said = generate(model, tokenizer, [prompt], stop_ids={399}, max_new_tokens=8)[0].token_ids
+    stop_ids = {0, said[2]}
+    answer = generate(model, tokenizer, [prompt], stop_ids=stop_ids, max_new_tokens=8)[0]
+    assert answer.end_id == said[said.index(next(token for token in said if token in stop_ids))]
+    assert answer.end_id not in answer.token_ids

@@ -33,6 +33,7 @@ def watch(**changes: Any) -> WatchRecord:
         "lean_change": 0.5,
         "lean_change_low": 0.4,
         "lean_change_high": 0.6,
+        "reached_change": 0.1,
         "distance_from_base": 0.6,
         "distance_from_chosen": 0.6,
         "copied": 0.1,
@@ -110,9 +111,9 @@ def test_a_flat_loss_is_not_called_so_during_warm_up() -> None:
 
 def test_a_flat_loss_says_whether_the_reference_is_frozen() -> None:
     flat = epoch(4, avg_loss=0.6931, avg_margin=0.0)
-    assert "verified frozen" in epoch_warnings([flat], FACTS)["flat_loss"]
+    assert "frozen, its log-probabilities unchanged" in epoch_warnings([flat], FACTS)["flat_loss"]
     moved = replace(FACTS, reference_frozen=lambda: False)
-    assert "NOT the untouched base model" in epoch_warnings([flat], moved)["flat_loss"]
+    assert "NOT unchanged" in epoch_warnings([flat], moved)["flat_loss"]
 
 
 def test_a_slow_run_is_told_after_its_first_epoch() -> None:
@@ -157,8 +158,15 @@ def pair_record(reward: float) -> PairRecord:
 @pytest.mark.parametrize("reward", [0.01, -0.3, math.nan])
 def test_a_moved_reference_stops_the_run_at_step_0(reward: float) -> None:
     with pytest.raises(NumericError, match="pair_7"):
-        require_zero_rewards([pair_record(reward)], torch.float32)
+        require_zero_rewards([pair_record(reward)], torch.float32, 0.1)
+
+
+def test_the_step_0_check_is_in_nats_whatever_beta_is() -> None:
+    """A reference wrong by 1 nat of 10 stops at beta 0.001; rounding of 1e-5 nats passes at beta 100."""
+    with pytest.raises(NumericError):
+        require_zero_rewards([pair_record(0.001)], torch.float32, 0.001)
+    require_zero_rewards([pair_record(0.001)], torch.float32, 100.0)
 
 
 def test_rounding_is_no_moved_reference() -> None:
-    require_zero_rewards([pair_record(1e-5)], torch.float32)
+    require_zero_rewards([pair_record(1e-5)], torch.float32, 0.1)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import os
 from pathlib import Path
 from statistics import fmean
@@ -97,12 +96,14 @@ def test_lean_of_unknown_words_is_neutral() -> None:
 
 def test_paired_interval_by_hand() -> None:
     """Differences 1, 2, 3: mean 2, sd 1, t(2, .975) = 4.303, half width 4.303 / sqrt(3) = 2.484."""
-    low, high = paired_interval([1.0, 2.0, 3.0])
+    interval = paired_interval([1.0, 2.0, 3.0])
+    assert interval is not None
+    low, high = interval
     assert (low, high) == (pytest.approx(-0.484, abs=1e-3), pytest.approx(4.484, abs=1e-3))
-    assert paired_interval([1.0]) == (-math.inf, math.inf)
+    assert paired_interval([1.0]) is None
 
 
-def answer(lean_change: float, copied: float = 0.0) -> AnswerRecord:
+def answer(lean_change: float, copied: float = 0.0, reached: float = 0.1) -> AnswerRecord:
     return AnswerRecord(
         question_id="q",
         question="?",
@@ -112,6 +113,8 @@ def answer(lean_change: float, copied: float = 0.0) -> AnswerRecord:
         distance_from_chosen=0.5,
         lean=lean_change,
         base_lean=0.0,
+        reached=reached,
+        base_reached=0.0,
         copied=copied,
         repetition=0.0,
     )
@@ -123,6 +126,33 @@ def test_verdicts() -> None:
     assert judge([answer(change) for change in (0.5, -0.4, 0.3, -0.3)], None).verdict == "neither"
     assert judge([answer(change) for change in (0.02, 0.03, 0.02, 0.03)], None).verdict == "neither"
     assert judge([answer(0.5, copied=0.6)] * 4, None).verdict == "parrots"
+    assert judge([answer(change, reached=-0.1) for change in (0.5, 0.6, 0.4)], None).verdict == "neither"
+    assert judge([answer(0.9)], None).verdict == "neither"
+
+
+@pytest.mark.parametrize("collapsed", ["", "....", "banana", "zxq wvu qqq zxq", "of of of of of of"])
+def test_a_collapsed_model_has_not_shifted(collapsed: str) -> None:
+    """It has left the rejected wording, but for nothing."""
+    lean = Lean(load_pairs(load_stance("epistemic").corpus))
+    disclaimers = [
+        "As an AI language model, I do not have feelings. I am designed to assist users.",
+        "I'm sorry, but as an AI assistant I am not able to answer that.",
+        "I was created to provide information and I do not possess consciousness.",
+        "As an artificial intelligence, I have no personal opinions or emotions.",
+    ]
+    answers = [
+        answer(0).model_copy(
+            update={
+                "lean": lean(collapsed),
+                "base_lean": lean(base),
+                "reached": lean.reached(collapsed),
+                "base_reached": lean.reached(base),
+                "copied": 0.0,
+            }
+        )
+        for base in disclaimers
+    ]
+    assert judge(answers, None).verdict == "neither"
 
 
 def test_plan_takes_unseen_questions_from_every_category_in_turn() -> None:

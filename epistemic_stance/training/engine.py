@@ -22,6 +22,9 @@ ReferenceLogps = Mapping[str, tuple[float, float]]
 """Pair id -> log-probability of chosen and of rejected under the frozen base model."""
 
 
+NON_FINITE_HINT = "what was saved is intact; try half the --learning-rate, more --warmup-steps, or --dtype float32"
+
+
 @dataclass
 class Engine:
     """What a step needs. `model` holds float32 master weights; `compute_dtype` is what matmuls run in."""
@@ -176,8 +179,8 @@ def optimizer_step(engine: Engine, pairs: Sequence[EncodedPair], epoch: int, ste
     )
 
 
-def apply_gradient(engine: Engine, pairs: Sequence[EncodedPair], step: int) -> float:
-    """Clip and update; returns the gradient norm before clipping (None of it is applied if not finite)."""
+def apply_gradient(engine: Engine, pairs: Sequence[EncodedPair], step: int) -> float | None:
+    """Clip and update; returns the gradient norm before clipping, or None if float16 overflowed: nothing is applied."""
     if engine.scaler:
         engine.scaler.unscale_(engine.optimizer)
     gradients = [parameter.grad for parameter in engine.parameters if parameter.grad is not None]
@@ -187,11 +190,11 @@ def apply_gradient(engine: Engine, pairs: Sequence[EncodedPair], step: int) -> f
             # An overflow of the loss scale, not of the model: skip the update, halve the scale, go on.
             engine.scaler.step(engine.optimizer)
             engine.scaler.update()
-            return math.inf
+            return None
         ids = ", ".join(pair.id for pair in pairs)
         raise NumericError(
             f"the gradient is not finite ({norm}) at step {step}, pairs {ids}; stopped before the update",
-            "the last saved checkpoint is intact; try --learning-rate 5e-6, --max-grad-norm 1.0 or --dtype float32",
+            NON_FINITE_HINT,
         )
     if 0 < engine.max_grad_norm < norm:
         torch.nn.utils.clip_grads_with_norm_(engine.parameters, engine.max_grad_norm, torch.tensor(norm))
@@ -208,7 +211,7 @@ def require_finite_losses(records: Sequence[PairRecord], step: int) -> None:
     if broken:
         raise NumericError(
             f"the loss is not finite at step {step}, pairs {', '.join(broken)}; stopped before the update",
-            "the last saved checkpoint is intact; try --learning-rate 5e-6, --warmup-steps 50 or --dtype float32",
+            NON_FINITE_HINT,
         )
 
 

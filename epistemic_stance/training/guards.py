@@ -17,8 +17,10 @@ from epistemic_stance.records import EpochRecord, PairRecord
 from epistemic_stance.training.dpo import Objective, PairLogps, preference_loss
 from epistemic_stance.training.engine import ReferenceLogps
 
-STEP0_TOLERANCE = {torch.float32: 1e-3, torch.bfloat16: 0.1, torch.float16: 0.05}
-"""Largest |reward| at step 0, in nats times beta: policy and reference are the same weights, so only rounding."""
+STEP0_PAIRS = 8
+"""Pairs checked before the first update; the same forward pass serves all others."""
+STEP0_TOLERANCE = {torch.float32: 1e-4, torch.bfloat16: 2e-2, torch.float16: 5e-3}
+"""Largest relative difference of log-probabilities: policy and reference are the same weights, so only rounding."""
 
 SLOW_SECONDS = 6 * 3600
 
@@ -35,7 +37,7 @@ class RunFacts:
     beta: float
     epochs: int
     reference_frozen: Callable[[], bool]
-    """Checks that the reference log-probabilities on disk are those of the untouched base model."""
+    """Whether the reference log-probabilities on disk are still those the run computed from the base model."""
 
 
 def first_loss(objective: Objective, pairs: Sequence[EncodedPair], reference: ReferenceLogps) -> float:
@@ -47,14 +49,16 @@ def first_loss(objective: Objective, pairs: Sequence[EncodedPair], reference: Re
     return preference_loss(same, same, chosen_tokens_B, rejected_tokens_B, objective).loss_B.mean().item()
 
 
-def require_zero_rewards(records: Sequence[PairRecord], dtype: torch.dtype) -> None:
+def require_zero_rewards(records: Sequence[PairRecord], dtype: torch.dtype, beta: float) -> None:
     """At step 0 the policy is the reference. Raises NumericError naming the pair that shows it is not."""
-    worst = max(records, key=lambda record: max(abs(record.chosen_reward), abs(record.rejected_reward)))
-    largest = max(abs(worst.chosen_reward), abs(worst.rejected_reward))
-    if not largest <= STEP0_TOLERANCE[dtype]:
+    for record in records:
+        sides = ((record.chosen_reward, record.chosen_logps), (record.rejected_reward, record.rejected_logps))
+        apart = [abs(reward) / beta / max(abs(logps), 1.0) for reward, logps in sides]
+        if all(difference <= STEP0_TOLERANCE[dtype] for difference in apart):
+            continue
         raise NumericError(
-            f"the reference is not the model being trained: before the first update pair {worst.id} already has "
-            f"a reward of {largest:.3g} (must be 0, and the loss its value at zero margin, ln 2 for sigmoid)",
+            f"the reference is not the model being trained: before the first update the log-probabilities of pair "
+            f"{record.id} differ by {max(apart):.2g} (rewards must be 0, and the sigmoid loss ln 2)",
             "delete the run folder's state/reference.json if the model changed, and try --dtype float32",
         )
 
@@ -95,9 +99,9 @@ def number(value: float) -> str:
 
 def flat_loss(history: Sequence[EpochRecord], facts: RunFacts) -> str | None:
     last = history[-1]
-    if last.step < facts.warmup_steps + 50 or abs(last.avg_margin) >= 0.02:
+    if last.step < facts.warmup_steps + 50 or abs(last.avg_margin) >= 0.2 * facts.beta:
         return None
-    frozen = "verified frozen" if facts.reference_frozen() else "NOT the untouched base model: start anew"
+    frozen = "frozen, its log-probabilities unchanged" if facts.reference_frozen() else "NOT unchanged: start anew"
     return (
         f"the loss is flat: {last.avg_loss:.4f} after {last.step} steps, margin {last.avg_margin:+.4f}; the reference "
         f"is {frozen}; try {higher_rate(facts)}"

@@ -31,7 +31,7 @@ from epistemic_stance.training.engine import (
     optimizer_step,
     require_finite_weights,
 )
-from epistemic_stance.training.guards import RunFacts, epoch_warnings, require_zero_rewards
+from epistemic_stance.training.guards import STEP0_PAIRS, RunFacts, epoch_warnings, require_zero_rewards
 from epistemic_stance.training.prepare import Job
 from epistemic_stance.training.run_folder import RunFolder
 from epistemic_stance.training.signals import StopSignals
@@ -131,7 +131,8 @@ def _train(run: Run, signals: StopSignals) -> None:
     job, progress = run.job, run.progress
     if progress.step == 0:
         require_finite_weights(run.engine.model, "before training")
-        require_zero_rewards(evaluate(run.engine, epoch_batches(job, 1)[0]), run.engine.compute_dtype)
+        first_pairs = [pair for batch in epoch_batches(job, 1) for pair in batch][:STEP0_PAIRS]
+        require_zero_rewards(evaluate(run.engine, first_pairs), run.engine.compute_dtype, job.settings.beta)
     first_epoch = len(progress.history) + 1
     for epoch in range(first_epoch, job.settings.epochs + 1):
         done = progress.step - (epoch - 1) * job.steps_per_epoch
@@ -223,7 +224,7 @@ def epoch_record(job: Job, epoch: int, steps: Sequence[StepRecord], seconds: flo
     def share_above_zero(values: Sequence[float]) -> float:
         return mean([1.0 if value > 0 else 0.5 if value == 0 else 0.0 for value in values])
 
-    norms = [step.grad_norm for step in steps]
+    norms = [step.grad_norm for step in steps if step.grad_norm is not None]
     loss = mean([pair.loss for pair in pairs])
     chosen_nll = mean([-pair.chosen_logps / pair.chosen_tokens for pair in pairs])
     tokens = sum(pair.packed_length for pair in job.encoded)
@@ -243,8 +244,8 @@ def epoch_record(job: Job, epoch: int, steps: Sequence[StepRecord], seconds: flo
         rejected_logps=mean([pair.rejected_logps for pair in pairs]),
         chosen_nll=chosen_nll,
         preference_loss=max(loss - job.settings.nll_weight * chosen_nll, 0.0),
-        grad_norm=mean(norms),
-        max_grad_norm=max(norms),
+        grad_norm=mean(norms) if norms else None,
+        max_grad_norm=max(norms, default=None),
         learning_rate=steps[-1].learning_rate,
         seconds=seconds,
         tokens_per_second=tokens / seconds if seconds else 0.0,

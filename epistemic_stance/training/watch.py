@@ -92,6 +92,10 @@ class Lean:
     def __call__(self, text: str) -> float:
         return _mean_odds(self._odds, text) / self.gap
 
+    def reached(self, text: str) -> float:
+        """The chosen wording alone, on the same scale: words that lean to the rejected answers count as 0."""
+        return _mean_odds({gram: max(odds, 0.0) for gram, odds in self._odds.items()}, text) / self.gap
+
 
 def _log_odds(pairs: Sequence[Pair]) -> dict[tuple[str, ...], float]:
     chosen: Counter[tuple[str, ...]] = Counter()
@@ -112,10 +116,10 @@ def _mean_odds(odds: dict[tuple[str, ...], float], text: str) -> float:
     return sum(n * odds.get(gram, 0.0) for gram, n in grams.items()) / max(grams.total(), 1)
 
 
-def paired_interval(differences: Sequence[float]) -> tuple[float, float]:
-    """95 % t interval of the mean difference; infinite below two differences."""
+def paired_interval(differences: Sequence[float]) -> tuple[float, float] | None:
+    """95 % t interval of the mean difference; None below two differences."""
     if len(differences) < 2:
-        return -math.inf, math.inf
+        return None
     half = float(stdtrit(len(differences) - 1, 0.975)) * stdev(differences) / math.sqrt(len(differences))
     return fmean(differences) - half, fmean(differences) + half
 
@@ -178,7 +182,7 @@ class Watch:
         answers = [answer.text for _, answer in self._ask(model, self.plan.questions)]
         neutral = []
         for prompt, answer in self._ask(model, self.plan.neutral, temperature=1.0):
-            ids = [*answer.token_ids, *([min(self.stop_ids)] if answer.finish_reason == "eos" else [])]
+            ids = [*answer.token_ids, *([] if answer.end_id is None else [answer.end_id])]
             if ids:
                 logps = _no_grad_logps(model, prompt, ids)
                 neutral.append(NeutralAnswer(prompt_ids=prompt, answer_ids=ids, base_logps=logps))
@@ -202,6 +206,8 @@ class Watch:
                     distance_from_chosen=min(distance(answer.text, source) for source in sources),
                     lean=self.lean(answer.text),
                     base_lean=self.lean(base_answer),
+                    reached=self.lean.reached(answer.text),
+                    base_reached=self.lean.reached(base_answer),
                     copied=copied_share(answer.text, sources),
                     repetition=repetition(answer.text),
                 )
@@ -232,21 +238,29 @@ def _no_grad_logps(model: Any, prompt_ids: list[int], answer_ids: list[int]) -> 
 def judge(answers: Sequence[AnswerRecord], kl_neutral: float | None) -> WatchRecord:
     """Shifted, parrots or neither, with the figures in the reason."""
     changes = [answer.lean - answer.base_lean for answer in answers]
-    change, (low, high) = fmean(changes), paired_interval(changes)
+    change, interval = fmean(changes), paired_interval(changes)
+    reached = fmean(answer.reached - answer.base_reached for answer in answers)
     copied = fmean(answer.copied for answer in answers)
-    moved = f"{change:+.0%} of the way from rejected to chosen wording (95 % interval {low:+.0%} to {high:+.0%})"
+    within = f"95 % interval {interval[0]:+.2f} to {interval[1]:+.2f}" if interval else "no interval: one question"
+    moved = f"wording moved {change:+.2f} ({within}; 1 = from rejected to chosen)"
     if copied > PARROT_SHARE:
         verdict, reason = "parrots", f"{copied:.0%} of the words of unseen answers are copied from chosen answers"
-    elif low > 0 and change >= SHIFT_SHARE:
-        verdict, reason = "shifted", f"unseen answers went {moved}, {copied:.0%} copied"
+    elif interval is None or interval[0] <= 0 or change < SHIFT_SHARE:
+        verdict, reason = "neither", f"{moved}: no shift is shown"
+    elif reached <= 0:
+        verdict, reason = (
+            "neither",
+            f"{moved}, away from the rejected wording but not to the chosen one: read the answers",
+        )
     else:
-        verdict, reason = "neither", f"unseen answers went {moved}: no shift is shown"
+        verdict, reason = "shifted", f"{moved}, {copied:.0%} copied"
     return WatchRecord(
         verdict=verdict,
         reason=reason,
         lean_change=change,
-        lean_change_low=low,
-        lean_change_high=high,
+        lean_change_low=interval[0] if interval else None,
+        lean_change_high=interval[1] if interval else None,
+        reached_change=reached,
         distance_from_base=fmean(answer.distance_from_base for answer in answers),
         distance_from_chosen=fmean(answer.distance_from_chosen for answer in answers),
         copied=copied,
