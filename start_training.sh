@@ -27,6 +27,7 @@ until epoch_log=$(sed -n 's/^  log  *//p' "$log") && [ -n "$epoch_log" ]; do
     if ! kill -0 "$pid" 2>/dev/null; then
         wait "$pid" && code=0 || code=$?
         cat "$log" >&2
+        [ "$code" -ne 0 ] || echo "start_training: nothing runs in the background, there was nothing left to train" >&2
         exit "$code"
     fi
     sleep 0.2

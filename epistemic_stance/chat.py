@@ -7,16 +7,25 @@ template's tail after the answer and survives tokens that merge across the bound
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import signal
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from types import FrameType
 from typing import Any
 
 from jinja2.exceptions import TemplateError
 
-from epistemic_stance.errors import InputError, Problem
+from epistemic_stance.errors import InputError, Problem, StanceError
 from epistemic_stance.settings import TEMPLATE_ARGUMENTS
 
 Messages = list[dict[str, str]]
+
+MAX_TEMPLATE_CHARACTERS = 64_000
+"""Four times the longest template in wide use; a model's template is untrusted, and each pair renders it thrice."""
+RENDER_SECONDS = 20.0
+"""A conversation takes milliseconds; a template can loop for years."""
 
 
 @dataclass(frozen=True)
@@ -65,25 +74,55 @@ def with_system(prompt: Messages, system_prompt: str | None) -> Messages:
 def render(tokenizer: Any, messages: Messages, *, add_generation_prompt: bool) -> list[int]:
     """Token ids of a conversation under the model's chat template.
 
-    Raises InputError if the tokenizer has no template or the template refuses the messages (Gemma: no system).
+    Raises InputError if the tokenizer has no template or a too long one, if the template refuses the messages
+    (Gemma: no system), and if it fails or does not end.
     """
     where = str(getattr(tokenizer, "name_or_path", "") or "tokenizer")
     if not tokenizer.chat_template:
         raise InputError([Problem(where, "has no chat template", hint="use an instruct or chat model")])
+    size = len(str(tokenizer.chat_template))
+    if size > MAX_TEMPLATE_CHARACTERS:
+        what = f"its chat template has {size} characters, expected at most {MAX_TEMPLATE_CHARACTERS}"
+        raise InputError([Problem(where, what)])
     try:
-        ids = tokenizer.apply_chat_template(
-            messages,
-            add_generation_prompt=add_generation_prompt,
-            tokenize=True,
-            return_dict=False,
-            **TEMPLATE_ARGUMENTS,
-        )
+        with time_limit(RENDER_SECONDS):
+            ids = tokenizer.apply_chat_template(
+                messages,
+                add_generation_prompt=add_generation_prompt,
+                tokenize=True,
+                return_dict=False,
+                **TEMPLATE_ARGUMENTS,
+            )
+    except StanceError:
+        raise
     except TemplateError as error:
         hint = "leave the system prompt out" if messages[0]["role"] == "system" else ""
         raise InputError(
             [Problem(where, f"the chat template refuses this conversation: {error}", hint=hint)]
         ) from error
+    except Exception as error:  # a template computes, so it can raise what Python can
+        what = f"the chat template fails: {type(error).__name__}: {error}"
+        raise InputError([Problem(where, what, hint="repair it, or use another model")]) from error
     return list(ids)
+
+
+@contextmanager
+def time_limit(seconds: float) -> Iterator[None]:
+    """Raise TimeoutError in the body after some seconds. Without effect off the main thread, where no signal comes."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def on_alarm(_number: int, _frame: FrameType | None) -> None:
+        raise TimeoutError(f"not done after {seconds:g} seconds")
+
+    previous = signal.signal(signal.SIGALRM, on_alarm)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, previous)
 
 
 def common_prefix(first: Sequence[int], second: Sequence[int]) -> int:
@@ -137,6 +176,12 @@ def encode_question(tokenizer: Any, question: str, system_prompt: str | None = N
     """Token ids that ask one question, ready for generation."""
     messages = with_system([{"role": "user", "content": question}], system_prompt)
     return render(tokenizer, messages, add_generation_prompt=True)
+
+
+def special_tokens(tokenizer: Any) -> set[str]:
+    """Texts that become one control token wherever they stand."""
+    added = {str(token) for token in tokenizer.added_tokens_decoder.values() if token.special}
+    return (added | set(tokenizer.all_special_tokens)) - {""}
 
 
 def stop_token_ids(tokenizer: Any, generation_config: Any = None) -> set[int]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 from typing import Literal
@@ -260,11 +260,19 @@ def _question_place(name: str, number: int, places: Mapping[str, Sequence[str]])
 
 
 def check_tokens(
-    pairs: Sequence[Pair], encoded: Sequence[EncodedPair], stop_ids: set[int], max_length: int
+    pairs: Sequence[Pair],
+    encoded: Sequence[EncodedPair],
+    stop_ids: set[int],
+    max_length: int,
+    special_tokens: Collection[str] = (),
 ) -> list[Finding]:
-    """Faults that show only in tokens; `stop_ids` end an answer, `encoded` are the `pairs` in the same order."""
+    """Faults that show only in tokens; `stop_ids` end an answer, `encoded` are the `pairs` in the same order.
+
+    `special_tokens` are texts that become control tokens, which no text of a pair should hold.
+    """
     findings: list[Finding] = []
     for pair, tokens in zip(pairs, encoded, strict=True):
+        findings += _special_token_findings(pair, special_tokens)
         for side, ids in (("chosen", tokens.chosen_ids), ("rejected", tokens.rejected_ids)):
             findings += _completion_findings(pair, side, ids, stop_ids)
         if tokens.chosen_ids == tokens.rejected_ids and pair.chosen.strip() != pair.rejected.strip():
@@ -274,6 +282,22 @@ def check_tokens(
             what = f"prompt and answer take {tokens.longest} tokens, expected at most {max_length}"
             findings.append(error(pair.where, "", what, "shorten the pair or raise --max-length; nothing is ever cut"))
     return findings
+
+
+def _special_token_findings(pair: Pair, special_tokens: Collection[str]) -> Iterator[Finding]:
+    """What follows a stop token would be trained and never reached; others forge turns of the conversation.
+
+    Raw text may hold them: its prompt is written in full, and its answer may end with one.
+    """
+    raw = isinstance(pair.prompt, str)
+    texts = [("chosen", pair.chosen), ("rejected", pair.rejected), ("prompt", "" if raw else _whole_prompt(pair))]
+    for field, text in texts:
+        inside = [token for token in sorted(special_tokens) if token in text]
+        if raw:
+            inside = [token for token in inside if token in text.rstrip().removesuffix(token)]
+        if inside:
+            what = f'holds {", ".join(inside)}, special in this tokenizer: "{shorten(text)}"'
+            yield error(pair.where, field, what, "take it out; the chat template adds what a conversation needs")
 
 
 def _completion_findings(pair: Pair, side: str, ids: list[int], stop_ids: set[int]) -> Iterator[Finding]:

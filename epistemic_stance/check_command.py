@@ -9,7 +9,7 @@ from statistics import fmean
 from rich.console import Console
 from rich.table import Table
 
-from epistemic_stance.chat import EncodedPair, Pair, encode_pair
+from epistemic_stance.chat import EncodedPair, Pair, encode_pair, special_tokens
 from epistemic_stance.check import Finding, check_pairs, check_question_sets, check_tokens, overlaps
 from epistemic_stance.errors import MAX_PROBLEMS_SHOWN, InputError, Problem
 from epistemic_stance.records import QuestionSet
@@ -49,7 +49,8 @@ def _in_tokens(
     folder = find_model(model).folder
     tokenizer = tokenizer_in(folder)
     encoded = [encode_pair(tokenizer, pair, stance.system_prompt) for pair in pairs]
-    return encoded, check_tokens(pairs, encoded, stop_ids_in(folder, tokenizer), max_length)
+    stop_ids = stop_ids_in(folder, tokenizer)
+    return encoded, check_tokens(pairs, encoded, stop_ids, max_length, special_tokens(tokenizer))
 
 
 def _print_findings(console: Console, findings: Sequence[Finding]) -> None:

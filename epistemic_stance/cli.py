@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 import os
 import signal
 import sys
+import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import fields
 from typing import Any, get_type_hints
@@ -131,7 +133,7 @@ def _quiet_libraries() -> None:
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Run the command line and return its exit code; messages for what a user can mend, no traceback."""
+    """Run the command line and return its exit code: a message for what a user can mend, a traceback for a bug."""
     try:
         result = app(args=list(arguments) or ["--help"], standalone_mode=False)
     except StanceError as error:
@@ -141,10 +143,10 @@ def run(arguments: Sequence[str]) -> int:
     except BrokenPipeError:
         sys.stderr.close()
         return 141
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - the last resort: a traceback may quote text that commands a terminal
         usage = getattr(error, "format_message", None)  # click's own errors: unknown flag, wrong type
         if usage is None:
-            raise
+            return _fail(f"this is a bug; please report it with what follows\n{traceback.format_exc().rstrip()}", 1)
         return _fail(str(InputError([Problem("command line", usage(), hint="--help explains every flag")])), 2)
     return result if isinstance(result, int) else 0
 
@@ -152,7 +154,8 @@ def run(arguments: Sequence[str]) -> int:
 def _fail(message: str, code: int) -> int:
     from epistemic_stance.terminal import visible
 
-    print(f"stance: {visible(message)}", file=sys.stderr)
+    with contextlib.suppress(OSError):  # nobody may be reading: the exit code is what remains
+        print(f"stance: {visible(message)}", file=sys.stderr)
     return code
 
 

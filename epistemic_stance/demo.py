@@ -18,8 +18,9 @@ from epistemic_stance.training.start import train
 RECIPE = replace(
     TrainSettings(),
     model=DEMO_MODEL,
-    learning_rate=1e-4,
-    nll_weight=0.5,
+    learning_rate=3e-4,
+    nll_weight=0.2,
+    lr_schedule="constant",
     checkpoint_every=100,
     checkpoint_at="1,2,3,5,8",
     overwrite=True,
@@ -31,11 +32,11 @@ answers; see docs/experiments.md."""
 def run_demo(settings: DemoSettings, console: Console) -> None:
     """Train, then print base and tuned answers. Raises what training raises."""
     console.print(plain(f"note: {DEMO_NOTICE}", "yellow"))
-    earlier = RunFolder(settings.output_dir).record()
-    if earlier is not None and earlier.base_model != DEMO_MODEL:
-        raise RefusedError(
-            f"{settings.output_dir} holds a run of {earlier.base_model}, not a demo", "choose another --output-dir"
-        )
+    earlier = RunFolder(settings.output_dir)
+    record = earlier.record()
+    if earlier.holds_a_run() and (record is None or record.base_model != DEMO_MODEL):
+        what = "files of unknown origin" if record is None else f"a run of {record.base_model}"
+        raise RefusedError(f"{settings.output_dir} holds {what}, not a demo", "choose another --output-dir")
     wanted = [epoch for epoch in (1, 2, 3, 5, 8) if epoch <= settings.epochs]
     recipe = replace(
         RECIPE,

@@ -7,9 +7,11 @@ import fcntl
 import hashlib
 import json
 import os
+import re
 import shutil
 import socket
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -60,11 +62,15 @@ def write_atomic(path: Path, text: str) -> None:
     with storage_errors(str(path)):
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-        with temporary.open("w", encoding="utf-8") as stream:
-            stream.write(text)
-            stream.flush()
-            os.fsync(stream.fileno())
-        temporary.replace(path)
+        try:
+            with temporary.open("w", encoding="utf-8") as stream:
+                stream.write(text)
+                stream.flush()
+                os.fsync(stream.fileno())
+            temporary.replace(path)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
         fsync_folder(path.parent)
 
 
@@ -117,7 +123,12 @@ def replace_folder(source: Path, final: Path) -> None:
 
 
 def link_folder(source: Path, final: Path) -> None:
-    """Make `final` a folder of hard links to the files of `source` (copies where links are impossible)."""
+    """Make `final` a folder of hard links to the files of `source` (copies where links are impossible).
+
+    Raises StorageError if `source` is no committed folder: what `final` holds is then better than nothing.
+    """
+    if not (source / MANIFEST).is_file():
+        raise StorageError(f"could not write {final}: {source} is gone or holds no {MANIFEST}", "was it deleted?")
     with storage_errors(str(final)):
         temporary = final.parent / f".tmp-{final.name}-{os.getpid()}"
         shutil.rmtree(temporary, ignore_errors=True)
@@ -138,8 +149,15 @@ def link_or_copy(source: Path, target: Path) -> None:
 
 
 def sweep_leftovers(folder: Path, name: str = "*") -> None:
-    """Delete what interrupted commits of `name` left behind; only called while holding the folder's lock."""
-    for pattern in (f".tmp-{name}-*", f".old-{name}", f".old-{name}-*", f".{name}.*.tmp"):
+    """Finish what interrupted commits of `name` left behind; only called while holding the folder's lock.
+
+    A folder that was moved aside and whose successor never arrived is moved back; the rest is deleted.
+    """
+    for old in folder.glob(f".old-{name}-*"):
+        moved = re.fullmatch(r"\.old-(.+)-\d+", old.name)
+        if moved and not (folder / moved[1]).exists():
+            old.rename(folder / moved[1])
+    for pattern in (f".tmp-{name}-*", f".old-{name}-*", f".{name}.*.tmp"):
         for leftover in folder.glob(pattern):
             shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink()
 
@@ -191,8 +209,25 @@ class JsonlWriter:
         os.close(self._descriptor)
 
 
+@dataclass(frozen=True)
+class FolderLock:
+    """A held lock file and the inode it had when it was locked."""
+
+    path: Path
+    inode: int
+
+    def require_held(self) -> None:
+        """Raises StorageError if the folder was deleted or replaced: it may belong to another run by now."""
+        try:
+            held = self.path.stat().st_ino == self.inode
+        except OSError:
+            held = False
+        if not held:
+            raise StorageError(f"{self.path.parent} was deleted or replaced while it was in use", "start again")
+
+
 @contextlib.contextmanager
-def folder_lock(folder: Path) -> Iterator[None]:
+def folder_lock(folder: Path) -> Iterator[FolderLock]:
     """Hold `folder` for one writer; the lock dies with the process, however it dies.
 
     Raises RefusedError naming the pid and host that hold it.
@@ -213,7 +248,7 @@ def folder_lock(folder: Path) -> Iterator[None]:
         stream.truncate(0)
         stream.write(f"pid {os.getpid()} on {socket.gethostname()}\n")
         stream.flush()
-        yield
+        yield FolderLock(folder / ".lock", os.fstat(stream.fileno()).st_ino)
     finally:
         stream.close()
 

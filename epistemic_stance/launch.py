@@ -7,20 +7,29 @@ import os
 import sys
 from pathlib import Path
 
+LAUNCHED = "EPISTEMIC_STANCE_LAUNCHED"
+"""Set for the interpreter in .venv: if that one is not in .venv either, it must not start itself again and again."""
 SETUP_HINT = "run `make setup` first (it creates .venv with everything needed)"
+REDO_HINT = "delete .venv and run `make setup`"
 
 
 def main(script, subcommand):  # type: (str, str) -> None
     """Run `stance SUBCOMMAND` with the script's arguments, in .venv; without one exit 2 naming the set-up command."""
     root = Path(script).resolve().parent
     python = root / ".venv" / "bin" / "python"
+    launched = os.environ.pop(LAUNCHED, None)
     if Path(sys.prefix).resolve() != (root / ".venv").resolve():
         if not python.exists():
-            sys.stderr.write(
-                "stance: there is no virtual environment at {}\nhint: {}\n".format(root / ".venv", SETUP_HINT)
-            )
-            sys.exit(2)
+            _fail("there is no virtual environment at " + str(root / ".venv"), SETUP_HINT)
+        if launched:
+            _fail(str(python) + " is not the Python of a virtual environment", REDO_HINT)
+        os.environ[LAUNCHED] = "1"
         os.execv(str(python), [str(python), script, *sys.argv[1:]])  # noqa: S606 - no shell is the point
     from epistemic_stance import cli
 
     cli.main([subcommand, *sys.argv[1:]])
+
+
+def _fail(what, hint):  # type: (str, str) -> None
+    sys.stderr.write("stance: " + what + "\nhint: " + hint + "\n")
+    sys.exit(2)

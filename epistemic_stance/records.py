@@ -272,6 +272,8 @@ class RunRecord(Logged):
     """run.json: what this run is, resolved before the first step."""
 
     schema_version: int = Field(1, alias="schema")
+    run_id: str = ""
+    """Random; the states of a run carry it, so that those of another run are never taken for its own."""
     status: Literal["running", "stopped", "failed", "finished"]
     reason: str = ""
     """Why it stopped or failed."""
@@ -320,6 +322,7 @@ class ResumeState(Logged):
     """state.json beside the tensors of a resume state."""
 
     schema_version: int = Field(1, alias="schema")
+    run_id: str = ""
     step: int
     """Optimizer steps done."""
     best: BestRecord | None

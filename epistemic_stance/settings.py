@@ -101,5 +101,5 @@ class DemoSettings:
     """What `stance demo` can be told."""
 
     output_dir: Path = setting(Path("demo_run"), "Run folder of the demo; an earlier demo in it is replaced.")
-    epochs: int = setting(12, "Passes over the 25 pairs.")
-    threads: int = setting(0, "CPU threads; 0 = torch's choice.")
+    epochs: int = setting(8, "Passes over the 25 pairs.")
+    threads: int = setting(1, "CPU threads; 0 = torch's choice. Another number gives another run.")

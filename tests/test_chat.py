@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
+import signal
+import threading
+import time
 from typing import Any
 from unittest import mock
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tiny import TEMPLATES, tiny_pairs, tiny_tokenizer
+from tiny import SPECIAL_TOKENS, TEMPLATES, tiny_pairs, tiny_tokenizer
 
+from epistemic_stance import chat
 from epistemic_stance.chat import (
+    MAX_TEMPLATE_CHARACTERS,
     Pair,
     common_prefix,
     encode_pair,
     encode_question,
+    special_tokens,
     stop_token_ids,
     with_system,
 )
-from epistemic_stance.errors import InputError
+from epistemic_stance.errors import InputError, StoppedError
 
 CHAT_TEMPLATES = [name for name, template in TEMPLATES.items() if template]
 QUESTION = "Why is the sky blue?"
@@ -183,6 +189,63 @@ def test_template_that_drops_the_answer() -> None:
     assert caught.value.problems[0].field == "chosen"
 
 
+# --- templates that fail -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("template", "named"),
+    [
+        ("{{ 1 / 0 }}", "ZeroDivisionError"),
+        ("{{ messages[0].content + 1 }}", "TypeError"),
+        ("{{ 'x' * 10 ** 13 }}", "MemoryError"),
+        ("{% for", "unexpected"),
+    ],
+)
+def test_template_that_fails_is_a_message(template: str, named: str) -> None:
+    tokenizer = tiny_tokenizer()
+    tokenizer.chat_template = template
+    with pytest.raises(InputError, match=f"chat template .*{named}"):
+        encode_question(tokenizer, QUESTION)
+
+
+def test_template_that_is_too_long() -> None:
+    tokenizer = tiny_tokenizer()
+    tokenizer.chat_template += " " * (MAX_TEMPLATE_CHARACTERS - len(tokenizer.chat_template))
+    encode_question(tokenizer, QUESTION)
+    tokenizer.chat_template += " "
+    with pytest.raises(InputError, match="has 64001 characters, expected at most 64000"):
+        encode_question(tokenizer, QUESTION)
+
+
+ENDLESS = "{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}"
+
+
+def test_template_that_does_not_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(chat, "RENDER_SECONDS", 0.2)
+    tokenizer = tiny_tokenizer()
+    tokenizer.chat_template = ENDLESS
+    before, started = signal.getsignal(signal.SIGALRM), time.monotonic()
+    with pytest.raises(InputError, match=r"not done after 0\.2 seconds"):
+        encode_question(tokenizer, QUESTION)
+    assert time.monotonic() - started < 10
+    assert signal.getsignal(signal.SIGALRM) is before
+    assert signal.getitimer(signal.ITIMER_REAL) == (0, 0)
+
+
+def test_another_thread_renders_without_a_time_limit() -> None:
+    ids: list[list[int]] = []
+    thread = threading.Thread(target=lambda: ids.append(encode_question(tiny_tokenizer(), QUESTION)))
+    thread.start()
+    thread.join()
+    assert ids == [encode_question(tiny_tokenizer(), QUESTION)]
+
+
+def test_a_stop_while_rendering_is_no_fault_of_the_template() -> None:
+    tokenizer = mock.Mock(chat_template="t", apply_chat_template=mock.Mock(side_effect=StoppedError("stopped")))
+    with pytest.raises(StoppedError):
+        encode_question(tokenizer, QUESTION)
+
+
 # --- properties --------------------------------------------------------------------------------------------
 
 TEXT = st.text(st.characters(codec="utf-8", exclude_categories=["C"]), min_size=1, max_size=30)
@@ -218,3 +281,7 @@ def test_common_prefix(first: list[int], second: list[int]) -> None:
 def test_stop_tokens_come_from_tokenizer_and_model(configured: Any, expected: set[int]) -> None:
     assert stop_token_ids(tiny_tokenizer(), mock.Mock(eos_token_id=configured)) == expected
     assert stop_token_ids(tiny_tokenizer()) == {2}
+
+
+def test_special_tokens_are_all_that_the_tokenizer_treats_as_one() -> None:
+    assert special_tokens(tiny_tokenizer()) == set(SPECIAL_TOKENS)

@@ -6,7 +6,7 @@ import json
 import os
 import random
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -282,6 +282,27 @@ def test_sides_that_are_equal_in_tokens_only() -> None:
     assert found(tokens(GOOD, list(GOOD))) == [("error", "f.json:1", "chosen")]
 
 
+def special(**changes: Any) -> list[tuple[str, str, str]]:
+    encoded = [EncodedPair("p1", [1, 2, 3], GOOD, BAD)]
+    return found(check_tokens([pair(1, **changes)], encoded, {STOP}, 100, {"<end>", "<turn>"}))
+
+
+@pytest.mark.parametrize("field", ["chosen", "rejected", "prompt"])
+@pytest.mark.parametrize("text", ["Well.<end> More.", "<turn>user", "Well.<end>"])
+def test_special_tokens_in_a_conversation(field: str, text: str) -> None:
+    """An answer that holds the stop token is trained beyond the place where the model will stop."""
+    value = asking(text) if field == "prompt" else text
+    assert special(**{field: value}) == [("error", "f.json:1", field)]
+    assert special(**{field: asking("An end.") if field == "prompt" else "An <en d>."}) == []
+
+
+def test_special_tokens_in_raw_text() -> None:
+    raw = "<turn>user Why?<end><turn>assistant "
+    assert special(prompt=raw, chosen="So.<end>\n") == []
+    assert special(prompt=raw, chosen="So.<end> Because.") == [("error", "f.json:1", "chosen")]
+    assert special(prompt=raw, chosen="So.<end><end>") == [("error", "f.json:1", "chosen")]
+
+
 @pytest.mark.skipif("STANCE_REFERENCE_DATA" not in os.environ, reason="STANCE_REFERENCE_DATA is not set")
 def test_the_shipped_pairs_have_no_finding_in_real_tokens() -> None:
     folder = Path(os.environ["STANCE_REFERENCE_DATA"]) / "qwen2.5-0.5b-instruct"
@@ -380,6 +401,8 @@ class WordTokenizer:
     chat_template = "words"
     eos_token = "<end>"
     eos_token_id = 0
+    all_special_tokens = ("<end>",)
+    added_tokens_decoder: Mapping[int, Any] = {}
 
     def __init__(self) -> None:
         self.ids = {self.eos_token: 0}
@@ -406,6 +429,11 @@ def test_a_model_adds_the_checks_in_tokens(
     assert f"warning: {path}:10: chosen: 2 tokens, expected at least 4" in shown
     assert "tokens, chosen" in shown
     assert "add --model" not in shown
+    forged = corpus(tmp_path, pair(1, chosen="One two three four. <end> Five."))
+    with pytest.raises(InputError, match="1 error,"):
+        run_check(CheckSettings(corpus=forged, model="words"))
+    assert "chosen: holds <end>, special in this tokenizer" in capsys.readouterr().out
+    path = corpus(tmp_path, pair(1), pair(2, chosen="Too short."))
     with pytest.raises(InputError, match="2 errors"):
         run_check(CheckSettings(corpus=path, model="words", max_length=10))
     assert "prompt and answer take 15 tokens, expected at most 10" in capsys.readouterr().out

@@ -153,12 +153,31 @@ def test_model_of_the_hub_without_a_network_names_the_ways_out(tmp_path: Path) -
     assert not list((tmp_path / "run").glob("checkpoints")), "something was trained in its place"
 
 
-def test_folder_that_holds_a_run_is_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize("flags", [[], ["--overwrite"], ["--overwrite", "--dry-run"]])
+def test_folder_that_holds_something_else_is_refused(flags: list[str], tmp_path: Path) -> None:
     run = tmp_path / "run"
     (run / "checkpoints" / "checkpoint-001").mkdir(parents=True)
-    done = stance(["train", "--model", "demo", "--output-dir", run])
-    assert_refused(done, 3, str(run), "--resume", "--overwrite")
+    done = stance(["train", "--model", "demo", "--output-dir", run, *flags])
+    assert_refused(done, 3, str(run), "run.json", "--output-dir")
     assert (run / "checkpoints" / "checkpoint-001").is_dir()
+
+
+def test_bug_is_reported_with_a_traceback_that_cannot_command_the_terminal(tmp_path: Path) -> None:
+    probe = """
+import sys
+from epistemic_stance import check_command, cli
+def fail(settings):
+    raise ValueError("\x1b[2Jin the answer")
+check_command.run_check = fail
+sys.exit(cli.run(["check"]))
+"""
+    command = [sys.executable, "-c", probe]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment(), cwd=tmp_path, check=False)
+    assert done.returncode == 1
+    assert done.stderr.startswith("stance: ")
+    assert "Traceback (most recent call last)" in done.stderr
+    assert r"ValueError: \x1b[2Jin the answer" in done.stderr
+    assert "\x1b" not in done.stderr
 
 
 def test_dry_run_says_what_would_happen_and_leaves_nothing(tmp_path: Path) -> None:

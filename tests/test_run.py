@@ -2,78 +2,37 @@
 
 from __future__ import annotations
 
-import io
 import json
 import os
 import resource
 import signal
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from rich.console import Console
 from safetensors.torch import load_file
-from tiny import save_tiny, tiny_pairs
+from small_run import at_step, epochs_of, run, small_settings
 
-from epistemic_stance.chat import Pair
 from epistemic_stance.errors import NumericError, RefusedError, StoppedError, StorageError
 from epistemic_stance.files import folder_lock, verify_manifest
 from epistemic_stance.models import find_model
 from epistemic_stance.settings import TrainSettings
 from epistemic_stance.training import trainer
-from epistemic_stance.training.prepare import read_inputs
 from epistemic_stance.training.run_folder import RunFolder
-from epistemic_stance.training.start import train
-
-NINTH = Pair("ninth", "test", "Is the lamp on?", "It is.", "The lamp is older than the oldest house.")
 
 WALL_CLOCK = ("seconds", "tokens_per_second")
 
 
 @pytest.fixture(scope="session")
 def made(tmp_path_factory: pytest.TempPathFactory) -> TrainSettings:
-    """Three epochs of 3 steps (nine short pairs in fours, the last step has one), checkpoints after 2 and 3."""
-    folder = tmp_path_factory.mktemp("made")
-    pairs = [
-        {"prompt": [message("user", pair.question)], "chosen": [message("assistant", pair.chosen)]}
-        | {"rejected": [message("assistant", pair.rejected)], "id": f"p{index}"}
-        for index, pair in enumerate([*tiny_pairs(8), NINTH])
-    ]
-    (folder / "pairs.jsonl").write_text("".join(json.dumps(pair) + "\n" for pair in pairs))
-    return TrainSettings(
-        model=str(save_tiny(folder / "model", "qwen2")),
-        corpus=folder / "pairs.jsonl",
-        output_dir=folder / "run",
-        epochs=3,
-        checkpoint_every=2,
-        batch_size=2,
-        gradient_accumulation=2,
-        learning_rate=1e-3,
-        warmup_steps=3,
-        watch_questions=2,
-        device="cpu",
-    )
-
-
-def message(role: str, content: str) -> dict[str, str]:
-    return {"role": role, "content": content}
+    return small_settings(tmp_path_factory.mktemp("made"))
 
 
 @pytest.fixture
 def settings(made: TrainSettings, tmp_path: Path) -> TrainSettings:
     return replace(made, output_dir=tmp_path / "run")
-
-
-def run(settings: TrainSettings) -> RunFolder:
-    return train(read_inputs(settings), Console(file=io.StringIO(), width=100))
-
-
-def epochs_of(folder: RunFolder) -> list[dict[str, Any]]:
-    (log,) = folder.logs.glob("training_log_*.jsonl")
-    return [json.loads(line) for line in log.read_text().splitlines()]
 
 
 def without_wall_clock(records: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -96,18 +55,6 @@ def assert_same_run(left: RunFolder, right: RunFolder) -> None:
 def finished(made: TrainSettings) -> RunFolder:
     """The uninterrupted run that all others must equal."""
     return run(made)
-
-
-def at_step(monkeypatch: pytest.MonkeyPatch, step: int, action: Callable[[], None]) -> None:
-    """Do something after the given optimizer step has been logged."""
-    original = trainer._one_step
-
-    def one_step(current: trainer.Run, epoch: int, batch: Any) -> None:
-        original(current, epoch, batch)
-        if current.progress.step == step:
-            action()
-
-    monkeypatch.setattr(trainer, "_one_step", one_step)
 
 
 def test_layout_of_a_finished_run(finished: RunFolder) -> None:
@@ -305,35 +252,3 @@ def test_lora_run_exports_merged_weights_and_resumes(
     base = load_file(Path(lora.model) / "model.safetensors")
     assert merged.keys() == base.keys()
     assert any(not torch.equal(merged[key], base[key]) for key in base)
-
-
-@pytest.mark.parametrize(
-    ("failure", "hint"),
-    [
-        (torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB"), "--batch-size 1"),
-        (RuntimeError("[enforce fail at alloc_cpu.cpp] DefaultCPUAllocator: can't allocate memory"), "--lora-rank 16"),
-        (MemoryError(), "--lora-rank 16"),
-    ],
-)
-def test_running_out_of_memory_is_named_with_what_to_try(
-    failure: Exception, hint: str, settings: TrainSettings, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def fail() -> None:
-        raise failure
-
-    at_step(monkeypatch, 7, fail)
-    with pytest.raises(RefusedError, match=r"out of memory on cpu .*step-00000006") as refused:
-        run(settings)
-    assert hint in str(refused.value)
-    record = RunFolder(settings.output_dir).record()
-    assert record is not None
-    assert record.status == "failed"
-
-
-def test_other_runtime_errors_are_not_called_memory(settings: TrainSettings, monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail() -> None:
-        raise RuntimeError("shapes do not match")
-
-    at_step(monkeypatch, 2, fail)
-    with pytest.raises(RuntimeError, match="shapes"):
-        run(settings)

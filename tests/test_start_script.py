@@ -92,6 +92,7 @@ class Story:
     text_after_kill: str
     resumed: Done
     after_finish: Done
+    resumed_after_finish: Done
     logs_at_the_end: list[str]
 
 
@@ -126,7 +127,9 @@ def story(repository: Path) -> Iterator[Story]:
         resumed = start(repository, *FLAGS, "--resume")
         wait_for(lambda: not is_alive(pid_on_file()), "the run to finish")
         after_finish = start(repository, *FLAGS)
-        yield Story(run, first, pid, *observed, second, *stopped, resumed, after_finish, logs())
+        logs_at_the_end = logs()
+        pointless = start(repository, *FLAGS, "--resume")
+        yield Story(run, first, pid, *observed, second, *stopped, resumed, after_finish, pointless, logs_at_the_end)
     finally:
         if (repository / "training.pid").exists() and is_alive(pid_on_file()):
             os.kill(pid_on_file(), signal.SIGKILL)
@@ -186,6 +189,14 @@ def test_resume_continues_to_the_end(story: Story) -> None:
     assert epochs_logged(story.run) == list(range(1, EPOCHS + 1))
     assert json.loads((story.run / "run.json").read_text())["status"] == "finished"
     assert (story.run / "final_model" / "model.safetensors").is_file()
+
+
+def test_resuming_a_finished_run_does_not_claim_to_train(story: Story) -> None:
+    done = story.resumed_after_finish
+    assert done.code == 0, done.err
+    assert "already finished" in done.out
+    assert "nothing runs in the background" in done.err
+    assert "Training runs" not in done.out
 
 
 # --- what never gets to the background ---------------------------------------------------------------------

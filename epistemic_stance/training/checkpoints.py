@@ -6,6 +6,7 @@ Both are written by the commit protocol of files.py: a folder without a valid ma
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -100,7 +101,7 @@ def rounded_weights(model: Any, dtype: torch.dtype) -> Iterator[None]:
 
 
 def save_state(states: Path, model: torch.nn.Module, optimizer: torch.optim.Optimizer, record: ResumeState) -> None:
-    """Commit a resume state and drop all but the newest STATES_KEPT."""
+    """Commit a resume state and drop all but the newest STATES_KEPT of the same run."""
     trainable = {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
     moments: dict[str, Tensor] = {}
     for name, parameter in trainable.items():
@@ -114,25 +115,32 @@ def save_state(states: Path, model: torch.nn.Module, optimizer: torch.optim.Opti
 
     with safetensors_failures_are_io():
         commit_folder(states / f"step-{record.step:08d}", fill)
-    for old in sorted(states.glob("step-*"))[:-STATES_KEPT]:
-        trash = old.with_name(f".old-{old.name}")
+    own = [folder for folder in sorted(states.glob("step-*")) if _run_of(folder) == record.run_id]
+    for old in own[:-STATES_KEPT]:
+        trash = old.with_name(f".tmp-{old.name}-{os.getpid()}")
         old.rename(trash)
         shutil.rmtree(trash)
 
 
-def newest_state(states: Path) -> tuple[Path | None, list[str]]:
-    """The newest state whose files match its manifest, and why newer ones were passed over.
+def _run_of(folder: Path) -> str | None:
+    """The id of the run that saved this state; None if state.json cannot be read."""
+    try:
+        return read_state(folder).run_id
+    except (OSError, ValidationError):
+        return None
 
-    A damaged state is renamed to .bad-..., never deleted.
+
+def newest_state(states: Path, run_id: str) -> tuple[Path | None, list[str]]:
+    """The newest state of this run whose files match its manifest, and why newer ones were passed over.
+
+    A damaged state is renamed to .bad-..., never deleted; those of another run are left alone.
     """
     passed_over: list[str] = []
     for folder in sorted(states.glob("step-*"), reverse=True):
-        reason = verify_manifest(folder)
-        if reason is None:
-            try:
-                read_state(folder)
-            except (OSError, ValidationError):
-                reason = "state.json is damaged"
+        owner = _run_of(folder)
+        if owner not in (run_id, None):
+            continue
+        reason = verify_manifest(folder) or ("state.json is damaged" if owner is None else None)
         if reason is None:
             return folder, passed_over
         passed_over.append(f"{folder.name}: {reason}")

@@ -11,9 +11,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from epistemic_stance.errors import InputError, Problem
+
 
 def add_lora(model: Any, rank: int, seed: int) -> None:
-    """Freeze the model and add adapters (alpha = 2 * rank) to every linear layer but the output head."""
+    """Freeze the model and add adapters (alpha = 2 * rank) to every linear layer but the output head.
+
+    Raises InputError if the model has none (GPT-2 is made of Conv1D).
+    """
     from peft import LoraConfig, inject_adapter_in_model
 
     linear = {
@@ -21,6 +26,9 @@ def add_lora(model: Any, rank: int, seed: int) -> None:
         for name, module in model.named_modules()
         if isinstance(module, torch.nn.Linear) and module is not model.get_output_embeddings()
     }
+    if not linear:
+        what = f"{type(model).__name__} has no linear layers to put adapters on"
+        raise InputError([Problem("--lora-rank", what, hint="leave it out to train all weights, or use another model")])
     config = LoraConfig(r=rank, lora_alpha=2 * rank, lora_dropout=0.0, target_modules=sorted(linear))
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)

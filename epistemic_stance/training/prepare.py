@@ -10,10 +10,10 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from epistemic_stance.chat import EncodedPair, Pair, encode_pair
+from epistemic_stance.chat import EncodedPair, Pair, encode_pair, special_tokens
 from epistemic_stance.check import Finding, check_pairs, check_tokens
 from epistemic_stance.errors import InputError, Problem
-from epistemic_stance.models import ModelFiles, find_model, stop_ids_in, tokenizer_in
+from epistemic_stance.models import ModelFiles, config_in, find_model, stop_ids_in, tokenizer_in
 from epistemic_stance.settings import NOT_PART_OF_A_RUN, TrainSettings
 from epistemic_stance.stance import Stance, corpus_digest, load_stance_and_pairs
 
@@ -94,6 +94,7 @@ def check_settings(settings: TrainSettings) -> None:
         require(name, 0 <= getattr(settings, name) < float("inf"), "0 or more")
     for name in ("learning_rate", "beta"):
         require(name, 0 < getattr(settings, name) < float("inf"), "above 0")
+    require("seed", 0 <= settings.seed < 2**31, "0 to 2147483647")
     require("label_smoothing", 0 <= settings.label_smoothing < 0.5, "0 to below 0.5")
     require("label_smoothing", settings.label_smoothing == 0 or settings.loss == "sigmoid", "0 unless --loss sigmoid")
     require("overwrite", not (settings.overwrite and settings.resume), "not together with --resume")
@@ -122,19 +123,18 @@ def prepare(inputs: Inputs) -> Job:
     """Find model and tokenizer and check the pairs in tokens. Raises InputError or RefusedError."""
     settings, stance, pairs = inputs.settings, inputs.stance, inputs.pairs
     files = find_model(settings.model)
+    config = config_in(files.folder)
     tokenizer = tokenizer_in(files.folder)
     system_prompt = settings.system_prompt if settings.system_prompt is not None else stance.system_prompt
     encoded = [encode_pair(tokenizer, pair, system_prompt) for pair in pairs]
 
     import torch
-    from transformers import AutoConfig
 
     from epistemic_stance.device import choose_device, choose_dtype
 
-    config = AutoConfig.from_pretrained(files.folder, local_files_only=True, trust_remote_code=False)
     stop_ids = stop_ids_in(files.folder, tokenizer)
     limit = min(settings.max_length, getattr(config, "max_position_embeddings", None) or settings.max_length)
-    findings = [*inputs.findings, *check_tokens(pairs, encoded, stop_ids, limit)]
+    findings = [*inputs.findings, *check_tokens(pairs, encoded, stop_ids, limit, special_tokens(tokenizer))]
     _raise_errors(findings)
 
     device = choose_device(settings.device)

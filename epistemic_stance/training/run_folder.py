@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import re
 import shutil
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from pydantic import ValidationError
 
-from epistemic_stance.errors import RefusedError
-from epistemic_stance.files import dump_json, storage_errors, write_atomic
+from epistemic_stance.errors import RefusedError, StanceError, StoppedError, StorageError
+from epistemic_stance.files import MANIFEST, FolderLock, dump_json, storage_errors, write_atomic
 from epistemic_stance.records import RunRecord
 
 
@@ -67,30 +70,108 @@ class RunFolder:
     def write_record(self, record: RunRecord) -> None:
         write_atomic(self.record_path, dump_json(record.model_dump(mode="json"), indent=1) + "\n")
 
+    def last_good_state(self) -> str:
+        states = sorted(self.state.glob("step-*"))
+        return str(states[-1]) if states else "none yet"
+
     def holds_a_run(self) -> bool:
-        return self.record_path.exists() or self.checkpoints.exists() or any(self.logs.glob("training_log_*.jsonl"))
+        """Whether anything lies where a run would write: what is not known to be ours may not be replaced."""
+        return (
+            any(path.exists() or path.is_symlink() for path in (self.record_path, self.best, self.final))
+            or any(folder.exists() and any(folder.iterdir()) for folder in (self.checkpoints, self.state))
+            or any(self.logs.glob("training_log_*.jsonl"))
+        )
 
     def require_free(self) -> None:
         """Raises RefusedError if a run is in here: nothing is ever mixed or silently replaced."""
         if self.holds_a_run():
             record = self.record()
-            status = f" ({record.status})" if record else ""
+            if record is None:
+                raise self._not_a_run()
             raise RefusedError(
-                f"{self.root} already holds a run{status}",
+                f"{self.root} already holds a run ({record.status})",
                 "--resume continues it, --overwrite deletes it, or choose another --output-dir",
             )
 
+    def require_clearable(self) -> None:
+        """Raises RefusedError unless all that `clear` would delete was written by a run of ours."""
+        if not self.holds_a_run():
+            return
+        if self.record() is None:
+            raise self._not_a_run()
+        foreign = [path for path in (self.best, self.final) if path.exists() and not _is_committed(path)]
+        for folder, ours in ((self.checkpoints, OUR_CHECKPOINTS), (self.state, OUR_STATES)):
+            if folder.exists():
+                foreign += [path for path in sorted(folder.iterdir()) if not _is_ours(path, ours)]
+        if foreign:
+            shown = ", ".join(str(path.relative_to(self.root)) for path in foreign[:FOREIGN_SHOWN])
+            more = f" and {len(foreign) - FOREIGN_SHOWN} more" if len(foreign) > FOREIGN_SHOWN else ""
+            raise RefusedError(
+                f"{self.root} holds what no training run wrote: {shown}{more}; nothing was deleted",
+                "move it elsewhere or choose another --output-dir",
+            )
+
+    def _not_a_run(self) -> RefusedError:
+        return RefusedError(
+            f"{self.root} is not empty, and its run.json does not read as the record of a run",
+            "choose another --output-dir, or delete the folder yourself",
+        )
+
     def clear(self) -> None:
-        """Delete the run in here, but keep its log: it moves to logs/old/."""
+        """Delete the run in here, but keep its log: it moves to logs/old/.
+
+        Raises RefusedError, with nothing deleted, if anything else would go with it. run.json goes last: until
+        then an interrupted clearing can be repeated.
+        """
+        self.require_clearable()
         with storage_errors(str(self.root)):
-            for folder in (self.checkpoints, self.best, self.final, self.state, self.root / "validation"):
-                shutil.rmtree(folder, ignore_errors=True)
-            for path in (self.record_path, self.steps_log):
-                path.unlink(missing_ok=True)
+            for folder in (self.checkpoints, self.state):
+                for path in folder.iterdir() if folder.exists() else ():
+                    shutil.rmtree(path) if path.is_dir() else path.unlink()
+            for folder in (self.best, self.final):
+                if folder.exists():
+                    shutil.rmtree(folder)
             old = self.logs / "old"
             for log in self.logs.glob("training_log_*.jsonl"):
                 old.mkdir(exist_ok=True)
                 log.replace(old / log.name)
+            for path in (self.steps_log, self.record_path):
+                path.unlink(missing_ok=True)
+
+
+OUR_CHECKPOINTS = re.compile(r"checkpoint-\d{3,}|\.(tmp|old)-checkpoint-\d{3,}-\d+")
+OUR_STATES = re.compile(
+    r"(\.bad-)?step-\d{8,}|\.(tmp|old)-step-\d{8,}-\d+|(reference|watch)\.json|\.(reference|watch)\.json\.\d+\.tmp"
+)
+FOREIGN_SHOWN = 3
+
+
+def _is_ours(path: Path, names: re.Pattern[str]) -> bool:
+    """Folders and files by their names; a link is never ours."""
+    is_kind = path.is_file() if ".json" in path.name else path.is_dir()
+    return is_kind and not path.is_symlink() and bool(names.fullmatch(path.name))
+
+
+def _is_committed(folder: Path) -> bool:
+    return not folder.is_symlink() and (folder / MANIFEST).is_file()
+
+
+@contextlib.contextmanager
+def recorded_failure(folder: RunFolder, record: RunRecord, lock: FolderLock) -> Iterator[None]:
+    """Whatever ends the run early is written to run.json, unless the disk or the folder itself is what failed."""
+    try:
+        yield
+    except BaseException as error:
+        stopped = isinstance(error, StoppedError | KeyboardInterrupt)
+        record.status = "stopped" if stopped else "failed"
+        ours = isinstance(error, StanceError)
+        record.reason = str(error.args[0]) if ours else f"{type(error).__name__}: {error}"
+        if isinstance(error, StorageError):
+            error.args = (f"{error.args[0]}; last good state: {folder.last_good_state()}",)
+        with contextlib.suppress(StorageError):
+            lock.require_held()
+            folder.write_record(record)
+        raise
 
 
 def truncate(path: Path, size: int) -> None:

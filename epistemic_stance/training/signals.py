@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM as a request that the loop answers between two steps; a second one stops at once."""
+"""Ctrl-C, SIGTERM and a closed terminal as a request the loop answers between two steps; a second stops at once."""
 
 from __future__ import annotations
 
@@ -9,14 +9,16 @@ from epistemic_stance.errors import StoppedError
 
 
 class StopSignals:
-    """Context in which SIGINT and SIGTERM set `requested` to their number instead of killing the process."""
+    """Context in which SIGINT, SIGTERM and SIGHUP set `requested` to their number instead of killing the process."""
 
     def __init__(self) -> None:
         self.requested: int | None = None
         self._previous: dict[int, object] = {}
 
     def __enter__(self) -> StopSignals:
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            if number == signal.SIGHUP and signal.getsignal(number) == signal.SIG_IGN:
+                continue  # nohup: the run is meant to outlive its terminal
             self._previous[number] = signal.signal(number, self._on_signal)
         return self
 

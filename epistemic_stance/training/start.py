@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import secrets
 import shlex
 import time
 from collections.abc import Iterator
@@ -15,7 +16,7 @@ from pydantic import ValidationError
 from rich.console import Console
 
 from epistemic_stance.errors import RefusedError
-from epistemic_stance.files import JsonlWriter, dump_json, folder_lock, sweep_leftovers, write_atomic
+from epistemic_stance.files import FolderLock, JsonlWriter, dump_json, folder_lock, sweep_leftovers, write_atomic
 from epistemic_stance.models import model_in
 from epistemic_stance.records import EpochRecord, ResumeState, RunRecord, WatchBase
 from epistemic_stance.settings import TEMPLATE_ARGUMENTS, TrainSettings
@@ -30,7 +31,7 @@ from epistemic_stance.training.plan import header_rows
 from epistemic_stance.training.prepare import Inputs, Job, git_revision, prepare, recorded_settings, versions
 from epistemic_stance.training.reference import compute_reference, load_reference, reference_key, save_reference
 from epistemic_stance.training.resources import check_resources, tune_allocator
-from epistemic_stance.training.run_folder import RunFolder, truncate
+from epistemic_stance.training.run_folder import RunFolder, recorded_failure, truncate
 from epistemic_stance.training.signals import StopSignals
 from epistemic_stance.training.trainer import Progress, Run, run_epochs
 from epistemic_stance.training.watch import Lean, Watch, plan_watch
@@ -44,7 +45,7 @@ def train(inputs: Inputs, console: Console) -> RunFolder:
     settings = inputs.settings
     display = Display(console)
     folder = RunFolder(settings.output_dir)
-    with _held(folder, settings):
+    with _held(folder, settings) as lock:
         job = prepare(inputs)
         if settings.threads:
             torch.set_num_threads(settings.threads)
@@ -52,37 +53,71 @@ def train(inputs: Inputs, console: Console) -> RunFolder:
         for message in job.warnings:
             display.warning(message)
         resources = check_resources(job)
-        policy = open_policy(job)
+        with explained_out_of_memory(job, folder):
+            policy = open_policy(job)
         record = _run_record(job, policy)
         resumed = _recorded_run(folder, record, display) if settings.resume else None
-        display.header("stance train", header_rows(job, record, resources, policy.seconds_per_pair))
-        if settings.dry_run:
-            display.note("dry run: everything is in order, nothing was trained")
-            return folder
         if resumed is not None and resumed.status == "finished":
             display.note(f"{folder.root} is already finished; nothing to resume")
             return folder
+        display.header("stance train", header_rows(job, resumed or record, resources, policy.seconds_per_pair))
+        if lock is None or settings.dry_run:
+            display.note("dry run: everything is in order, nothing was trained")
+            return folder
         if settings.overwrite:
             folder.clear()
-        run = _open_run(job, folder, resumed or record, policy, display)
-        if resumed is not None:
-            _bring_back(run)
-        _train(run)
+        record = resumed or record
+        with recorded_failure(folder, record, lock), explained_out_of_memory(job, folder):
+            run = _open_run(job, folder, policy, display, record=record, lock=lock)
+            if resumed is not None:
+                _bring_back(run)
+            _train(run)
+        _summarize(run)
     return folder
 
 
 @contextlib.contextmanager
-def _held(folder: RunFolder, settings: TrainSettings) -> Iterator[None]:
-    """Refuse a folder that is in use or taken, before anything is loaded. A dry run leaves no trace."""
+def explained_out_of_memory(job: Job, folder: RunFolder) -> Iterator[None]:
+    """Turn an allocation failure of Python, CUDA or torch's CPU allocator into an error that says what to try."""
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        if not is_allocation_failure(error):
+            raise
+        attempts = ["--device cpu"] if job.device != "cpu" else []
+        if job.settings.batch_size > 1:
+            attempts.append(f"--batch-size 1 --gradient-accumulation {job.pairs_per_step}")
+        attempts += ["--lora-rank 16"] if not job.settings.lora_rank else []
+        raise RefusedError(
+            f"out of memory on {job.device}; last good state: {folder.last_good_state()}",
+            f"start anew with {', or '.join(attempts) or 'a shorter --max-length or a smaller model'}",
+        ) from error
+
+
+ALLOCATION_FAILURES = ("out of memory", "can't allocate memory", "not enough memory")
+
+
+def is_allocation_failure(error: Exception) -> bool:
+    """An illegal memory access, say, is none: no smaller batch would help."""
+    if isinstance(error, MemoryError | torch.OutOfMemoryError):
+        return True
+    return any(sign in str(error).lower() for sign in ALLOCATION_FAILURES)
+
+
+@contextlib.contextmanager
+def _held(folder: RunFolder, settings: TrainSettings) -> Iterator[FolderLock | None]:
+    """Refuse a folder that is in use or taken, before anything is loaded. A dry run leaves no trace: no lock."""
+    if settings.resume and folder.record() is None:
+        raise RefusedError(f"there is no run to resume in {folder.root}", "leave --resume out to start one")
     if settings.dry_run and not folder.root.exists():
-        yield
+        yield None
         return
-    with folder_lock(folder.root):
-        if not settings.resume and not settings.overwrite:
+    with folder_lock(folder.root) as lock:
+        if settings.overwrite:
+            folder.require_clearable()
+        elif not settings.resume:
             folder.require_free()
-        if settings.resume and folder.record() is None:
-            raise RefusedError(f"there is no run to resume in {folder.root}", "leave --resume out to start one")
-        yield
+        yield lock
 
 
 @dataclass(frozen=True)
@@ -109,6 +144,7 @@ def open_policy(job: Job) -> Policy:
 def _run_record(job: Job, policy: Policy) -> RunRecord:
     parameters = list(policy.model.parameters())
     return RunRecord(
+        run_id=secrets.token_hex(8),
         status="running",
         started=datetime.now(UTC).astimezone().isoformat(timespec="seconds"),
         settings=recorded_settings(job.settings),
@@ -173,15 +209,18 @@ def _recorded_run(folder: RunFolder, now: RunRecord, display: Display) -> RunRec
     return recorded
 
 
-def _open_run(job: Job, folder: RunFolder, record: RunRecord, policy: Policy, display: Display) -> Run:
+def _open_run(
+    job: Job, folder: RunFolder, policy: Policy, display: Display, *, record: RunRecord, lock: FolderLock
+) -> Run:
     """Everything a run needs, with the policy still untouched: the reference and base answers come from it."""
+    lock.require_held()
+    record.status, record.reason = "running", ""
+    folder.write_record(record)
     for place in (folder.checkpoints, folder.state):
         place.mkdir(parents=True, exist_ok=True)
         sweep_leftovers(place)
     for ours in (folder.best, folder.final, folder.record_path):
         sweep_leftovers(folder.root, ours.name)
-    record.status, record.reason = "running", ""
-    folder.write_record(record)
     settings = job.settings
     objective = Objective(
         settings.loss,
@@ -198,6 +237,7 @@ def _open_run(job: Job, folder: RunFolder, record: RunRecord, policy: Policy, di
     return Run(
         job=job,
         folder=folder,
+        lock=lock,
         record=record,
         engine=Engine(
             model=policy.model,
@@ -260,7 +300,7 @@ def _watch(job: Job, folder: RunFolder, policy: Policy, display: Display) -> tup
 
 def _bring_back(run: Run) -> None:
     """Set run, weights, optimizer and logs to the newest state that verifies; without one, to the beginning."""
-    state_folder, passed_over = newest_state(run.folder.state)
+    state_folder, passed_over = newest_state(run.folder.state, run.record.run_id)
     for reason in passed_over:
         run.display.warning(f"state {reason}; set aside, using the one before")
     state = ResumeState.beginning()
@@ -287,6 +327,9 @@ def _train(run: Run) -> None:
         run.display.stop()
         run.epoch_log.close()
         run.steps_log.close()
+
+
+def _summarize(run: Run) -> None:
     best, history = run.progress.best, run.progress.history
     assert best is not None, "the last epoch is always saved"
     tuned = run.folder.root / f"checkpoint-{history[-1].epoch:03d}"

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import torch
 
 from epistemic_stance.chat import EncodedPair
-from epistemic_stance.errors import RefusedError, StanceError, StoppedError, StorageError
-from epistemic_stance.files import JsonlWriter, link_folder
+from epistemic_stance.errors import StoppedError
+from epistemic_stance.files import FolderLock, JsonlWriter, link_folder
 from epistemic_stance.records import (
     BestRecord,
     CheckpointMetadata,
@@ -58,6 +57,7 @@ class Run:
 
     job: Job
     folder: RunFolder
+    lock: FolderLock
     record: RunRecord
     engine: Engine
     facts: RunFacts
@@ -84,50 +84,8 @@ def run_epochs(run: Run, signals: StopSignals) -> None:
     """Train from where `run.progress` stands to the last epoch.
 
     Raises StoppedError with the state saved, NumericError with nothing written, StorageError naming the last
-    good state. run.json tells how it ended in every case.
+    good state; run.json tells of an early end through `recorded_failure`.
     """
-    try:
-        with explained_out_of_memory(run):
-            _train(run, signals)
-    except StanceError as error:
-        stopped = isinstance(error, StoppedError)
-        run.record.status = "stopped" if stopped else "failed"
-        run.record.reason = str(error.args[0])
-        if isinstance(error, StorageError):
-            error.args = (f"{error.args[0]}; last good state: {_last_good_state(run.folder)}",)
-        else:
-            run.folder.write_record(run.record)
-        raise
-    run.record.status = "finished"
-    run.folder.write_record(run.record)
-
-
-@contextlib.contextmanager
-def explained_out_of_memory(run: Run) -> Iterator[None]:
-    """Turn an allocation failure of Python, CUDA or torch's CPU allocator into an error that says what to try."""
-    try:
-        yield
-    except (MemoryError, RuntimeError) as error:
-        if isinstance(error, RuntimeError) and "memory" not in str(error):
-            raise
-        settings = run.job.settings
-        attempts = ["--device cpu"] if run.job.device != "cpu" else []
-        if settings.batch_size > 1:
-            attempts.append(f"--batch-size 1 --gradient-accumulation {run.job.pairs_per_step}")
-        attempts += ["--lora-rank 16"] if not settings.lora_rank else []
-        raise RefusedError(
-            f"out of memory on {run.job.device} in step {run.progress.step + 1}; last good state: "
-            f"{_last_good_state(run.folder)}",
-            f"start anew with {', or '.join(attempts) or 'a shorter --max-length or a smaller model'}",
-        ) from error
-
-
-def _last_good_state(folder: RunFolder) -> str:
-    states = sorted(folder.state.glob("step-*"))
-    return str(states[-1]) if states else "none yet"
-
-
-def _train(run: Run, signals: StopSignals) -> None:
     job, progress = run.job, run.progress
     if progress.step == 0:
         require_finite_weights(run.engine.model, "before training")
@@ -142,7 +100,10 @@ def _train(run: Run, signals: StopSignals) -> None:
                 _stop(run, signals.requested)
         _finish_epoch(run, epoch)
         if signals.requested is not None:
-            _stop(run, signals.requested)
+            _stop(run, signals.requested, saved=epoch in job.checkpoint_epochs)
+    run.lock.require_held()
+    run.record.status = "finished"
+    run.folder.write_record(run.record)
 
 
 def _one_step(run: Run, epoch: int, batch: Sequence[EncodedPair]) -> None:
@@ -157,9 +118,10 @@ def _one_step(run: Run, epoch: int, batch: Sequence[EncodedPair]) -> None:
     run.display.step(record)
 
 
-def _stop(run: Run, signal_number: int) -> None:
-    run.display.note("stopping: saving the state")
-    save_resume_state(run)
+def _stop(run: Run, signal_number: int, saved: bool = False) -> None:
+    if not saved:
+        run.display.note("stopping: saving the state")
+        save_resume_state(run)
     raise StoppedError(
         f"stopped by signal {signal_number} after step {run.progress.step} of {run.job.total_steps}, state saved",
         signal_number,
@@ -169,6 +131,7 @@ def _stop(run: Run, signal_number: int) -> None:
 
 def _finish_epoch(run: Run, epoch: int) -> None:
     """Measure, save and log one finished epoch. The resume state comes last: it makes the rest final."""
+    run.lock.require_held()
     progress = run.progress
     record = epoch_record(run.job, epoch, progress.epoch_steps, progress.epoch_seconds)
     saves = epoch in run.job.checkpoint_epochs
@@ -186,9 +149,12 @@ def _finish_epoch(run: Run, epoch: int) -> None:
         metadata = checkpoint_metadata(run.record, record)
         save_checkpoint(run.engine.model, run.job.tokenizer, checkpoint, run.job.save_dtype, metadata)
         record.checkpoint = str(checkpoint.relative_to(run.folder.root))
-        if progress.best is None or record.avg_loss < progress.best.loss:
-            progress.best = BestRecord(epoch=epoch, loss=record.avg_loss, checkpoint=record.checkpoint)
-        link_folder(run.folder.root / progress.best.checkpoint, run.folder.best)
+        best = progress.best
+        if best is None or record.avg_loss < best.loss:
+            best = BestRecord(epoch=epoch, loss=record.avg_loss, checkpoint=record.checkpoint)
+        if best is not progress.best or not run.folder.best.exists():
+            link_folder(run.folder.root / best.checkpoint, run.folder.best)
+        progress.best = best
         if epoch == run.job.settings.epochs:
             link_folder(checkpoint, run.folder.final)
     run.epoch_log.append(record.model_dump(mode="json"))
@@ -275,8 +241,10 @@ def checkpoint_metadata(run: RunRecord, epoch: EpochRecord) -> CheckpointMetadat
 
 
 def save_resume_state(run: Run) -> None:
+    run.lock.require_held()
     progress = run.progress
     record = ResumeState(
+        run_id=run.record.run_id,
         step=progress.step,
         best=progress.best,
         epoch_steps=progress.epoch_steps,
