@@ -5,7 +5,7 @@ StanceError            1   (never raised itself)
 |-- RefusedError       3   lock, space, memory, mismatch, untrusted files
 |-- NumericError       4   training became non-finite or was about to start wrong
 |-- StorageError       5   a write failed; names the last good state
-`-- StoppedError  130/143  stopped by a signal, state saved
+`-- StoppedError  128 + n  stopped by a signal (129, 130, 143), state saved
 """
 
 from __future__ import annotations
