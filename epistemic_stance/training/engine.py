@@ -53,18 +53,6 @@ def compute_precision(model: Any, dtype: torch.dtype) -> contextlib.AbstractCont
     return torch.autocast(model.device.type, dtype=dtype)
 
 
-def spare_embedding_gradient(model: Any) -> None:
-    """Add the input embedding's gradient to the tied output head's row by row instead of as a second dense matrix.
-
-    The same sum, without a vocabulary-sized matrix that is zero but for the rows of the few tokens read. Only on
-    the CPU: CUDA adds rows of a repeated token in no fixed order, and a resumed run would not be bit-exact.
-    """
-    embedding, head = model.get_input_embeddings(), model.get_output_embeddings()
-    tied = isinstance(embedding, torch.nn.Embedding) and head is not None and head.weight is embedding.weight
-    if tied and model.device.type == "cpu":
-        embedding.sparse = True
-
-
 def make_optimizer(model: Any, settings: TrainSettings) -> torch.optim.AdamW:
     """AdamW over the trainable parameters, weight decay on matrices only (biases and norms are vectors).
 
@@ -80,7 +68,6 @@ def make_optimizer(model: Any, settings: TrainSettings) -> torch.optim.AdamW:
             "in float16 its epsilon and squared gradients are zero and step 2 is NaN, in bfloat16 updates round away",
             "load the model in float32; --dtype bfloat16 or float16 sets the compute precision only",
         )
-    spare_embedding_gradient(model)
     matrices = [parameter for parameter in trainable.values() if parameter.ndim >= 2]
     vectors = [parameter for parameter in trainable.values() if parameter.ndim < 2]
     groups = [
