@@ -25,7 +25,7 @@ def choose_device(name: str) -> str:
 
 def has_fast_bfloat16(device: str) -> bool:
     """Whether a CPU multiplies bfloat16 natively (AVX512-BF16 or AMX), where `--dtype bfloat16` pays."""
-    capabilities = getattr(torch.cpu, "get_capabilities", dict)()
+    capabilities: dict[str, bool] = getattr(torch.cpu, "get_capabilities", dict)()
     return device == "cpu" and bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
 
 
