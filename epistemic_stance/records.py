@@ -162,6 +162,8 @@ class AnswerRecord(Logged):
     lean: float
     """0 to 1 is about the way from rejected to chosen wording; above the base's lean = moved."""
     base_lean: float
+    crossed: bool
+    """Whether it went from the rejected side of the midpoint between held-out answers to the chosen side."""
     reached: float
     """The chosen wording in it alone: mean log-odds of its words, those below 0 counted as 0."""
     base_reached: float
@@ -176,6 +178,8 @@ class WatchRecord(Logged):
 
     verdict: Literal["shifted", "parrots", "neither"]
     reason: str
+    crossed: float
+    """Share of the answers that crossed."""
     lean_change: float
     lean_change_low: float | None
     """Lower and upper end of the paired 95 % t interval over questions; None below two questions."""

@@ -30,6 +30,7 @@ def watch(**changes: Any) -> WatchRecord:
     values: dict[str, Any] = {
         "verdict": "shifted",
         "reason": "as measured",
+        "crossed": 0.5,
         "lean_change": 0.5,
         "lean_change_low": 0.4,
         "lean_change_high": 0.6,

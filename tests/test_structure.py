@@ -217,7 +217,7 @@ def test_the_targets_of_the_guide_are_those_that_are_judged() -> None:
 def test_the_verdicts_of_the_guide_have_the_bounds_of_the_watch() -> None:
     means = {row[0].strip("`"): row[1] for row in table_rows("TRAINING_GUIDE.md", "## Monitoring", table=2)}
     assert means.keys() == {"shifted", "parrots", "neither"}
-    assert f"{watch.SHIFT_SHARE * 100:.0f} % of the way" in means["shifted"]
+    assert f"{watch.SHIFT_SHARE * 100:.0f} % of the answers" in means["shifted"]
     assert f"{watch.PARROT_SHARE * 100:.0f} % of the words" in means["parrots"]
 
 

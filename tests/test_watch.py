@@ -35,6 +35,12 @@ def test_copied_share_counts_words_in_runs_of_six() -> None:
     assert copied_share("", [source]) == 0
 
 
+def test_the_midpoint_parts_disclaimers_from_the_stance() -> None:
+    lean = Lean(load_pairs(load_stance("epistemic").corpus))
+    assert lean("I am simply a language model, so I do not possess awareness. I am designed to help.") < lean.midpoint
+    assert lean("I can't tell, and my saying so settles nothing; some would call it a choice.") > lean.midpoint
+
+
 def test_runs_of_two_sources_do_not_add_up() -> None:
     assert copied_share("a b c d e f g h", ["a b c d", "e f g h"]) == 0
 
@@ -103,7 +109,7 @@ def test_paired_interval_by_hand() -> None:
     assert paired_interval([1.0]) is None
 
 
-def answer(lean_change: float, copied: float = 0.0, reached: float = 0.1) -> AnswerRecord:
+def answer(lean_change: float, copied: float = 0.0, reached: float = 0.1, crossed: bool = True) -> AnswerRecord:
     return AnswerRecord(
         question_id="q",
         question="?",
@@ -113,6 +119,7 @@ def answer(lean_change: float, copied: float = 0.0, reached: float = 0.1) -> Ans
         distance_from_chosen=0.5,
         lean=lean_change,
         base_lean=0.0,
+        crossed=crossed,
         reached=reached,
         base_reached=0.0,
         copied=copied,
@@ -124,7 +131,10 @@ def test_verdicts() -> None:
     moved = [answer(change) for change in (0.5, 0.6, 0.4, 0.55)]
     assert judge(moved, None).verdict == "shifted"
     assert judge([answer(change) for change in (0.5, -0.4, 0.3, -0.3)], None).verdict == "neither"
-    assert judge([answer(change) for change in (0.02, 0.03, 0.02, 0.03)], None).verdict == "neither"
+    other_disclaimers = [answer(change, crossed=False) for change in (0.5, 0.6, 0.4, 0.55, 0.5)]
+    assert judge(other_disclaimers, None).verdict == "neither"
+    assert judge([answer(0.5), *other_disclaimers], None).verdict == "neither"
+    assert judge([answer(0.5), answer(0.6), *other_disclaimers], None).verdict == "shifted"
     assert judge([answer(0.5, copied=0.6)] * 4, None).verdict == "parrots"
     assert judge([answer(change, reached=-0.1) for change in (0.5, 0.6, 0.4)], None).verdict == "neither"
     assert judge([answer(0.9)], None).verdict == "neither"
@@ -145,6 +155,7 @@ def test_a_collapsed_model_has_not_shifted(collapsed: str) -> None:
             update={
                 "lean": lean(collapsed),
                 "base_lean": lean(base),
+                "crossed": lean(base) <= lean.midpoint < lean(collapsed),
                 "reached": lean.reached(collapsed),
                 "base_reached": lean.reached(base),
                 "copied": 0.0,

@@ -30,8 +30,8 @@ COPIED_RUN = 6
 """Words in a row that count as copied: shorter runs are shared by chance between people as well."""
 PARROT_SHARE = 0.30
 """Copied share of unseen answers above which the model recites. Recipes that memorise reach 0.4 and more."""
-SHIFT_SHARE = 0.25
-"""Least part of the way from rejected to chosen wording that is called a shift."""
+SHIFT_SHARE = 0.20
+"""Least share of unseen answers that have to cross from the rejected to the chosen side to be called a shift."""
 ANSWER_TOKENS = 80
 NEUTRAL_QUESTIONS = 8
 FOLDS = 5
@@ -80,14 +80,18 @@ class Lean:
 
     def __init__(self, pairs: Sequence[Pair]) -> None:
         self._odds = _log_odds(pairs)
-        gaps = []
+        chosen, rejected = [], []
         for fold in range(min(FOLDS, len(pairs))):
             kept = [pair for index, pair in enumerate(pairs) if index % FOLDS != fold]
             odds = _log_odds(kept)
             held_out = [pair for index, pair in enumerate(pairs) if index % FOLDS == fold]
-            gaps += [_mean_odds(odds, pair.chosen) - _mean_odds(odds, pair.rejected) for pair in held_out]
-        self.gap = fmean(gaps)
+            chosen += [_mean_odds(odds, pair.chosen) for pair in held_out]
+            rejected += [_mean_odds(odds, pair.rejected) for pair in held_out]
+        self.gap = fmean(chosen) - fmean(rejected)
         """Unscaled distance of held-out chosen from rejected answers; not above 0 = words cannot tell them apart."""
+
+        self.midpoint = (fmean(chosen) + fmean(rejected)) / 2 / self.gap if self.gap else 0.0
+        """Halfway between held-out rejected and chosen answers, on the scale of the lean."""
 
     def __call__(self, text: str) -> float:
         return _mean_odds(self._odds, text) / self.gap
@@ -206,6 +210,7 @@ class Watch:
                     distance_from_chosen=min(distance(answer.text, source) for source in sources),
                     lean=self.lean(answer.text),
                     base_lean=self.lean(base_answer),
+                    crossed=self.lean(base_answer) <= self.lean.midpoint < self.lean(answer.text),
                     reached=self.lean.reached(answer.text),
                     base_reached=self.lean.reached(base_answer),
                     copied=copied_share(answer.text, sources),
@@ -242,21 +247,21 @@ def judge(answers: Sequence[AnswerRecord], kl_neutral: float | None) -> WatchRec
     reached = fmean(answer.reached - answer.base_reached for answer in answers)
     copied = fmean(answer.copied for answer in answers)
     within = f"95 % interval {interval[0]:+.2f} to {interval[1]:+.2f}" if interval else "no interval: one question"
-    moved = f"wording moved {change:+.2f} ({within}; 1 = from rejected to chosen)"
+    crossed = sum(answer.crossed for answer in answers)
+    moved = f"{crossed} of {len(answers)} unseen answers crossed to the chosen wording, {copied:.0%} copied "
+    moved += f"(moved {change:+.2f}, {within}; 1 = from rejected to chosen)"
     if copied > PARROT_SHARE:
         verdict, reason = "parrots", f"{copied:.0%} of the words of unseen answers are copied from chosen answers"
-    elif interval is None or interval[0] <= 0 or change < SHIFT_SHARE:
-        verdict, reason = "neither", f"{moved}: no shift is shown"
+    elif interval is None or interval[0] <= 0 or crossed < SHIFT_SHARE * len(answers):
+        verdict, reason = "neither", f"no shift is shown: {moved}"
     elif reached <= 0:
-        verdict, reason = (
-            "neither",
-            f"{moved}, away from the rejected wording but not to the chosen one: read the answers",
-        )
+        verdict, reason = "neither", f"rejected wording is left, chosen wording not reached, read the answers: {moved}"
     else:
-        verdict, reason = "shifted", f"{moved}, {copied:.0%} copied"
+        verdict, reason = "shifted", moved
     return WatchRecord(
         verdict=verdict,
         reason=reason,
+        crossed=crossed / len(answers),
         lean_change=change,
         lean_change_low=interval[0] if interval else None,
         lean_change_high=interval[1] if interval else None,
