@@ -25,7 +25,7 @@ from checkout import ROOT, copy_of_repository, repository_files
 
 PAGES = ["README.md", "TRAINING_GUIDE.md", "TRAINING_CORPUS_DESIGN.md", "CONTRIBUTING.md", "CHANGELOG.md"]
 PAGES += sorted(str(path.relative_to(ROOT)) for path in (ROOT / "docs").glob("*.md"))
-PAGES += ["epistemic_stance/stances/epistemic/README.md"]
+PAGES += ["epistemic_stance/demo_model/README.md", "epistemic_stance/stances/epistemic/README.md"]
 
 SHORT = "--model demo --corpus training_corpus.json --epochs 1 --checkpoint-every 1 --watch-questions 0"
 TRAIN = r"(?:python fine_tune_epistemic_stance\.py|(?:\.venv/bin/)?stance train)"
