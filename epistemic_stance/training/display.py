@@ -78,7 +78,7 @@ class Display:
             TextColumn("epoch {task.fields[epoch]}"),
             BarColumn(),
             MofNCompleteColumn(),
-            TextColumn("steps  loss {task.fields[loss]:.4f}"),
+            TextColumn("steps  loss {task.fields[loss]}"),
             TimeElapsedColumn(),
             TextColumn("left"),
             TimeRemainingColumn(),
@@ -100,7 +100,7 @@ class Display:
 
     def start(self, done: int, total: int) -> None:
         if self._progress:
-            self._task = self._progress.add_task("train", total=total, completed=done, epoch=0, loss=float("nan"))
+            self._task = self._progress.add_task("train", total=total, completed=done, epoch=0, loss="-")
             self._progress.start()
 
     def stop(self) -> None:
@@ -109,7 +109,7 @@ class Display:
 
     def step(self, record: StepRecord) -> None:
         if self._progress and self._task is not None:
-            self._progress.update(self._task, completed=record.step, epoch=record.epoch, loss=record.loss)
+            self._progress.update(self._task, completed=record.step, epoch=record.epoch, loss=f"{record.loss:.4f}")
 
     def epoch(self, record: EpochRecord) -> None:
         saved = f"  -> {Path(record.checkpoint).name}" if record.checkpoint else ""
