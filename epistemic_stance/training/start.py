@@ -5,10 +5,13 @@ from __future__ import annotations
 import contextlib
 import secrets
 import shlex
+import shutil
+import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -333,5 +336,13 @@ def _summarize(run: Run) -> None:
     best, history = run.progress.best, run.progress.history
     assert best is not None, "the last epoch is always saved"
     tuned = run.folder.root / f"checkpoint-{history[-1].epoch:03d}"
-    next_command = f"stance answers --model {shlex.quote(str(tuned))} --base {shlex.quote(run.job.files.name)}"
+    next_command = f"{program()} answers --model {shlex.quote(str(tuned))} --base {shlex.quote(run.job.files.name)}"
     run.display.summary(history, best, run.folder.root, next_command)
+
+
+def program() -> str:
+    """How to call this command from here: by its name, or by its path in an environment that is not activated."""
+    if shutil.which("stance"):
+        return "stance"
+    path = Path(sys.executable).with_name("stance")
+    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)
