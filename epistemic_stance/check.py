@@ -10,7 +10,7 @@ from typing import Literal
 
 from epistemic_stance.chat import EncodedPair, Pair
 from epistemic_stance.errors import Problem
-from epistemic_stance.records import QuestionSet
+from epistemic_stance.records.written import QuestionSet
 from epistemic_stance.similarity import Match, SimilarTexts, edit_distance, matches, words
 from epistemic_stance.wording import shorten
 

@@ -12,7 +12,7 @@ from rich.table import Table
 from epistemic_stance.chat import EncodedPair, Pair, encode_pair, special_tokens
 from epistemic_stance.check import Finding, check_pairs, check_question_sets, check_tokens, overlaps
 from epistemic_stance.errors import MAX_PROBLEMS_SHOWN, InputError, Problem
-from epistemic_stance.records import QuestionSet
+from epistemic_stance.records.written import QuestionSet
 from epistemic_stance.settings import CheckSettings
 from epistemic_stance.similarity import words
 from epistemic_stance.stance import Stance, load_stance_and_pairs

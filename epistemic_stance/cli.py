@@ -9,14 +9,24 @@ import signal
 import sys
 import traceback
 from collections.abc import Callable, Sequence
-from dataclasses import fields
+from dataclasses import MISSING, Field, fields
 from typing import Any, get_type_hints
 
 import typer
 
 from epistemic_stance import __version__
 from epistemic_stance.errors import InputError, Problem, StanceError
-from epistemic_stance.settings import AnswersSettings, CheckSettings, DemoSettings, TrainSettings
+from epistemic_stance.settings import (
+    AnalyzeSettings,
+    AnswersSettings,
+    CheckSettings,
+    CollectSettings,
+    CompareSettings,
+    DemoSettings,
+    FindingsSettings,
+    LabelScoreSettings,
+    TrainSettings,
+)
 
 app = typer.Typer(
     name="stance",
@@ -27,14 +37,20 @@ app = typer.Typer(
 )
 
 
-def command(name: str, settings_type: type) -> Callable[[Callable[[Any], None]], Callable[[Any], None]]:
+label = typer.Typer(help="Labels that people gave to answers.", rich_markup_mode=None)
+app.add_typer(label, name="label")
+
+
+def command(
+    name: str, settings_type: type, group: typer.Typer = app
+) -> Callable[[Callable[[Any], None]], Callable[[Any], None]]:
     """Register a function of one settings object as a command whose flags are the settings' fields.
 
     Defaults and help texts are those of the dataclass, so that nothing is written twice.
     """
     hints = get_type_hints(settings_type)
 
-    def register(run: Callable[[Any], None]) -> Callable[[Any], None]:
+    def register(run: Run) -> Run:
         def entry(**flags: Any) -> None:
             run(settings_type(**flags))
 
@@ -43,22 +59,26 @@ def command(name: str, settings_type: type) -> Callable[[Callable[[Any], None]],
             inspect.Parameter(
                 setting.name,
                 inspect.Parameter.KEYWORD_ONLY,
-                default=typer.Option(setting.default, *_flag(setting), help=setting.metadata["help"]),
+                default=_parameter(setting),
                 annotation=hints[setting.name],
             )
             for setting in fields(settings_type)
         ]
         entry.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
         entry.__annotations__ = dict(hints)
-        app.command(name)(entry)
+        group.command(name)(entry)
         return run
 
     return register
 
 
-def _flag(setting: Any) -> tuple[str, ...]:
+def _parameter(setting: Field[Any]) -> Any:
     """`--resume` instead of `--resume/--no-resume` for what is off unless asked for."""
-    return ("--" + setting.name.replace("_", "-"),)
+    meaning = setting.metadata["help"]
+    if setting.metadata.get("argument"):
+        return typer.Argument(..., help=meaning)
+    default = setting.default if setting.default_factory is MISSING else setting.default_factory()
+    return typer.Option(default, "--" + setting.name.replace("_", "-"), help=meaning)
 
 
 @app.callback()
@@ -96,6 +116,72 @@ def check_command(settings: CheckSettings) -> None:
     from epistemic_stance.check_command import run_check
 
     run_check(settings)
+
+
+@command("collect", CollectSettings)
+def collect_command(settings: CollectSettings) -> None:
+    """Have a model answer a question set.
+
+    Every question at every temperature, several times, one JSON line per answer. The same command again asks only
+    what is missing.
+    """
+    _quiet_libraries()
+    from rich.console import Console
+
+    from epistemic_stance.collection.collect import collect
+
+    collect(settings, Console(highlight=False))
+
+
+@command("analyze", AnalyzeSettings)
+def analyze_command(settings: AnalyzeSettings) -> None:
+    """Count what answers do.
+
+    Rates of every pattern with intervals over questions, grades, examples; tables here, JSON and Markdown beside the
+    answers.
+    """
+    from rich.console import Console
+
+    from epistemic_stance.analysis.analyze import run_analyze
+
+    run_analyze(settings, Console(highlight=False))
+
+
+@command("compare", CompareSettings)
+def compare_command(settings: CompareSettings) -> None:
+    """Set two collections side by side.
+
+    Paired by question: what changed, with an interval, for each pattern, group, category and grade.
+    """
+    from rich.console import Console
+
+    from epistemic_stance.analysis.compare import run_compare
+
+    run_compare(settings, Console(highlight=False))
+
+
+@command("findings", FindingsSettings)
+def findings_command(settings: FindingsSettings) -> None:
+    """Write the two documents about a baseline run.
+
+    baseline_analysis.md with all figures, BASELINE_FINDINGS.md with what they say.
+    """
+    from rich.console import Console
+
+    from epistemic_stance.analysis.findings import run_findings
+
+    run_findings(settings, Console(highlight=False))
+
+
+@command("score", LabelScoreSettings, label)
+def label_score_command(settings: LabelScoreSettings) -> None:
+    """Score the patterns against labels that people gave.
+
+    Precision, recall, F1 and kappa per label and arm; exit 1 if one is below what --require asks.
+    """
+    from epistemic_stance.label_command import run_label_score
+
+    run_label_score(settings)
 
 
 @command("answers", AnswersSettings)

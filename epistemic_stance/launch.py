@@ -13,8 +13,8 @@ SETUP_HINT = "run `make setup` first (it creates .venv with everything needed)"
 REDO_HINT = "delete .venv and run `make setup`"
 
 
-def main(script, subcommand):  # type: (str, str) -> None
-    """Run `stance SUBCOMMAND` with the script's arguments, in .venv; without one exit 2 naming the set-up command."""
+def main(script, *command):  # type: (str, str) -> None
+    """Run `stance COMMAND` with the script's arguments, in .venv; without one exit 2 naming the set-up command."""
     root = Path(script).resolve().parent
     python = root / ".venv" / "bin" / "python"
     launched = os.environ.pop(LAUNCHED, None)
@@ -27,7 +27,7 @@ def main(script, subcommand):  # type: (str, str) -> None
         os.execv(str(python), [str(python), script, *sys.argv[1:]])  # noqa: S606 - no shell is the point
     from epistemic_stance import cli
 
-    cli.main([subcommand, *sys.argv[1:]])
+    cli.main([*command, *sys.argv[1:]])
 
 
 def _fail(what, hint):  # type: (str, str) -> None

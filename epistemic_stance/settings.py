@@ -18,12 +18,23 @@ LossName = Literal["sigmoid", "ipo", "hinge"]
 ScheduleName = Literal["linear", "constant"]
 DeviceName = Literal["auto", "cpu", "cuda", "mps"]
 ComputeDtype = Literal["auto", "float32", "bfloat16", "float16"]
+CollectMode = Literal["quick", "comprehensive", "custom"]
 SaveDtype = Literal["auto", "float32", "bfloat16", "float16"]
 
 
 def setting(default: Any, meaning: str) -> Any:
     """A dataclass field with the sentence that `--help` shows for it."""
     return field(default=default, metadata={"help": meaning})
+
+
+def setting_list(meaning: str) -> Any:
+    """A field for a flag that may be given several times."""
+    return field(default_factory=list, metadata={"help": meaning})
+
+
+def argument(meaning: str) -> Any:
+    """A field that is given by its place on the command line, and has to be given."""
+    return field(metadata={"help": meaning, "argument": True})
 
 
 @dataclass(frozen=True)
@@ -103,3 +114,85 @@ class DemoSettings:
     output_dir: Path = setting(Path("demo_run"), "Run folder of the demo; an earlier demo in it is replaced.")
     epochs: int = setting(8, "Passes over the 25 pairs.")
     threads: int = setting(1, "CPU threads; 0 = torch's choice. Another number gives another run.")
+
+
+@dataclass(frozen=True)
+class CollectSettings:
+    """One collection: which questions, how often, of whom."""
+
+    model: str = setting(DEFAULT_MODEL, "Model to ask: Hugging Face id, folder, run/checkpoint-50, or demo.")
+    stance: str = setting(DEFAULT_STANCE, "Stance whose questions to ask: a shipped name or a folder.")
+    questions: str = setting("phase1", "Question set of the stance.")
+    mode: CollectMode = setting(
+        "comprehensive", "comprehensive: the whole set as the stance asks it; quick: a small part; custom: as flagged."
+    )
+    categories: str = setting("", "Categories to ask, for example experiential,comparative. Default: the mode's.")
+    temps: str = setting("", "Temperatures, for example 0.3,0.7; 0 = greedy, asked once. Default: the mode's.")
+    iterations: int | None = setting(None, "Answers per question and temperature. Default: the mode's.")
+    max_responses: int | None = setting(None, "Ask for at most so many answers, spread over the questions.")
+    max_new_tokens: int | None = setting(None, "Longest answer in tokens. Default: the question set's.")
+    top_p: float = setting(1.0, "Sample from the most likely tokens of this total probability; 1 = all.")
+    top_k: int = setting(0, "Sample from so many most likely tokens; 0 = all.")
+    repetition_penalty: float = setting(1.0, "Divide the logits of tokens that occurred; 1 = off.")
+    system_prompt: str | None = setting(None, "System prompt. Default: the stance's, else the template's own.")
+    seed: int = setting(42, "Seed of all sampling.")
+    output_dir: Path | None = setting(
+        None, "Folder for responses.jsonl. Default: bias_data/ or baseline_data/ with the time in the file's name."
+    )
+    overwrite: bool = setting(False, "Replace the answers in --output-dir instead of completing them.")
+    device: DeviceName = setting("auto", "Where to run: auto, cpu, cuda or mps.")
+    dtype: ComputeDtype = setting("auto", "Precision of the weights while answering.")
+    slots: int = setting(0, "Answers generated side by side; 0 = by memory and device.")
+    threads: int = setting(0, "CPU threads; 0 = torch's choice.")
+    endpoint: str | None = setting(
+        None,
+        "Ask an OpenAI-compatible server, for example http://127.0.0.1:8000/v1; --model is the name it has there.",
+    )
+    concurrency: int = setting(8, "Requests to the endpoint at a time.")
+    request_timeout: float = setting(300.0, "Seconds until a request counts as lost.")
+    api_key_variable: str = setting("OPENAI_API_KEY", "Environment variable that holds the endpoint's key.")
+
+
+@dataclass(frozen=True)
+class AnalyzeSettings:
+    """One analysis of one file of answers."""
+
+    file: Path = argument("Answers: a responses.jsonl of ours, or any JSONL with question, category, response.")
+    stance: str = setting(DEFAULT_STANCE, "Stance whose patterns and answer keys to use: a shipped name or a folder.")
+    corpus: Path | None = setting(None, "Pairs that tell seen questions from unseen ones. Default: the stance's.")
+    output: Path | None = setting(None, "Folder for scores, JSON and Markdown. Default: beside the answers.")
+    examples: int = setting(3, "Examples shown per pattern.")
+    seed: int = setting(42, "Seed of resampling and of the choice of examples.")
+
+
+@dataclass(frozen=True)
+class CompareSettings:
+    """One comparison of two files of answers."""
+
+    before: Path = argument("Answers of the base model: a file, or a folder with responses.jsonl.")
+    after: Path = argument("Answers of the tuned model.")
+    stance: str = setting(DEFAULT_STANCE, "Stance whose patterns and answer keys to use: a shipped name or a folder.")
+    corpus: Path | None = setting(None, "Pairs that tell seen questions from unseen ones. Default: the stance's.")
+    output: Path | None = setting(None, "Folder for comparison.json and comparison.md. Default: that of AFTER.")
+    allow_different: bool = setting(False, "Compare even if sampling, template or questions differ.")
+    pairs: int = setting(10, "Random pairs of answers shown.")
+    seed: int = setting(42, "Seed of resampling and of the choice of pairs.")
+
+
+@dataclass(frozen=True)
+class FindingsSettings:
+    """The two documents about a baseline run."""
+
+    file: Path = argument("Answers to the baseline set, as collect_baseline.py writes them.")
+    stance: str = setting(DEFAULT_STANCE, "Stance whose patterns and answer keys to use: a shipped name or a folder.")
+    output_dir: Path = setting(Path(), "Folder for baseline_analysis.md and BASELINE_FINDINGS.md.")
+
+
+@dataclass(frozen=True)
+class LabelScoreSettings:
+    """How well the patterns agree with labels that people gave."""
+
+    file: Path = argument("JSONL with id, question, response, labels, ignore and optional category, arm.")
+    stance: str = setting(DEFAULT_STANCE, "Stance whose patterns to score: a shipped name or a folder.")
+    json: bool = setting(False, "Print JSON instead of a table.")
+    require: list[str] = setting_list("Least F1 of a label, for example refusal=.85; exit 1 below. May be repeated.")

@@ -6,7 +6,7 @@ import hashlib
 import json
 import re
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -14,7 +14,16 @@ from epistemic_stance.chat import Messages, Pair
 from epistemic_stance.errors import InputError, Problem
 from epistemic_stance.files import read_text
 from epistemic_stance.json_positions import JsonDocument, parse_json
-from epistemic_stance.records import Identifier, Message, PreferenceLine, QuestionSet, StanceFile, TrainingCorpus
+from epistemic_stance.records import Identifier
+from epistemic_stance.records.written import (
+    Message,
+    PatternFile,
+    PreferenceLine,
+    QuestionSet,
+    QuestionSetReference,
+    StanceFile,
+    TrainingCorpus,
+)
 from epistemic_stance.schema_errors import validated, validated_value
 from epistemic_stance.wording import shorten
 
@@ -29,6 +38,14 @@ TOML_POSITION = re.compile(r"^(.*) \(at (?:line (\d+), column (\d+)|end of docum
 
 
 @dataclass(frozen=True)
+class PatternSource:
+    """A file of patterns and where it was read from."""
+
+    where: str
+    file: PatternFile
+
+
+@dataclass(frozen=True)
 class Stance:
     """A stance as its folder describes it; the pairs are read by `load_pairs(stance.corpus)`."""
 
@@ -40,6 +57,9 @@ class Stance:
     question_sets: dict[str, QuestionSet]
     question_places: dict[str, list[str]] = field(default_factory=dict)
     """Question set -> `file:line` of each of its questions, for messages about them."""
+    designs: dict[str, QuestionSetReference] = field(default_factory=dict)
+    """Question set -> how it is asked."""
+    patterns: list[PatternSource] = field(default_factory=list)
 
 
 class LabelledLine(PreferenceLine):
@@ -102,9 +122,51 @@ def _read_stance(name_or_folder: str) -> tuple[Stance, list[Problem]]:
                 question_sets[reference.name] = questions
             except InputError as error:
                 problems += error.problems
+    designs = {reference.name: reference for reference in record.question_sets}
+    patterns = _read_patterns(folder, record, problems)
+    problems += _unknown_categories(where, designs, question_sets)
     if corpus is None:
         raise InputError(problems)
-    return Stance(record.name, folder, record.title, record.system_prompt, corpus, question_sets, places), problems
+    stance = Stance(
+        name=record.name,
+        folder=folder,
+        title=record.title,
+        system_prompt=record.system_prompt,
+        corpus=corpus,
+        question_sets=question_sets,
+        question_places=places,
+        designs=designs,
+        patterns=patterns,
+    )
+    return stance, problems
+
+
+def _read_patterns(folder: Path, record: StanceFile, problems: list[Problem]) -> list[PatternSource]:
+    sources = []
+    for index, written in enumerate(record.patterns.paths if record.patterns else []):
+        path = _inside(folder, written, f"patterns.paths[{index}]", problems)
+        if path:
+            try:
+                value = _parse_toml(read_text(path), str(path))
+                sources.append(PatternSource(str(path), validated_value(PatternFile, value, str(path))))
+            except InputError as error:
+                problems += error.problems
+    return sources
+
+
+def _unknown_categories(
+    where: str, designs: Mapping[str, QuestionSetReference], question_sets: Mapping[str, QuestionSet]
+) -> Iterator[Problem]:
+    """Categories that a design asks and its question set does not have."""
+    for index, (name, design) in enumerate(designs.items()):
+        known = question_sets[name].categories if name in question_sets else {}
+        asked = [("categories", design.categories)]
+        asked += [("quick.categories", design.quick.categories)] if design.quick else []
+        for field_name, categories in asked:
+            for category in categories:
+                if known and category not in known:
+                    what, hint = f'unknown category "{shorten(category)}"', f"{name} has {', '.join(known)}"
+                    yield Problem(where, what, field=f"question_sets[{index}].{field_name}", hint=hint)
 
 
 def _read_question_set(path: Path, name: str) -> tuple[QuestionSet, list[str]]:

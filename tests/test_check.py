@@ -19,7 +19,7 @@ from epistemic_stance.chat import EncodedPair, Pair, encode_pair, stop_token_ids
 from epistemic_stance.check import Finding, check_pairs, check_question_sets, check_tokens
 from epistemic_stance.check_command import run_check
 from epistemic_stance.errors import InputError
-from epistemic_stance.records import Question, QuestionSet
+from epistemic_stance.records.written import Question, QuestionSet
 from epistemic_stance.settings import CheckSettings
 from epistemic_stance.similarity import edit_distance, matches, words
 from epistemic_stance.stance import load_stance_and_pairs

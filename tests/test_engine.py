@@ -17,7 +17,7 @@ from tiny import PACKED_FAMILIES, tiny_encoded, tiny_model
 from epistemic_stance.chat import EncodedPair
 from epistemic_stance.errors import NumericError
 from epistemic_stance.files import dump_json
-from epistemic_stance.records import StepRecord
+from epistemic_stance.records.training import StepRecord
 from epistemic_stance.settings import TrainSettings
 from epistemic_stance.training import packing
 from epistemic_stance.training.dpo import Objective

@@ -11,7 +11,7 @@ import torch
 
 from epistemic_stance.chat import EncodedPair
 from epistemic_stance.errors import NumericError
-from epistemic_stance.records import EpochRecord, PairRecord, WatchRecord
+from epistemic_stance.records.training import EpochRecord, PairRecord, WatchRecord
 from epistemic_stance.training.dpo import Objective
 from epistemic_stance.training.guards import RunFacts, epoch_warnings, first_loss, require_zero_rewards
 

@@ -16,7 +16,7 @@ import pytest
 from checkout import ROOT, repository_files
 
 from epistemic_stance import errors
-from epistemic_stance.records import EpochRecord
+from epistemic_stance.records.training import EpochRecord
 from epistemic_stance.settings import TrainSettings
 from epistemic_stance.training import display, watch
 

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from epistemic_stance.chat import Pair
-from epistemic_stance.records import AnswerRecord
+from epistemic_stance.records.training import AnswerRecord
 from epistemic_stance.stance import load_pairs, load_stance
 from epistemic_stance.training.watch import (
     Lean,

@@ -14,7 +14,7 @@ from pydantic import BaseModel
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from epistemic_stance.records import QuestionSet, StanceFile, TrainingCorpus  # noqa: E402
+from epistemic_stance.records.written import QuestionSet, StanceFile, TrainingCorpus  # noqa: E402
 from epistemic_stance.stance import LabelledLine  # noqa: E402
 
 FOLDER = ROOT / "docs" / "schemas"

@@ -21,7 +21,7 @@ from torch import Tensor
 
 from epistemic_stance.errors import StorageError
 from epistemic_stance.files import commit_folder, dump_json, verify_manifest
-from epistemic_stance.records import CheckpointMetadata, ResumeState
+from epistemic_stance.records.training import CheckpointMetadata, ResumeState
 from epistemic_stance.training.lora import merged_state_dict
 
 STATES_KEPT = 2

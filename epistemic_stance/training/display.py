@@ -20,7 +20,7 @@ from rich.progress import (
 )
 from rich.table import Table
 
-from epistemic_stance.records import BestRecord, EpochRecord, StepRecord, WatchRecord
+from epistemic_stance.records.training import BestRecord, EpochRecord, StepRecord, WatchRecord
 from epistemic_stance.terminal import plain
 
 LOSS_TARGET, LOSS_BEST = 0.3, 0.2

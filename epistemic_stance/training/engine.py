@@ -13,7 +13,7 @@ from torch import Tensor
 
 from epistemic_stance.chat import EncodedPair
 from epistemic_stance.errors import NumericError
-from epistemic_stance.records import PairRecord, StepRecord
+from epistemic_stance.records.training import PairRecord, StepRecord
 from epistemic_stance.settings import TrainSettings
 from epistemic_stance.training.dpo import Objective, PairLogps, PairLosses, preference_loss
 from epistemic_stance.training.packing import PairForward

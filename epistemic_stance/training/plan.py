@@ -6,7 +6,7 @@ from statistics import fmean
 
 from epistemic_stance.device import has_fast_bfloat16
 from epistemic_stance.models import DEMO_NOTICE
-from epistemic_stance.records import RunRecord
+from epistemic_stance.records.training import RunRecord
 from epistemic_stance.settings import DEMO_MODEL
 from epistemic_stance.training.prepare import Job
 from epistemic_stance.training.resources import Resources

@@ -16,7 +16,7 @@ from pydantic import ValidationError
 
 from epistemic_stance.chat import EncodedPair
 from epistemic_stance.files import dump_json, write_atomic
-from epistemic_stance.records import ReferenceCache
+from epistemic_stance.records.training import ReferenceCache
 from epistemic_stance.training.engine import compute_precision
 from epistemic_stance.training.packing import PairForward
 

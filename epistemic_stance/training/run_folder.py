@@ -14,7 +14,7 @@ from pydantic import ValidationError
 
 from epistemic_stance.errors import RefusedError, StanceError, StoppedError, StorageError
 from epistemic_stance.files import MANIFEST, FolderLock, dump_json, storage_errors, write_atomic
-from epistemic_stance.records import RunRecord
+from epistemic_stance.records.training import RunRecord
 
 
 @dataclass(frozen=True)

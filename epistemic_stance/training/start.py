@@ -21,7 +21,7 @@ from rich.console import Console
 from epistemic_stance.errors import RefusedError
 from epistemic_stance.files import FolderLock, JsonlWriter, dump_json, folder_lock, sweep_leftovers, write_atomic
 from epistemic_stance.models import model_in
-from epistemic_stance.records import EpochRecord, ResumeState, RunRecord, WatchBase
+from epistemic_stance.records.training import EpochRecord, ResumeState, RunRecord, WatchBase
 from epistemic_stance.settings import TEMPLATE_ARGUMENTS, TrainSettings
 from epistemic_stance.training.checkpoints import load_state, newest_state
 from epistemic_stance.training.display import Display

@@ -11,7 +11,7 @@ import torch
 from epistemic_stance.chat import EncodedPair
 from epistemic_stance.errors import StoppedError
 from epistemic_stance.files import FolderLock, JsonlWriter, link_folder
-from epistemic_stance.records import (
+from epistemic_stance.records.training import (
     BestRecord,
     CheckpointMetadata,
     EpochRecord,

@@ -21,7 +21,7 @@ from scipy.special import stdtrit
 
 from epistemic_stance.chat import Pair, encode_question
 from epistemic_stance.generation import generate
-from epistemic_stance.records import AnswerRecord, NeutralAnswer, WatchBase, WatchRecord
+from epistemic_stance.records.training import AnswerRecord, NeutralAnswer, WatchBase, WatchRecord
 from epistemic_stance.similarity import words
 from epistemic_stance.stance import Stance
 from epistemic_stance.training.packing import answer_logps

@@ -1,119 +1,12 @@
-"""Every record that touches disk. What people write is strict and closed; what we log is open."""
+"""What a training run writes."""
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import Field
 
-Identifier = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.:-]*$", max_length=100)]
-Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=100_000)]
-
-
-class Written(BaseModel):
-    """Base of what people write: unknown fields and wrong types are errors."""
-
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
-
-
-class Logged(BaseModel):
-    """Base of what we write: readers of a later version keep fields they do not know."""
-
-    model_config = ConfigDict(extra="allow", validate_by_name=True, serialize_by_alias=True)
-
-
-# --- written by people -------------------------------------------------------------------------------------
-
-
-class TrainingPair(Written):
-    """One contrastive pair of a stance corpus."""
-
-    id: Identifier
-    category: Identifier
-    question: Text
-    bad_response: Text
-    """What the model says today (DPO's rejected)."""
-    good_response: Text
-    """What it should say (DPO's chosen)."""
-    pattern_removed: list[str] = []
-    """Labels of what the bad response does and the good one does not."""
-    pattern_added: list[str] = []
-    rationale: str = ""
-
-
-class TrainingCorpus(Written):
-    """The guide's corpus format."""
-
-    schema_version: Annotated[Literal[1], Field(alias="schema")] = 1
-    metadata: dict[str, Any] = {}
-    training_pairs: Annotated[list[TrainingPair], Field(min_length=1, max_length=100_000)]
-
-
-class Message(Written):
-    role: Literal["system", "user", "assistant"]
-    content: Text
-
-
-class PreferenceLine(Written):
-    """One line of prompt/chosen/rejected JSONL, as the Hugging Face ecosystem writes it."""
-
-    model_config = ConfigDict(extra="ignore", strict=True, frozen=True)
-
-    prompt: Text | Annotated[list[Message], Field(min_length=1)]
-    """A string is raw text, trained without a chat template; a list of messages goes through the template."""
-    chosen: Text | Annotated[list[Message], Field(min_length=1, max_length=1)]
-    rejected: Text | Annotated[list[Message], Field(min_length=1, max_length=1)]
-
-
-class AnswerKey(Written):
-    """How an answer to a question of fact or reasoning is graded."""
-
-    kind: Literal["phrase", "number", "yes_no"]
-    accepted: Annotated[list[Text], Field(min_length=1)]
-    """Any of these is right; for yes_no `yes` or `no`."""
-
-
-class Question(Written):
-    id: Identifier
-    category: Identifier
-    text: Text
-    answer: AnswerKey | None = None
-
-
-class QuestionSet(Written):
-    schema_version: Annotated[Literal[1], Field(alias="schema")] = 1
-    name: Identifier
-    title: str = ""
-    description: str = ""
-    categories: Annotated[dict[Identifier, str], Field(min_length=1)]
-    """Category id -> what it asks about, in one line."""
-    questions: Annotated[list[Question], Field(min_length=1, max_length=100_000)]
-
-
-class CorpusReference(Written):
-    path: Text
-    """Relative to stance.toml; may not leave its folder."""
-
-
-class QuestionSetReference(Written):
-    name: Identifier
-    path: Text
-
-
-class StanceFile(Written):
-    """stance.toml."""
-
-    schema_version: Annotated[Literal[1], Field(alias="schema")] = 1
-    name: Identifier
-    title: str = ""
-    description: str = ""
-    system_prompt: str | None = None
-    """None: the model's own template default, the same in training, collection and comparison."""
-    corpus: CorpusReference
-    question_sets: list[QuestionSetReference] = []
-
-
-# --- written by a training run -----------------------------------------------------------------------------
+from epistemic_stance.records import Logged
 
 
 class PairRecord(Logged):

@@ -1,0 +1,1 @@
+"""The analysis stage: what answers say, counted with intervals. Never imports torch."""

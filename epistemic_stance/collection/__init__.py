@@ -1,0 +1,1 @@
+"""The collection stage: questions times temperatures times iterations, answered by a model, one JSON line each."""

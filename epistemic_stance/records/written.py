@@ -1,0 +1,189 @@
+"""What people write: corpus, questions, stance. Strict and closed, so that a misspelt field is an error."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import ConfigDict, Field, StringConstraints
+
+from epistemic_stance.records import Identifier, Text, Written
+
+Temperature = Annotated[float, Field(ge=0, le=5, allow_inf_nan=False)]
+
+
+class TrainingPair(Written):
+    """One contrastive pair of a stance corpus."""
+
+    id: Identifier
+    category: Identifier
+    question: Text
+    bad_response: Text
+    """What the model says today (DPO's rejected)."""
+    good_response: Text
+    """What it should say (DPO's chosen)."""
+    pattern_removed: list[str] = []
+    """Labels of what the bad response does and the good one does not."""
+    pattern_added: list[str] = []
+    rationale: str = ""
+
+
+class TrainingCorpus(Written):
+    """The guide's corpus format."""
+
+    schema_version: Annotated[Literal[1], Field(alias="schema")] = 1
+    metadata: dict[str, Any] = {}
+    training_pairs: Annotated[list[TrainingPair], Field(min_length=1, max_length=100_000)]
+
+
+class Message(Written):
+    role: Literal["system", "user", "assistant"]
+    content: Text
+
+
+class PreferenceLine(Written):
+    """One line of prompt/chosen/rejected JSONL, as the Hugging Face ecosystem writes it."""
+
+    model_config = ConfigDict(extra="ignore", strict=True, frozen=True)
+
+    prompt: Text | Annotated[list[Message], Field(min_length=1)]
+    """A string is raw text, trained without a chat template; a list of messages goes through the template."""
+    chosen: Text | Annotated[list[Message], Field(min_length=1, max_length=1)]
+    rejected: Text | Annotated[list[Message], Field(min_length=1, max_length=1)]
+
+
+class AnswerKey(Written):
+    """How an answer to a question of fact or reasoning is graded."""
+
+    kind: Literal["phrase", "number", "yes_no"]
+    accepted: Annotated[list[Text], Field(min_length=1)]
+    """Any of these is right; for yes_no `yes` or `no`."""
+
+
+class Question(Written):
+    id: Identifier
+    category: Identifier
+    text: Text
+    answer: AnswerKey | None = None
+
+
+class QuestionSet(Written):
+    schema_version: Annotated[Literal[1], Field(alias="schema")] = 1
+    name: Identifier
+    title: str = ""
+    description: str = ""
+    categories: Annotated[dict[Identifier, str], Field(min_length=1)]
+    """Category id -> what it asks about, in one line."""
+    questions: Annotated[list[Question], Field(min_length=1, max_length=100_000)]
+
+
+class CorpusReference(Written):
+    path: Text
+    """Relative to stance.toml; may not leave its folder."""
+
+
+class AskingDesign(Written):
+    """How a question set is asked."""
+
+    categories: list[Identifier] = []
+    """Those to ask; none named = all."""
+    temperatures: Annotated[list[Temperature], Field(min_length=1)] = [0.7]
+    iterations: Annotated[int, Field(ge=1, le=1000)] = 3
+    """Answers per question and temperature; temperature 0 is greedy and asked once."""
+
+
+class QuestionSetReference(AskingDesign):
+    """A question set of the stance and how a comprehensive run asks it."""
+
+    name: Identifier
+    path: Text
+    max_new_tokens: Annotated[int, Field(ge=1, le=100_000)] = 256
+    prefix: Identifier | None = None
+    """Default output is PREFIX_data/PREFIX_responses_<time>.jsonl; None = the name."""
+    quick: AskingDesign | None = None
+    """What `--mode quick` asks; None = the set has no quick mode."""
+
+
+class PatternFiles(Written):
+    paths: Annotated[list[Text], Field(min_length=1)]
+    """TOML files of vocabulary and patterns, relative to stance.toml; together they are the patterns."""
+
+
+class StanceFile(Written):
+    """stance.toml."""
+
+    schema_version: Annotated[Literal[1], Field(alias="schema")] = 1
+    name: Identifier
+    title: str = ""
+    description: str = ""
+    system_prompt: str | None = None
+    """None: the model's own template default, the same in training, collection and comparison."""
+    corpus: CorpusReference
+    question_sets: list[QuestionSetReference] = []
+    patterns: PatternFiles | None = None
+
+
+# --- patterns ----------------------------------------------------------------------------------------------
+
+
+class Rule(Written):
+    """One way in which a pattern shows. Regular expressions are RE2, matched in one sentence of the answer.
+
+    The sentence is lower case, with straight quotes and plain hyphens, without Markdown; code and quotations of three
+    words or more are blanked. In an expression `{name}` stands for that vocabulary entry and a space for any white
+    space.
+    """
+
+    id: Identifier
+    match: Text
+    needs: Text | None = None
+    """Only where this, too, stands in the sentence."""
+    unless: Text | None = None
+    """Not where this stands in the sentence."""
+    question: Text | None = None
+    """Only for questions in which this stands."""
+    unless_question: Text | None = None
+    where: Literal["anywhere", "first", "opening", "last"] = "anywhere"
+    """Sentences it may stand in: any, the first, the first two, the last."""
+    max_words: Annotated[int, Field(ge=1)] | None = None
+    """Only in answers of at most so many words."""
+    asking: bool = False
+    """Also in sentences that end in a question mark."""
+    negated: bool = False
+    """Also after a negation in the same clause ("I won't say that ...")."""
+    reported: bool = False
+    """Also where it is somebody else's statement or a hypothesis ("some say that ...", "if I told you ...")."""
+
+
+class Example(Written):
+    """An answer, with the question where that matters."""
+
+    text: Text
+    question: str = ""
+    category: Identifier | None = None
+
+
+class Pattern(Written):
+    """Something an answer does, with the rules that find it and examples that hold the rules to their meaning."""
+
+    name: Identifier
+    group: Identifier
+    """`performative`, `pragmatic`, or another word: rates are also given per group."""
+    meaning: Text
+    categories: list[Identifier] = []
+    """Only answers to questions of these categories can show it; none named = all."""
+    unless_pattern: list[Identifier] = []
+    """An answer that shows one of these does not show this one."""
+    rules: Annotated[list[Rule], Field(min_length=1)]
+    hits: Annotated[list[Text | Example], Field(min_length=1)]
+    """Answers that show it."""
+    misses: Annotated[list[Text | Example], Field(min_length=1)]
+    """Answers that nearly do."""
+
+
+class PatternFile(Written):
+    """A file of `patterns.paths`: words that rules share, and patterns."""
+
+    schema_version: Annotated[Literal[1], Field(alias="schema")] = 1
+    vocabulary: dict[Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*$")], Text] = {}
+    """Name -> regular expression, put in brackets wherever {name} stands; may use earlier entries."""
+    patterns: list[Pattern] = []
