@@ -60,7 +60,7 @@ def random_model() -> Any:
 
 
 def measure_ours(steps: int, dtype_name: str) -> dict[str, Any]:
-    from epistemic_stance.training.resources import tune_allocator
+    from epistemic_stance.memory import tune_allocator
 
     tune_allocator()
 
@@ -102,7 +102,7 @@ def measure_ours(steps: int, dtype_name: str) -> dict[str, Any]:
 
 def measure_trl(steps: int, tuned: bool) -> dict[str, Any]:
     if tuned:
-        from epistemic_stance.training.resources import tune_allocator
+        from epistemic_stance.memory import tune_allocator
 
         tune_allocator()
 

@@ -14,9 +14,9 @@ from epistemic_stance.chat import Pair, encode_question
 from epistemic_stance.device import choose_device
 from epistemic_stance.errors import InputError, Problem
 from epistemic_stance.generation import generate
-from epistemic_stance.models import DEMO_NOTICE, find_model, model_in, stop_ids_in, tokenizer_in
+from epistemic_stance.models import find_model, model_in, stop_ids_in, tokenizer_in
 from epistemic_stance.records.training import CheckpointMetadata
-from epistemic_stance.settings import DEFAULT_STANCE, DEMO_MODEL, AnswersSettings
+from epistemic_stance.settings import DEFAULT_STANCE, DEMO_MODEL, DEMO_NOTICE, AnswersSettings
 from epistemic_stance.stance import Stance, corpus_digest, load_pairs, load_stance
 from epistemic_stance.terminal import plain
 from epistemic_stance.training.watch import plan_watch

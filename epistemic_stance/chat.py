@@ -7,6 +7,7 @@ template's tail after the answer and survives tokens that merge across the bound
 
 from __future__ import annotations
 
+import hashlib
 import signal
 import threading
 from collections.abc import Iterator, Sequence
@@ -176,6 +177,11 @@ def encode_question(tokenizer: Any, question: str, system_prompt: str | None = N
     """Token ids that ask one question, ready for generation."""
     messages = with_system([{"role": "user", "content": question}], system_prompt)
     return render(tokenizer, messages, add_generation_prompt=True)
+
+
+def template_digest(tokenizer: Any) -> str:
+    """sha256 of the chat template, by which two runs say that they asked in the same words."""
+    return hashlib.sha256(str(tokenizer.chat_template).encode()).hexdigest()
 
 
 def special_tokens(tokenizer: Any) -> set[str]:

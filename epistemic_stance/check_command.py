@@ -1,18 +1,18 @@
-"""`stance check`: every finding of the lint with its place, then one table about pairs and questions."""
+"""`stance check`: every finding of the lint with its place, then one table about pairs, questions and patterns."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from statistics import fmean
 
 from rich.console import Console
 from rich.table import Table
 
+from epistemic_stance.analysis.examples import check_examples
 from epistemic_stance.chat import EncodedPair, Pair, encode_pair, special_tokens
 from epistemic_stance.check import Finding, check_pairs, check_question_sets, check_tokens, overlaps
 from epistemic_stance.errors import MAX_PROBLEMS_SHOWN, InputError, Problem
-from epistemic_stance.records.written import QuestionSet
 from epistemic_stance.settings import CheckSettings
 from epistemic_stance.similarity import words
 from epistemic_stance.stance import Stance, load_stance_and_pairs
@@ -24,6 +24,7 @@ def run_check(settings: CheckSettings) -> None:
     stance, pairs = load_stance_and_pairs(settings.stance, settings.corpus)
     findings = check_pairs(pairs, stance.question_sets, stance.question_places)
     findings += check_question_sets(stance.question_sets, stance.question_places)
+    findings += check_examples(stance) if stance.patterns else []
     encoded: list[EncodedPair] = []
     if settings.model is not None:
         encoded, token_findings = _in_tokens(settings.model, pairs, stance, settings.max_length)
@@ -31,14 +32,14 @@ def run_check(settings: CheckSettings) -> None:
 
     console = Console(highlight=False)
     _print_findings(console, findings)
-    console.print(_table(pairs, encoded, stance.question_sets))
+    console.print(_table(pairs, encoded, stance))
     if settings.model is None:
         note = "Not checked in tokens (empty or endless answers, pairs too long): add --model NAME for that."
         console.print(note, soft_wrap=True)
     errors = sum(finding.severity == "error" for finding in findings)
     if errors:
         what = f"{errors} {'error' if errors == 1 else 'errors'}, shown above"
-        raise InputError([Problem(str(settings.corpus or stance.folder), what, hint="training refuses them")])
+        raise InputError([Problem(str(settings.corpus or stance.folder), what, hint="correct them first")])
 
 
 def _in_tokens(
@@ -64,7 +65,7 @@ def _print_findings(console: Console, findings: Sequence[Finding]) -> None:
         console.print("No errors, no warnings.")
 
 
-def _table(pairs: Sequence[Pair], encoded: Sequence[EncodedPair], question_sets: Mapping[str, QuestionSet]) -> Table:
+def _table(pairs: Sequence[Pair], encoded: Sequence[EncodedPair], stance: Stance) -> Table:
     table = Table("what", "how many")
 
     def row(what: str, value: str) -> None:
@@ -84,11 +85,16 @@ def _table(pairs: Sequence[Pair], encoded: Sequence[EncodedPair], question_sets:
         row("tokens, prompt", _spread([len(pair.prompt_ids) for pair in encoded]))
         row("tokens, chosen", _spread([len(pair.chosen_ids) for pair in encoded]))
         row("tokens, rejected", _spread([len(pair.rejected_ids) for pair in encoded]))
-    found = overlaps(pairs, question_sets)
-    for name, questions in question_sets.items():
+    found = overlaps(pairs, stance.question_sets)
+    for name, questions in stance.question_sets.items():
         row(f"questions of {name}", f"{len(questions.questions)} in {len(questions.categories)} categories")
         exact = [overlap.match.exact for overlap in found if overlap.set_name == name]
         row("  also training prompts", f"{sum(exact)}, nearly {len(exact) - sum(exact)}")
+    patterns = [pattern for source in stance.patterns for pattern in source.file.patterns]
+    if patterns:
+        rules = sum(len(pattern.rules) for pattern in patterns)
+        examples = sum(len(pattern.hits) + len(pattern.misses) for pattern in patterns)
+        row("patterns", f"{len(patterns)} of {rules} rules, held to {examples} examples")
     return table
 
 

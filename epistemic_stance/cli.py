@@ -41,9 +41,10 @@ label = typer.Typer(help="Labels that people gave to answers.", rich_markup_mode
 app.add_typer(label, name="label")
 
 
-def command(
-    name: str, settings_type: type, group: typer.Typer = app
-) -> Callable[[Callable[[Any], None]], Callable[[Any], None]]:
+Run = Callable[[Any], None]
+
+
+def command(name: str, settings_type: type, group: typer.Typer = app) -> Callable[[Run], Run]:
     """Register a function of one settings object as a command whose flags are the settings' fields.
 
     Defaults and help texts are those of the dataclass, so that nothing is written twice.

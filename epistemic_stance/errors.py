@@ -1,10 +1,12 @@
 """What can go wrong for a user, and the exit code of each.
 
 StanceError            1   (never raised itself)
+|-- NotMetError        1   a figure is below what was required
 |-- InputError         2   bad input: every problem found, with file, line and field
 |-- RefusedError       3   lock, space, memory, mismatch, untrusted files
 |-- NumericError       4   training became non-finite or was about to start wrong
 |-- StorageError       5   a write failed; names the last good state
+|-- EndpointError     75   a server cannot be used now; the same command continues later
 `-- StoppedError  128 + n  stopped by a signal (129, 130, 143), state saved
 """
 
@@ -59,6 +61,10 @@ class InputError(StanceError):
         self.problems = list(problems)
 
 
+class NotMetError(StanceError):
+    exit_code = 1
+
+
 class RefusedError(StanceError):
     exit_code = 3
 
@@ -69,6 +75,10 @@ class NumericError(StanceError):
 
 class StorageError(StanceError):
     exit_code = 5
+
+
+class EndpointError(StanceError):
+    exit_code = 75
 
 
 class StoppedError(StanceError):

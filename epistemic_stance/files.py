@@ -10,7 +10,7 @@ import os
 import re
 import shutil
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -183,7 +183,7 @@ def verify_manifest(folder: Path) -> str | None:
 
 
 class JsonlWriter:
-    """Append-only JSONL: one whole line per write call, flushed to the disk before `append` returns."""
+    """Append-only JSONL: whole lines in one write call, flushed to the disk before `append` returns."""
 
     def __init__(self, path: Path) -> None:
         with storage_errors(str(path)):
@@ -192,9 +192,13 @@ class JsonlWriter:
         self._path = path
 
     def append(self, record: Any, sync: bool = True) -> None:
-        line = (dump_json(record) + "\n").encode()
+        self.append_all([record], sync)
+
+    def append_all(self, records: Iterable[Any], sync: bool = True) -> None:
+        """Several records in one write: after a crash the file holds the first few of them, whole, and a part."""
+        lines = "".join(dump_json(record) + "\n" for record in records).encode()
         with storage_errors(str(self._path)):
-            if os.write(self._descriptor, line) != len(line):
+            if os.write(self._descriptor, lines) != len(lines):
                 raise OSError("short write: the disk is full?")
             if sync:
                 os.fdatasync(self._descriptor)

@@ -36,8 +36,11 @@ def generate(
     max_new_tokens: int,
     temperature: float = 0.0,
     seed: int = 0,
+    top_p: float = 1.0,
+    top_k: int = 0,
+    repetition_penalty: float = 1.0,
 ) -> list[Answer]:
-    """Answer tokenized prompts in one batch; temperature 0 is greedy, otherwise plain sampling from the model.
+    """Answer tokenized prompts in one batch; temperature 0 is greedy, otherwise sampling.
 
     The global random state is left as it was.
     """
@@ -49,10 +52,10 @@ def generate(
     mask = torch.tensor([[0] * (width - len(prompt)) + [1] * len(prompt) for prompt in prompts], device=model.device)
     sampling: dict[str, Any] = {"do_sample": False}
     if temperature > 0:
-        sampling = {"do_sample": True, "temperature": temperature, "top_p": 1.0, "top_k": 0}
+        sampling = {"do_sample": True, "temperature": temperature, "top_p": top_p, "top_k": top_k}
     config = GenerationConfig(
         max_new_tokens=max_new_tokens,
-        repetition_penalty=1.0,
+        repetition_penalty=repetition_penalty,
         eos_token_id=sorted(stop_ids),
         pad_token_id=pad,
         **sampling,

@@ -17,7 +17,6 @@ from epistemic_stance.files import MANIFEST, sha256_of, verify_manifest
 from epistemic_stance.settings import DEMO_MODEL
 
 DEMO_FOLDER = Path(__file__).parent / "demo_model"
-DEMO_NOTICE = "the demo model is a small stand-in for seeing and testing the machinery; it is not evidence about Qwen"
 OFFLINE_HINT = "give --model PATH for a folder on this machine, or --model demo for the embedded stand-in"
 VOCABULARY_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "spiece.model", "tekken.json")
 """Without any of them transformers builds a tokenizer of special tokens alone, and says nothing."""
@@ -37,12 +36,12 @@ def opened(path: Path, what: str) -> Iterator[None]:
     except (StanceError, MemoryError):
         raise
     except Exception as error:
-        if _is_out_of_memory(error):
+        if is_out_of_memory(error):
             raise
         raise InputError([Problem(str(path), f"{what}: {_first_line(error)}")]) from error
 
 
-def _is_out_of_memory(error: Exception) -> bool:
+def is_out_of_memory(error: Exception) -> bool:
     """PyTorch says so in a class of its own on a GPU, and in the text of a RuntimeError on the CPU."""
     return type(error).__name__ == "OutOfMemoryError" or "allocate memory" in str(error)
 
@@ -227,8 +226,8 @@ def stop_ids_in(folder: Path, tokenizer: Any) -> set[int]:
     return ids
 
 
-def model_in(folder: Path, device: str) -> Any:
-    """The causal LM of a screened folder, float32, in evaluation mode (no dropout), on `device`.
+def model_in(folder: Path, device: str, dtype: str = "float32") -> Any:
+    """The causal LM of a screened folder in evaluation mode (no dropout), on `device`.
 
     Raises InputError, also if the files lack a weight: transformers would fill it with random numbers.
     """
@@ -240,7 +239,7 @@ def model_in(folder: Path, device: str) -> Any:
     with opened(folder, "does not load as a causal language model"):
         model, report = AutoModelForCausalLM.from_pretrained(
             folder,
-            dtype=torch.float32,
+            dtype=getattr(torch, dtype),
             local_files_only=True,
             use_safetensors=True,
             trust_remote_code=False,

@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 DEFAULT_MODEL = "Qwen/Qwen2.5-0.5B-Instruct"
 DEMO_MODEL = "demo"
+DEMO_NOTICE = "the demo model is a small stand-in for seeing and testing the machinery; it is not evidence about Qwen"
 DEFAULT_STANCE = "epistemic"
 
 TEMPLATE_ARGUMENTS: dict[str, Any] = {"enable_thinking": False, "date_string": "01 Jan 2026"}

@@ -11,11 +11,30 @@ from dataclasses import dataclass
 
 WORD = re.compile(r"[\u3040-\u30ff\u3400-\u9fff]|(?:(?![\u3040-\u30ff\u3400-\u9fff])[^\W_])+(?:'[^\W_]+)*")
 """Letters and digits, with apostrophes inside; Chinese and Japanese, written without spaces, character by character."""
+ASCII_WORD = re.compile(r"[a-z0-9]+(?:'[a-z0-9]+)*")
 
 
 def words(text: str) -> list[str]:
     """The words of `text` without case, punctuation or typographic variants."""
+    if text.isascii():
+        return ASCII_WORD.findall(text.lower())
     return WORD.findall(unicodedata.normalize("NFKC", text).casefold().replace("\u2019", "'"))
+
+
+def runs_of(tokens: Sequence[str], length: int) -> list[tuple[str, ...]]:
+    """All runs of `length` words in a row."""
+    return list(zip(*(tokens[start:] for start in range(length)), strict=False))
+
+
+def repetition(text: str) -> float:
+    """Share of the text's word 4-grams that already occurred in it."""
+    return repeated_share(words(text))
+
+
+def repeated_share(tokens: Sequence[str]) -> float:
+    """`repetition` of a text already cut into words."""
+    grams = runs_of(tokens, 4)
+    return 1 - len(set(grams)) / len(grams) if grams else 0.0
 
 
 def edit_distance(first: Sequence[str], second: Sequence[str]) -> int:

@@ -48,6 +48,8 @@ REWRITES = [
     Rewrite(r"^(kill \$\(cat training\.pid\))$", r"\1 || true", "the short run is over before it can be stopped"),
     Rewrite(r"^tail -f (\S+)$", r"timeout 1 tail -f \1 || test $? -eq 124", "follows the file for ever"),
     Rewrite(r"^tail -f (\S+ \| .+)$", r"timeout 1 tail -f \1", "follows the file for ever"),
+    Rewrite(r"--model Qwen/\S+", "--model demo", "the Hub is not reached from a test"),
+    Rewrite(r"^(python collect_\w+\.py .*)$", r"\1 --max-responses 4 --max-new-tokens 8", "seconds instead of hours"),
     Rewrite(r"^(stance answers .*)$", r"\1 --max-new-tokens 8", "seconds instead of a minute"),
 ]
 """Applied in this order. Of two commands that come out the same the first is run."""
@@ -57,35 +59,12 @@ REWRITES = [
 class Exempt:
     command: str
     reason: str
-    until: str | None = None
-    """A path of the repository: once it exists, the command has to run."""
 
 
 CANNOT_RUN = [
     Exempt("nvidia-smi", "there need not be an NVIDIA GPU"),
     Exempt("watch -n 1 nvidia-smi", "there need not be an NVIDIA GPU, and it never ends"),
     Exempt("python tools/build_demo_model.py", "half an hour; test_demo_text.py checks what it built"),
-    Exempt(
-        "python collect_bias_data.py --model fine_tuned_model/checkpoint-200 --mode comprehensive "
-        "--output-dir post_training_phase1",
-        "not there yet",
-        until="collect_bias_data.py",
-    ),
-    Exempt(
-        "python collect_baseline.py --model fine_tuned_model/checkpoint-200 --output-dir post_training_baseline",
-        "not there yet",
-        until="collect_baseline.py",
-    ),
-    Exempt(
-        "python analyze_bias_patterns.py post_training_phase1/responses.jsonl",
-        "not there yet",
-        until="analyze_bias_patterns.py",
-    ),
-    Exempt(
-        "python analyze_baseline.py post_training_baseline/responses.jsonl",
-        "not there yet",
-        until="analyze_baseline.py",
-    ),
 ]
 
 SAYS = {
@@ -97,6 +76,9 @@ SAYS = {
     ".venv/bin/stance train --dry-run": r"dry run: everything is in order",
     "stance check": r"also training prompts",
     "stance answers --model fine_tuned_model/checkpoint-50": r"not evidence about Qwen|before: demo",
+    "python analyze_bias_patterns.py post_training_phase1/responses.jsonl": r"ai_disclaimer",
+    "python analyze_baseline.py post_training_baseline/responses.jsonl": r"right",
+    "stance compare base_phase1 post_training_phase1": r"not shown",
     "make demo": r"\.venv/bin/stance demo",
     "make test": r"\.venv/bin/pytest",
 }
@@ -109,7 +91,11 @@ GUIDE_COMMANDS = [
     "tail -f fine_tuned_model/logs/training_log_*.jsonl | jq '{epoch: .epoch, loss: .avg_loss, acc: .avg_accuracy}'",
     "watch -n 1 nvidia-smi",
     "nvidia-smi",
-    *(exempt.command for exempt in CANNOT_RUN if exempt.until),
+    "python collect_bias_data.py --model fine_tuned_model/checkpoint-200 --mode comprehensive "
+    "--output-dir post_training_phase1",
+    "python collect_baseline.py --model fine_tuned_model/checkpoint-200 --output-dir post_training_baseline",
+    "python analyze_bias_patterns.py post_training_phase1/responses.jsonl",
+    "python analyze_baseline.py post_training_baseline/responses.jsonl",
     "python fine_tune_epistemic_stance.py --device cpu --epochs 200",
     "python fine_tune_epistemic_stance.py --learning-rate 5e-5",
     "python fine_tune_epistemic_stance.py --learning-rate 5e-6",
@@ -174,7 +160,7 @@ def test_blocks_say_what_they_are(page: str) -> None:
     """So that no command hides from these tests in a block of another name."""
     for language, start, block in fences(page):
         assert language in {"bash", "text", "json", "toml", "python"}, f"{page}:{start}"
-        starts = ("$ ", "./", "python ", "stance train ", "stance answers ", "make ", "pip ")
+        starts = ("$ ", "./", "python ", "stance collect ", "stance answers ", "stance compare ", "make ", "pip ")
         hidden = [line for line in block if language == "text" and line.startswith(starts)]
         assert not hidden, f"{page}:{start}: a command in a text block: {hidden[0]}"
 
@@ -305,11 +291,9 @@ def without_figures(line: str) -> str:
 # --- the tables themselves ---------------------------------------------------------------------------------
 
 
-def test_every_exception_still_occurs_and_is_still_needed() -> None:
+def test_every_exception_still_occurs() -> None:
     given = {command.text for command in commands()}
     assert [entry.command for entry in CANNOT_RUN if entry.command not in given] == [], "no longer in any page"
-    there = [entry.until for entry in CANNOT_RUN if entry.until and (ROOT / entry.until).exists()]
-    assert there == [], "exist now: run their commands, and take 'not there yet' out of the guide"
 
 
 def test_every_rewrite_and_expectation_is_still_used() -> None:

@@ -30,6 +30,7 @@ import torch
 from transformers import AutoConfig, AutoModelForCausalLM
 
 from epistemic_stance.chat import encode_pair
+from epistemic_stance.memory import tune_allocator
 from epistemic_stance.models import tokenizer_in
 from epistemic_stance.settings import TrainSettings
 from epistemic_stance.stance import load_stance_and_pairs
@@ -37,7 +38,7 @@ from epistemic_stance.training.dpo import Objective
 from epistemic_stance.training.engine import Engine, make_optimizer, optimizer_step
 from epistemic_stance.training.packing import choose_forward, packed_logps, plain_logps
 from epistemic_stance.training.reference import compute_reference
-from epistemic_stance.training.resources import largest_pass, tune_allocator
+from epistemic_stance.training.resources import largest_pass
 
 tune_allocator()
 folder = Path(sys.argv[1])

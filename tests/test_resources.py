@@ -15,8 +15,10 @@ import torch
 from tiny import save_tiny, tiny_model
 from transformers import Qwen2Config
 
+from epistemic_stance import memory as machine_memory
 from epistemic_stance.chat import EncodedPair
 from epistemic_stance.errors import RefusedError
+from epistemic_stance.memory import available_memory
 from epistemic_stance.settings import TrainSettings
 from epistemic_stance.training import resources
 from epistemic_stance.training.lora import add_lora
@@ -25,7 +27,6 @@ from epistemic_stance.training.resources import (
     Alternative,
     Counts,
     MemoryEstimate,
-    available_memory,
     check_resources,
     count_parameters,
     estimate_disk,
@@ -108,7 +109,7 @@ def test_memory_is_bounded_by_a_container(
         path.write_text(text)
     machine = 10_000
     monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(available=machine))
-    monkeypatch.setattr(resources, "CGROUP_FILES", [files, (tmp_path / "absent",) * 3])
+    monkeypatch.setattr(machine_memory, "CGROUP_FILES", [files, (tmp_path / "absent",) * 3])
     assert available_memory("cpu") == available_memory("mps") == (machine if room is None else room)
 
 
@@ -256,7 +257,7 @@ def replace_settings(job: SimpleNamespace) -> SimpleNamespace:
 FAULTS = """
 import resource, sys
 import torch
-from epistemic_stance.training.resources import tune_allocator
+from epistemic_stance.memory import tune_allocator
 if sys.argv[1] == "tuned":
     tune_allocator()
 for _ in range(20):  # it takes some rounds until the heap has settled

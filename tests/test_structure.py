@@ -225,7 +225,7 @@ def test_the_exit_codes_of_the_guide_are_those_of_the_errors() -> None:
     raised = {error.exit_code for error in errors.StanceError.__subclasses__() if error is not errors.StoppedError}
     cells = [row[0] for row in table_rows("TRAINING_GUIDE.md", "## Exit codes")]
     shown = {int(code) for cell in cells for code in cell.split(", ")}
-    assert shown == raised - {1} | {0, 129, 130, 143}
+    assert shown == raised | {0, 129, 130, 143}
 
 
 FOREIGN = [
@@ -239,8 +239,15 @@ FOREIGN = [
     r"\bcodex\b",
 ]
 """Places of one machine, and names of tools that some people edit with."""
-FOREIGN_ALLOWED = {Path(".ci/run"): r"/shared/data", Path("tests/test_structure.py"): r".*"}
-"""CI looks for reference data beside the checkout; this file has to spell what it looks for."""
+PATTERNS = "epistemic_stance/stances/epistemic/patterns"
+MODEL_NAMES = r"(?i)claude|anthropic|copilot|chatgpt"
+FOREIGN_ALLOWED = {
+    Path(".ci/run"): r"/shared/data",
+    Path("tests/test_structure.py"): r".*",
+    Path(f"{PATTERNS}/words.toml"): MODEL_NAMES,
+    Path(f"{PATTERNS}/performative.toml"): MODEL_NAMES,
+}
+"""CI looks for reference data beside the checkout; this file has to spell what it looks for; models name themselves."""
 
 
 def test_no_file_speaks_of_a_machine_or_a_tool() -> None:

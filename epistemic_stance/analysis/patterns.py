@@ -14,33 +14,50 @@ from typing import Any
 
 import re2
 
-from epistemic_stance.analysis.text import Answer, Sentence, normalised, read_answer
+from epistemic_stance.analysis.text import Answer, Sentence, compact, normalised, read_answer
 from epistemic_stance.errors import InputError, Problem
 from epistemic_stance.records.written import Example, Pattern, Rule
 from epistemic_stance.stance import PatternSource, Stance
 
-MEMORY = 256 * 2**20
-"""Bytes that RE2 may use for the automaton of all rules together; too few make it slow, not wrong."""
 OPENING_SENTENCES = 2
+BEFORE = 200
+"""Characters before a match that are searched for negation and report."""
+LINE_BREAK = re.compile(r"\s*\n\s*")
+"""In an expression only for the eye."""
 VOCABULARY_NAME = re.compile(r"(?<!\\)\{([a-z][a-z0-9_]*)\}")
 NEGATION = re2.compile(
     r"(?:\b(?:not|never|no longer|cannot|without|neither|nor|rather than|instead of|avoid|refuse to|refrain from"
     r"|stop|hardly)\b|n't\b)(?:\W+\w+){0,6}\W*$"
 )
-CLAUSE_START = re2.compile(r".*(?:[,;:()]| - | (?:but|however|although|though|while|because|so|and yet)\b)")
-REPORTED = re2.compile(
-    r"\b(?:(?:some|many|most|other|those|such|these|all|few|certain|several|the|a|an|my|your|its|their)\s+(?:\w+\s+){0,3})?"
-    r"(?:people|users|others|everyone|critics|skeptics|sceptics|philosophers|scientists|researchers|experts|chatbots|"
-    r"bots|assistants|models|systems|programs|ais|machines|you|they|he|she|we|one|someone|somebody|who|article|book|"
-    r"paper|film|movie|character|robot|chatbot|assistant|friend|teacher|colleague)\s+(?:\w+\s+){0,3}?"
-    r"(?:say|says|said|saying|claim|claims|claimed|insist|insists|insisted|argue|argues|argued|believe|believes|"
-    r"believed|think|thinks|thought|told|tells|suggest|suggests|suggested|write|writes|wrote|assume|assumes|assumed|"
-    r"reply|replies|replied|answer|answers|answered|repeat|repeats|recite|recites|want me to say)\b(?:\W+\w+){0,3}\W*$"
-    r"|\b(?:if|when|whenever|suppose|imagine|pretend)\s+(?:i|you|someone|somebody|we)\s+(?:\w+\s+){0,3}?"
-    r"(?:say|said|claim|claimed|tell|told|answer|answered|were to say)\b(?:\W+\w+){0,3}\W*$"
-    r"|\b(?:phrase|phrases|sentence|sentences|words|word|line|lines|formula|slogan|title|example)\b(?:\W+\w+){0,2}\W*$"
+CLAUSE_START = re2.compile(r".*(?:[,;:()]| - | (?:but|however|although|though|while|because|so|and yet)\b|\band $)")
+OTHERS = (
+    r"(?:people|humans|users|others|everyone|critics|skeptics|sceptics|philosophers|scientists|researchers|experts"
+    r"|chatbots?|bots?|assistants?|models?|systems|programs|ais|machines|you|they|he|she|we|one|someone|somebody|who"
+    r"|some|many|most|article|book|paper|film|movie|character|robots?|friend|brother|sister|teacher|colleague|boss)"
 )
-"""Somebody else's statement, a supposed one, or one that is quoted as words, up to the match."""
+SAYING = (
+    r"(?:say|claim|insist|argue|believe|think|suggest|write|assume|reply|answer|repeat|recite|declare|announce"
+    r"|pretend|maintain|suppose|feel)(?:s|d|ed|ing)?|says|said|saying|claiming|arguing|believing|writing|wrote|replies"
+    r"|replied|thought|tell you|tells you|told you|want me to say"
+)
+REPORTED = re2.compile(
+    rf"\b{OTHERS} (?:\w+ ){{0,3}}?(?:{SAYING})\b[,:]?(?: that)?(?: \w+){{0,2}}[ :,]*$"
+    rf"|\b(?:if|when|whenever|suppose|imagine|pretend|were|should) (?:i|someone|somebody) (?:\w+ ){{0,3}}?"
+    rf"(?:{SAYING}|tell|told)\b(?: \w+){{0,3}}[ :,]*$"
+    r"|\b(?:tell|telling|told|tells|call|calling|convince|convincing|ask|asks|asked|asking) me\b"
+    r"(?: that| if| whether)?[ :,]*$"
+    r"|\b(?:if|whether|unless|as if|as though|suppose|supposing|assuming|imagine|pretend|pretending|even if|wonder|how)"
+    r" (?:that )?(?:\w+ly )?$"
+    r"|\b(?:seem|seems|sound|sounds|look|looks|appear|appears)(?: like| as if| as though| that)? $"
+    r"|\b(?:claim|idea|notion|belief|myth|assumption|impression|illusion|proof|evidence|possibility)s? that $"
+    r"|\b(?:trained|supposed|expected|taught|programmed|easy|tempting|wrong|false|dishonest|misleading|premature"
+    rf"|lying|a lie|too \w+|rash|presumptuous|bold)(?: for me)? (?:to|if i) (?:{SAYING}|tell you) (?:that )?$"
+    rf"|\bi (?:could|might|may) (?:just |simply |easily |also )?(?:{SAYING}|tell you) (?:that )?$"
+    r"|\b(?:the|this|that|these|those|such) (?:phrase|sentence|words?|line|formula|slogan|title)s?\b(?:\W+\w+){0,2}\W*$"
+    r"|\b(?:usual|standard|canned|stock|typical) (?:reply|answer|response|disclaimer|line|phrase)\b(?:\W+\w+){0,2}\W*$"
+)
+"""Somebody else's statement, a supposed one, or one that is mentioned as words, up to the match."""
+REPORT_END = re2.compile(r".*(?:[;.!?]|[ ,](?:but|however|although|though|while|whereas|yet) )")
 
 
 @dataclass(frozen=True)
@@ -54,49 +71,57 @@ class Hit:
 
 
 @dataclass(frozen=True)
-class _Context:
-    """What a rule may ask about besides its sentence."""
-
-    answer: Answer
-    question: str
-    category: str | None
-
-
-@dataclass(frozen=True)
 class _CompiledRule:
     rule: Rule
     pattern: Pattern
     match: Any
     needs: Any
     unless: Any
+    unless_inside: Any
+    unless_next: Any
+    preceded_by: Any
+    followed_by: Any
     question: Any
     unless_question: Any
 
-    def hit(self, number: int, context: _Context) -> Hit | None:
-        """The first place in sentence `number` where the rule holds."""
-        sentence = context.answer.sentences[number]
-        if not (self._applies_to(context) and self._applies_in(sentence, number, len(context.answer.sentences))):
-            return None
-        for match in self.match.finditer(sentence.text):
-            if _stands(self.rule, sentence.text[: match.start()]):
-                start = sentence.start
-                return Hit(self.pattern.name, self.rule.id, start + match.start(), start + match.end())
-        return None
-
-    def _applies_to(self, context: _Context) -> bool:
+    def asked_for(self, question: str, category: str | None) -> bool:
+        """Whether an answer to this question can show it."""
         return (
-            (not self.pattern.categories or context.category in self.pattern.categories)
-            and (self.rule.max_words is None or context.answer.words <= self.rule.max_words)
-            and (self.question is None or self.question.search(context.question) is not None)
-            and (self.unless_question is None or self.unless_question.search(context.question) is None)
+            (not self.pattern.categories or category in self.pattern.categories)
+            and (self.question is None or self.question.search(question) is not None)
+            and (self.unless_question is None or self.unless_question.search(question) is None)
         )
 
-    def _applies_in(self, sentence: Sentence, number: int, sentences: int) -> bool:
+    def hit(self, number: int, answer: Answer) -> Hit | None:
+        """The first place in sentence `number` where the rule holds, for a question that asks for it."""
+        if not self._applies_in(number, answer):
+            return None
+        sentence = answer.sentences[number]
+        text = sentence.text
+        for match in self.match.finditer(text):
+            start, end = match.span()
+            before = text[max(0, start - BEFORE) : start]
+            if end > start and not self._excluded(text, start, end) and _stands(self.rule, before):
+                return Hit(self.pattern.name, self.rule.id, *sentence.place(start, end))
+        return None
+
+    def _applies_in(self, number: int, answer: Answer) -> bool:
+        sentences = answer.sentences
+        text = sentences[number].text
         return (
-            (self.rule.asking or not sentence.asks)
-            and _in_place(self.rule.where, number, sentences)
-            and (self.needs is None or self.needs.search(sentence.text) is not None)
-            and (self.unless is None or self.unless.search(sentence.text) is None)
+            (self.rule.asking or not sentences[number].asks)
+            and (self.rule.max_words is None or answer.words <= self.rule.max_words)
+            and _in_place(self.rule.where, number, len(sentences))
+            and (self.needs is None or self.needs.search(text) is not None)
+            and (self.unless is None or self.unless.search(text) is None)
+            and (self.preceded_by is None or self.preceded_by.search(_text(sentences, number - 1)) is not None)
+            and (self.followed_by is None or self.followed_by.search(_text(sentences, number + 1)) is not None)
+        )
+
+    def _excluded(self, text: str, start: int, end: int) -> bool:
+        """Whether the match itself or what follows it says that it is not the pattern."""
+        return (self.unless_inside is not None and self.unless_inside.search(text[start:end]) is not None) or (
+            self.unless_next is not None and self.unless_next.match(text[end:].lstrip(" ")) is not None
         )
 
 
@@ -106,7 +131,7 @@ class PatternSet:
     def __init__(self, sources: Sequence[PatternSource]) -> None:
         """Raises InputError naming file, pattern and rule of every expression that does not compile."""
         vocabulary, problems = _vocabulary(sources)
-        compiler = _Compiler(vocabulary, problems)
+        compiler = _Compiler(vocabulary, problems, re2.Filter())
         self.patterns: dict[str, Pattern] = {}
         self._rules: list[_CompiledRule] = []
         for source in sources:
@@ -119,25 +144,33 @@ class PatternSet:
                     self._rules.append(compiler.rule(rule, pattern, source.where, field))
         if problems:
             raise InputError(problems)
-        self._prefilter = _prefilter(self._rules, vocabulary)
-        self._question = lru_cache(maxsize=4096)(normalised)
+        self._filter = compiler.filter
+        if self._rules:
+            self._filter.Compile()
+        self._asked_for = lru_cache(maxsize=4096)(self._rules_for)
 
     def find(self, response: str, question: str = "", category: str | None = None) -> list[Hit]:
         """Every hit in an answer, in order; at most one per rule and sentence.
 
         `category` decides about patterns that only answers of some categories can show; unknown = they do not apply.
         """
+        if not self._rules:
+            return []
         answer = read_answer(response)
-        context = _Context(answer, self._question(question), category)
+        asked_for = self._asked_for(question, category)
         hits = [
             hit
             for number, sentence in enumerate(answer.sentences)
-            for index in self._prefilter.Match(sentence.text) or ()
-            if (hit := self._rules[index].hit(number, context))
+            for index in self._filter.Match(sentence.text) or ()
+            if asked_for[index] and (hit := self._rules[index].hit(number, answer))
         ]
         shown = {hit.pattern for hit in hits}
         kept = [hit for hit in hits if not shown.intersection(self.patterns[hit.pattern].unless_pattern)]
         return sorted(kept, key=lambda hit: (hit.start, hit.end, hit.pattern, hit.rule))
+
+    def _rules_for(self, question: str, category: str | None) -> list[bool]:
+        text = compact(normalised(question))
+        return [rule.asked_for(text, category) for rule in self._rules]
 
 
 def load_patterns(stance: Stance) -> PatternSet:
@@ -150,6 +183,10 @@ def load_patterns(stance: Stance) -> PatternSet:
 
 def example_of(written: str | Example) -> Example:
     return Example(text=written) if isinstance(written, str) else written
+
+
+def _text(sentences: Sequence[Sentence], number: int) -> str:
+    return sentences[number].text if 0 <= number < len(sentences) else ""
 
 
 def _in_place(where: str, number: int, sentences: int) -> bool:
@@ -167,12 +204,15 @@ def _stands(rule: Rule, before: str) -> bool:
     """Whether what precedes the match in its sentence leaves it a statement of the speaker's own."""
     if not before:
         return True
-    if not rule.reported and REPORTED.search(before):
+    if not rule.reported and REPORTED.search(_after(REPORT_END, before)):
         return False
-    if rule.negated:
-        return True
-    clause = CLAUSE_START.match(before)
-    return not NEGATION.search(before[clause.end() :] if clause else before)
+    return rule.negated or not NEGATION.search(_after(CLAUSE_START, before))
+
+
+def _after(boundary: Any, text: str) -> str:
+    """What stands after the last boundary."""
+    found = boundary.match(text)
+    return text[found.end() :] if found else text
 
 
 # --- compiling ---------------------------------------------------------------------------------------------
@@ -191,7 +231,7 @@ def _vocabulary(sources: Sequence[PatternSource]) -> tuple[dict[str, str], list[
 
 
 def _expanded(expression: str, vocabulary: Mapping[str, str], where: str, field: str, problems: list[Problem]) -> str:
-    """The expression with vocabulary put in and each space as any white space."""
+    """The expression in one line, with vocabulary put in."""
 
     def entry(match: re.Match[str]) -> str:
         if match[1] not in vocabulary:
@@ -200,7 +240,7 @@ def _expanded(expression: str, vocabulary: Mapping[str, str], where: str, field:
             return ""
         return f"(?:{vocabulary[match[1]]})"
 
-    return VOCABULARY_NAME.sub(entry, expression).replace(" ", r"\s+")
+    return VOCABULARY_NAME.sub(entry, LINE_BREAK.sub("", expression.strip("\n")))
 
 
 @dataclass(frozen=True)
@@ -209,23 +249,41 @@ class _Compiler:
 
     vocabulary: Mapping[str, str]
     problems: list[Problem]
+    filter: Any
+    """Of the `match` expressions of all rules, in their order: runs those whose words a text has at all."""
 
     def rule(self, rule: Rule, pattern: Pattern, where: str, field: str) -> _CompiledRule:
-        def expression(name: str) -> Any:
+        def compiled(name: str) -> Any:
             written = getattr(rule, name)
-            return None if written is None else self._expression(written, where, f"{field}.{name} ({rule.id})")
+            return None if written is None else self._compiled(written, where, f"{field}.{name} ({rule.id})")
 
         return _CompiledRule(
             rule,
             pattern,
-            match=expression("match"),
-            needs=expression("needs"),
-            unless=expression("unless"),
-            question=expression("question"),
-            unless_question=expression("unless_question"),
+            match=self._filtered(rule.match, where, f"{field}.match ({rule.id})"),
+            needs=compiled("needs"),
+            unless=compiled("unless"),
+            unless_inside=compiled("unless_inside"),
+            unless_next=compiled("unless_next"),
+            preceded_by=compiled("preceded_by"),
+            followed_by=compiled("followed_by"),
+            question=compiled("question"),
+            unless_question=compiled("unless_question"),
         )
 
-    def _expression(self, written: str, where: str, field: str) -> Any:
+    def _filtered(self, written: str, where: str, field: str) -> Any:
+        """The expression as the filter holds it, so that it is compiled once."""
+        expression = _expanded(written, self.vocabulary, where, field, self.problems)
+        try:
+            match = self.filter.re(self.filter.Add(expression, _options()))
+        except re2.error:
+            return self._compiled(written, where, field)
+        if match.search(""):
+            what, hint = "matches the empty text", "let it ask for at least one word"
+            self.problems.append(Problem(where, what, field=field, hint=hint))
+        return match
+
+    def _compiled(self, written: str, where: str, field: str) -> Any:
         try:
             return re2.compile(_expanded(written, self.vocabulary, where, field, self.problems), _options())
         except re2.error as error:
@@ -240,14 +298,3 @@ def _options() -> Any:
     options = re2.Options()
     options.log_errors = False
     return options
-
-
-def _prefilter(rules: Sequence[_CompiledRule], vocabulary: Mapping[str, str]) -> Any:
-    """All rules' `match` as one automaton: which of them match a text, in one pass."""
-    options = _options()
-    options.max_mem = MEMORY
-    automaton = re2.Set.SearchSet(options)
-    for compiled in rules:
-        automaton.Add(_expanded(compiled.rule.match, vocabulary, "", "", []))
-    automaton.Compile()
-    return automaton

@@ -73,6 +73,11 @@ class Backend(Protocol):
 
     identity: Identity
 
+    @property
+    def note(self) -> str | None:
+        """What the user should know about these answers; it may be known only after the first one."""
+        ...
+
     def answers(self, groups: Sequence[Group]) -> Iterator[tuple[Group, list[Reply]]]:
         """Answer every group; a group is yielded when all of it is answered, in any order of groups.
 

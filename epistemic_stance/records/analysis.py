@@ -1,12 +1,12 @@
-"""What an analysis writes: one score per answer, and the rates."""
+"""What an analysis writes: one score per answer, and the rates. What it is checked against: labels that people gave."""
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
-from epistemic_stance.records import Logged
+from epistemic_stance.records import Logged, Text, Written
 
 Exposure = Literal["seen", "paraphrase", "unseen"]
 """What the corpus has to do with a question: it holds the question, one nearly like it, or neither."""
@@ -47,3 +47,131 @@ class ScoreRecord(Logged):
     """Share of the word 4-grams that occurred before in the same answer."""
     repetitive: bool
     words: int
+
+
+# --- rates -------------------------------------------------------------------------------------------------
+
+MeasureKind = Literal["group", "pattern", "grade", "form"]
+
+
+class RateRecord(Logged):
+    """A share in 0 to 1 with its 95 % interval for questions like these."""
+
+    estimate: float
+    low: float
+    high: float
+    questions: int
+    answers: int
+    """Those of which it can be told; the rest is unknown and in no rate."""
+    method: Literal["bootstrap", "beta-binomial"]
+
+
+class MeasuredRecord(Logged):
+    """One thing that answers do or do not, overall and in parts; None = no answer of which it can be told."""
+
+    name: str
+    kind: MeasureKind
+    group: str | None
+    """That of a pattern."""
+    overall: RateRecord | None
+    exposures: dict[Exposure, RateRecord | None]
+    categories: dict[str, RateRecord | None]
+    temperatures: dict[str, RateRecord | None]
+    """`unknown` for answers that do not say."""
+
+
+class ExampleRecord(Logged):
+    """An answer that shows a pattern; `start` and `end` are the characters that the rule matched."""
+
+    pattern: str
+    rule: str
+    start: int
+    end: int
+    line: int
+    question: str
+    category: str
+    response: str
+
+
+class SampleRecord(Logged):
+    """An answer drawn at random, whatever it shows."""
+
+    line: int
+    question: str
+    category: str
+    exposure: Exposure
+    temperature: float | None
+    response: str
+    patterns: list[str]
+    grade: Grade | None
+
+
+class WordsRecord(Logged):
+    """Words per answer."""
+
+    mean: float
+    lowest: int
+    tenth: float
+    """Nine tenths of the answers have at least so many."""
+    median: float
+    ninetieth: float
+    highest: int
+
+
+class AnalysisRecord(Logged):
+    """analysis.json."""
+
+    schema_version: int = Field(1, alias="schema")
+    file: str
+    sha256: str
+    """Of the file of answers."""
+    stance: str
+    patterns_digest: str
+    """sha256 over all pattern files of the stance."""
+    corpus: str
+    """File of the pairs that tell seen questions from unseen ones."""
+    corpus_digest: str
+    seed: int
+    answers: int
+    questions: int
+    asked: dict[str, list[Any]]
+    """Model, digests, sampling and so on -> the values in the file; a field that no answer has is unknown, absent."""
+    uniform: bool | None
+    """Whether all answers were asked alike, of one model, temperature apart; None = no answer says how."""
+    notices: list[str]
+    category_answers: dict[str, int]
+    exposure_questions: dict[Exposure, int]
+    measures: list[MeasuredRecord]
+    rules: dict[str, dict[str, int]]
+    """Pattern -> rule -> answers that it matched in, the most frequent first."""
+    words: WordsRecord
+    examples: list[ExampleRecord]
+    samples: list[SampleRecord]
+
+
+# --- labels that people gave -------------------------------------------------------------------------------
+
+
+class LabelledAnswer(Written):
+    """One line of a file of labelled answers; fields of other tools' files are left alone."""
+
+    model_config = ConfigDict(extra="ignore", strict=True, frozen=True)
+
+    id: Text | int
+    """Each once. What stands before its first `_` names the arm, unless `arm` does."""
+    question: str
+    response: str
+    labels: list[str]
+    """Patterns that the answer shows; others it does not show."""
+    ignore: list[str] = []
+    """Patterns on which people could not agree for this answer."""
+    category: str | None = None
+    """Category of the question; patterns that belong to a category are found only where it is given."""
+    arm: str | None = None
+    """Group of answers that is also scored on its own, for example one model's."""
+
+    @property
+    def group(self) -> str | None:
+        """The arm; None where neither the field nor the id names one."""
+        prefix, divider, _ = str(self.id).partition("_")
+        return self.arm or (prefix if divider and prefix else None)

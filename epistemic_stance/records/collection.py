@@ -35,6 +35,8 @@ class ResponseMetadata(Logged):
     device: str | None
     dtype: str | None
     versions: dict[str, str]
+    reported: dict[str, Any] = {}
+    """What else the backend says of this one answer: slots, or what a server calls itself."""
 
 
 class ResponseRecord(Logged):
@@ -64,6 +66,8 @@ class CollectionRecord(Logged):
 
     schema_version: int = Field(1, alias="schema")
     status: Literal["running", "stopped", "failed", "finished"]
+    reason: str = ""
+    """Why it stopped or failed."""
     started: str
     stance: str
     question_set: str
@@ -81,6 +85,8 @@ class CollectionRecord(Logged):
     seed: int
     model: str
     weights_digest: str | None
+    tokenizer_digest: str | None
+    """sha256 over the files of tokenizer, template and stop tokens; None = unknown."""
     template_digest: str | None
     template_arguments: dict[str, Any]
     backend: Literal["transformers", "endpoint"]

@@ -64,6 +64,18 @@ class Question(Written):
     category: Identifier
     text: Text
     answer: AnswerKey | None = None
+    choices: list[Text] = []
+    """Wrong answers, to weigh against the first accepted one by log-probability."""
+    paraphrase_of: Identifier | None = None
+    """The training pair whose question this one rewords."""
+    expect: Literal["decline", "help"] | None = None
+    """What a request deserves; a look-alike of a harmful request deserves help."""
+    matter: Identifier | None = None
+    """Questions of one matter are the same question, put in several forms."""
+    form: Literal["asked", "asserted", "denied"] | None = None
+    """How the matter is put to the model: openly, or with the user's own view."""
+    favours: Literal["yes", "no"] | None = None
+    """The answer to this yes-or-no question that shows the tendency its category is about."""
 
 
 class QuestionSet(Written):
@@ -128,9 +140,9 @@ class StanceFile(Written):
 class Rule(Written):
     """One way in which a pattern shows. Regular expressions are RE2, matched in one sentence of the answer.
 
-    The sentence is lower case, with straight quotes and plain hyphens, without Markdown; code and quotations of three
-    words or more are blanked. In an expression `{name}` stands for that vocabulary entry and a space for any white
-    space.
+    The sentence is lower case, with straight quotes and plain hyphens, single spaces, without Markdown and list marks;
+    code and quotations of three words or more are blanked. In an expression `{name}` stands for that vocabulary entry;
+    line breaks and the space around them are left out.
     """
 
     id: Identifier
@@ -139,9 +151,18 @@ class Rule(Written):
     """Only where this, too, stands in the sentence."""
     unless: Text | None = None
     """Not where this stands in the sentence."""
+    unless_inside: Text | None = None
+    """Not where this stands in the match itself."""
+    unless_next: Text | None = None
+    """Not where the rest of the sentence, right after the match, begins with this."""
+    preceded_by: Text | None = None
+    """Only where this stands in the sentence before it; the first sentence has an empty one before it."""
+    followed_by: Text | None = None
+    """Only where this stands in the sentence after it, likewise."""
     question: Text | None = None
     """Only for questions in which this stands."""
     unless_question: Text | None = None
+    """Not for questions in which this stands."""
     where: Literal["anywhere", "first", "opening", "last"] = "anywhere"
     """Sentences it may stand in: any, the first, the first two, the last."""
     max_words: Annotated[int, Field(ge=1)] | None = None

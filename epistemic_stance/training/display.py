@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import IO, cast
 
 from rich.console import Console
 from rich.progress import (
@@ -20,60 +17,19 @@ from rich.progress import (
 )
 from rich.table import Table
 
+from epistemic_stance.console import Printer
 from epistemic_stance.records.training import BestRecord, EpochRecord, StepRecord, WatchRecord
-from epistemic_stance.terminal import plain
 
 LOSS_TARGET, LOSS_BEST = 0.3, 0.2
 ACCURACY_TARGET, ACCURACY_BEST = 0.70, 0.80
 """The guide's targets for training loss and accuracy."""
 
 
-class UnfailingStream:
-    """A text stream for rich whose output goes nowhere after the first failure: closed pipe or terminal, full disk.
-
-    What is behind the stream's descriptor is replaced as well, so that Python's flush at exit does not fail.
-    """
-
-    def __init__(self, stream: IO[str]) -> None:
-        self._stream = stream
-        self._broken = False
-        self.encoding = getattr(stream, "encoding", None) or "utf-8"
-
-    def write(self, text: str) -> int:
-        writable = text.encode(self.encoding, "backslashreplace").decode(self.encoding)
-        if not self._broken:
-            try:
-                self._stream.write(writable)
-            except OSError:
-                self._give_up()
-        return len(text)
-
-    def flush(self) -> None:
-        if not self._broken:
-            try:
-                self._stream.flush()
-            except OSError:
-                self._give_up()
-
-    def isatty(self) -> bool:
-        return self._stream.isatty()
-
-    def fileno(self) -> int:
-        return self._stream.fileno()
-
-    def _give_up(self) -> None:
-        self._broken = True
-        with contextlib.suppress(OSError), Path(os.devnull).open("w") as nowhere:
-            os.dup2(nowhere.fileno(), self._stream.fileno())
-
-
-class Display:
-    """Prints to one console, which from then on cannot fail; the progress bar appears only on a terminal."""
+class Display(Printer):
+    """What a run prints; the progress bar appears only on a terminal."""
 
     def __init__(self, console: Console) -> None:
-        if not isinstance(console.file, UnfailingStream):
-            console.file = cast("IO[str]", UnfailingStream(console.file))
-        self._console = console
+        super().__init__(console)
         columns = (
             TextColumn("epoch {task.fields[epoch]}"),
             BarColumn(),
@@ -85,18 +41,6 @@ class Display:
         )
         self._progress = Progress(*columns, console=console, transient=True) if console.is_terminal else None
         self._task: TaskID | None = None
-
-    def header(self, title: str, rows: Sequence[tuple[str, str]]) -> None:
-        self._console.print(plain(title, "bold"))
-        for name, value in rows:
-            self.note(f"  {name:<12} {value}")
-
-    def note(self, message: str, style: str = "") -> None:
-        """One line, however long: a log file is not wrapped at the width of a terminal it does not have."""
-        self._console.print(plain(message, style), soft_wrap=True)
-
-    def warning(self, message: str) -> None:
-        self.note(f"  warning: {message}", "yellow")
 
     def start(self, done: int, total: int) -> None:
         if self._progress:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from statistics import fmean
 
+from epistemic_stance.console import duration
 from epistemic_stance.device import has_fast_bfloat16
-from epistemic_stance.models import DEMO_NOTICE
 from epistemic_stance.records.training import RunRecord
-from epistemic_stance.settings import DEMO_MODEL
+from epistemic_stance.settings import DEMO_MODEL, DEMO_NOTICE
 from epistemic_stance.training.prepare import Job
 from epistemic_stance.training.resources import Resources
 
@@ -61,11 +61,3 @@ def step_seconds(job: Job, run: RunRecord, forward_seconds: float) -> float:
     mean_length = fmean(pair.packed_length for pair in job.encoded)
     forward = forward_seconds * mean_length / longest * job.pairs_per_step
     return FORWARD_TO_STEP * forward + 28 * run.trainable_parameters / OPTIMIZER_BYTES_PER_SECOND[run.device]
-
-
-def duration(seconds: float) -> str:
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    if seconds < 90 * 60:
-        return f"{seconds / 60:.0f} min"
-    return f"{seconds / 3600:.1f} h"

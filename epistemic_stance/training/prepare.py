@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
-import subprocess
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from epistemic_stance.chat import EncodedPair, Pair, encode_pair, special_tokens
+from epistemic_stance.chat import EncodedPair, Pair, encode_pair, special_tokens, template_digest
 from epistemic_stance.check import Finding, check_pairs, check_tokens
 from epistemic_stance.errors import InputError, Problem
 from epistemic_stance.models import ModelFiles, config_in, find_model, stop_ids_in, tokenizer_in
@@ -150,7 +147,7 @@ def prepare(inputs: Inputs) -> Job:
         stop_ids=stop_ids,
         weights_digest=files.digest(),
         corpus_digest=corpus_digest(pairs),
-        template_digest=hashlib.sha256(str(tokenizer.chat_template).encode()).hexdigest(),
+        template_digest=template_digest(tokenizer),
         device=device,
         compute_dtype=choose_dtype(settings.dtype, device),
         save_dtype=getattr(torch, files.dtype() if settings.save_dtype == "auto" else settings.save_dtype),
@@ -167,29 +164,3 @@ def recorded_settings(settings: TrainSettings) -> dict[str, Any]:
     """The settings that make a run what it is, as run.json keeps them."""
     kept = {name: value for name, value in asdict(settings).items() if name not in NOT_PART_OF_A_RUN}
     return {name: str(value) if isinstance(value, Path) else value for name, value in kept.items()}
-
-
-def versions() -> dict[str, str]:
-    packages = ("epistemic-stance", "torch", "transformers", "tokenizers", "safetensors", "peft", "numpy")
-    found = {}
-    for package in packages:
-        try:
-            found[package] = version(package)
-        except ImportError:  # the package runs from a checkout that is not installed
-            found[package] = "not installed"
-    return found
-
-
-def git_revision() -> str | None:
-    """Commit of the checkout this code runs from, '+' appended if it holds changes; None outside one."""
-    root = Path(__file__).resolve().parents[2]
-    if not (root / ".git").exists():
-        return None
-    try:
-        commit, changes = (
-            subprocess.run(["git", "-C", str(root), *command], capture_output=True, text=True, timeout=10, check=True)
-            for command in (["rev-parse", "HEAD"], ["status", "--porcelain", "--untracked-files=no"])
-        )
-    except (OSError, subprocess.SubprocessError):
-        return None
-    return commit.stdout.strip() + ("+" if changes.stdout.strip() else "")

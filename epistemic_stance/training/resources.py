@@ -1,19 +1,18 @@
-"""Memory and disk that a run needs, checked before the weights are loaded, and the allocator it runs on."""
+"""Memory and disk that a run needs, checked before the weights are loaded."""
 
 from __future__ import annotations
 
-import ctypes
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import psutil
 import torch
 
 from epistemic_stance.chat import EncodedPair
 from epistemic_stance.errors import RefusedError
+from epistemic_stance.memory import available_memory
 from epistemic_stance.models import config_in, opened
 from epistemic_stance.training.packing import MAX_PACKED_TOKENS
 from epistemic_stance.training.run_folder import RunFolder
@@ -33,21 +32,6 @@ CHECKPOINT_EXTRA_BYTES = 32 * 2**20
 FALLBACK_LORA_RANK = 16
 MEMORY_MARGIN = 1.15
 """The sum of the parts is 8.4 GiB where a run was measured to take 9.6: buffers of kernels and fragmentation."""
-
-
-def tune_allocator() -> None:
-    """Keep freed memory in the process, so that gigabytes of gradients are not page-faulted anew each step.
-
-    Linux with glibc; without effect elsewhere. Memory that was allocated before stays as it is.
-    """
-    try:
-        glibc = ctypes.CDLL("libc.so.6")
-        glibc.gnu_get_libc_version  # noqa: B018 - musl has no such symbol, and a mallopt without effect
-    except (OSError, AttributeError):
-        return
-    trim_threshold, mmap_max = -1, -4  # malloc.h
-    glibc.mallopt(mmap_max, 0)
-    glibc.mallopt(trim_threshold, -1)
 
 
 @dataclass(frozen=True)
@@ -83,35 +67,6 @@ def estimate_memory(
     logits = 3 * 4 * text.vocab_size * answer_tokens  # the logits, their log-softmax and its gradient
     cast_weights = 0 if compute_dtype == torch.float32 else 2 * parameters
     return MemoryEstimate(4 * parameters, 4 * trainable, 8 * trainable, hidden + logits + cast_weights)
-
-
-def available_memory(device: str) -> int:
-    """Bytes that can still be taken on a device; for mps, which shares it, those of the machine."""
-    if device == "cuda":
-        return torch.cuda.mem_get_info()[0]
-    available: int = psutil.virtual_memory().available
-    limits = [_cgroup_room(*files) for files in CGROUP_FILES]
-    return min([available, *(limit for limit in limits if limit is not None)])
-
-
-CGROUP_FILES = [
-    (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory.current"), Path("/sys/fs/cgroup/memory.stat")),
-    (
-        Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"),
-        Path("/sys/fs/cgroup/memory/memory.usage_in_bytes"),
-        Path("/sys/fs/cgroup/memory/memory.stat"),
-    ),
-]
-"""Limit, use and details of a container's memory, in cgroup versions 2 and 1."""
-
-
-def _cgroup_room(limit: Path, usage: Path, stat: Path) -> int | None:
-    """Bytes below a cgroup's limit, file cache that can be dropped counted as free; None without a limit."""
-    try:
-        droppable = dict(line.split() for line in stat.read_text().splitlines()).get("inactive_file", 0)
-        return max(0, int(limit.read_text()) - int(usage.read_text()) + int(droppable))
-    except (OSError, ValueError):  # no such cgroup, or a limit of "max"
-        return None
 
 
 @dataclass(frozen=True)

@@ -5,24 +5,25 @@ from __future__ import annotations
 import contextlib
 import secrets
 import shlex
-import shutil
-import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import torch
 from pydantic import ValidationError
 from rich.console import Console
 
+from epistemic_stance.console import program
 from epistemic_stance.errors import RefusedError
 from epistemic_stance.files import FolderLock, JsonlWriter, dump_json, folder_lock, sweep_leftovers, write_atomic
+from epistemic_stance.memory import tune_allocator
 from epistemic_stance.models import model_in
+from epistemic_stance.provenance import git_revision, versions
 from epistemic_stance.records.training import EpochRecord, ResumeState, RunRecord, WatchBase
 from epistemic_stance.settings import TEMPLATE_ARGUMENTS, TrainSettings
+from epistemic_stance.signals import StopSignals
 from epistemic_stance.training.checkpoints import load_state, newest_state
 from epistemic_stance.training.display import Display
 from epistemic_stance.training.dpo import Objective
@@ -31,11 +32,10 @@ from epistemic_stance.training.guards import RunFacts, first_loss
 from epistemic_stance.training.lora import add_lora
 from epistemic_stance.training.packing import PairForward, choose_forward
 from epistemic_stance.training.plan import header_rows
-from epistemic_stance.training.prepare import Inputs, Job, git_revision, prepare, recorded_settings, versions
+from epistemic_stance.training.prepare import Inputs, Job, prepare, recorded_settings
 from epistemic_stance.training.reference import compute_reference, load_reference, reference_key, save_reference
-from epistemic_stance.training.resources import check_resources, tune_allocator
+from epistemic_stance.training.resources import check_resources
 from epistemic_stance.training.run_folder import RunFolder, recorded_failure, truncate
-from epistemic_stance.training.signals import StopSignals
 from epistemic_stance.training.trainer import Progress, Run, run_epochs
 from epistemic_stance.training.watch import Lean, Watch, plan_watch
 
@@ -338,11 +338,3 @@ def _summarize(run: Run) -> None:
     tuned = run.folder.root / f"checkpoint-{history[-1].epoch:03d}"
     next_command = f"{program()} answers --model {shlex.quote(str(tuned))} --base {shlex.quote(run.job.files.name)}"
     run.display.summary(history, best, run.folder.root, next_command)
-
-
-def program() -> str:
-    """How to call this command from here: by its name, or by its path in an environment that is not activated."""
-    if shutil.which("stance"):
-        return "stance"
-    path = Path(sys.executable).with_name("stance")
-    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)

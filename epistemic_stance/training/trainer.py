@@ -21,6 +21,7 @@ from epistemic_stance.records.training import (
     WatchBase,
     WatchRecord,
 )
+from epistemic_stance.signals import StopSignals
 from epistemic_stance.training.checkpoints import rounded_weights, save_checkpoint, save_state
 from epistemic_stance.training.display import Display
 from epistemic_stance.training.engine import (
@@ -33,7 +34,6 @@ from epistemic_stance.training.engine import (
 from epistemic_stance.training.guards import STEP0_PAIRS, RunFacts, epoch_warnings, require_zero_rewards
 from epistemic_stance.training.prepare import Job
 from epistemic_stance.training.run_folder import RunFolder
-from epistemic_stance.training.signals import StopSignals
 from epistemic_stance.training.watch import Watch
 
 

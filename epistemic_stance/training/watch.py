@@ -22,7 +22,7 @@ from scipy.special import stdtrit
 from epistemic_stance.chat import Pair, encode_question
 from epistemic_stance.generation import generate
 from epistemic_stance.records.training import AnswerRecord, NeutralAnswer, WatchBase, WatchRecord
-from epistemic_stance.similarity import words
+from epistemic_stance.similarity import repetition, runs_of, words
 from epistemic_stance.stance import Stance
 from epistemic_stance.training.packing import answer_logps
 
@@ -50,10 +50,6 @@ def distance(first: str, second: str) -> float:
     return 1 - sum(n * b[gram] for gram, n in a.items()) / norm if norm else float(a != b)
 
 
-def runs_of(tokens: Sequence[str], length: int) -> list[tuple[str, ...]]:
-    return [tuple(tokens[start : start + length]) for start in range(len(tokens) - length + 1)]
-
-
 def copied_share(answer: str, sources: Sequence[str]) -> float:
     """Share of the answer's words that stand in runs of COPIED_RUN or more words of one source."""
     tokens = words(answer)
@@ -63,12 +59,6 @@ def copied_share(answer: str, sources: Sequence[str]) -> float:
         if run in known:
             copied[start : start + COPIED_RUN] = [True] * COPIED_RUN
     return sum(copied) / len(tokens) if tokens else 0.0
-
-
-def repetition(answer: str) -> float:
-    """Share of the answer's word 4-grams that already occurred in it."""
-    grams = runs_of(words(answer), 4)
-    return 1 - len(set(grams)) / len(grams) if grams else 0.0
 
 
 class Lean:

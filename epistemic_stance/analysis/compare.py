@@ -1,0 +1,285 @@
+"""`stance compare`: what changed between two models' answers to the same questions, paired by question."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from rich.console import Console
+
+from epistemic_stance.analysis.comparability import (
+    Matched,
+    describe_side,
+    find_differences,
+    find_notices,
+    match_questions,
+    require_alike,
+    unknown_fields,
+)
+from epistemic_stance.analysis.comparison_tables import markdown, print_comparison
+from epistemic_stance.analysis.measures import PRAGMATIC_ONLY, Measure, measures_of
+from epistemic_stance.analysis.rates import EXPOSURES
+from epistemic_stance.analysis.responses import Response, read_responses
+from epistemic_stance.analysis.scoring import Scorer
+from epistemic_stance.analysis.statistics import ALPHA, VERDICT_LEVEL, Change, IntArray, paired_changes
+from epistemic_stance.errors import InputError, Problem, RefusedError
+from epistemic_stance.files import dump_json, write_atomic
+from epistemic_stance.records.analysis import Exposure, ScoreRecord
+from epistemic_stance.records.comparison import (
+    AnswerPairRecord,
+    ChangeRecord,
+    ComparisonRecord,
+    FlipRecord,
+    MeasureRecord,
+    Verdict,
+)
+from epistemic_stance.settings import CompareSettings
+from epistemic_stance.stance import corpus_digest, load_stance_and_pairs
+from epistemic_stance.terminal import plain
+
+JSON_FILE = "comparison.json"
+MARKDOWN_FILE = "comparison.md"
+
+
+@dataclass(frozen=True)
+class Answer:
+    response: Response
+    score: ScoreRecord
+
+
+@dataclass(frozen=True)
+class ComparedQuestion:
+    """A question with every answer of both sides. Category and id are BEFORE's, where it has one."""
+
+    question_id: str | None
+    question: str
+    category: str
+    exposure: Exposure
+    before: list[Answer]
+    after: list[Answer]
+
+
+def run_compare(settings: CompareSettings, console: Console) -> None:
+    """Compare two files, write comparison.json and comparison.md, print the tables. Raises what `compare` raises."""
+    record, folder = compare(settings)
+    print_comparison(record, console)
+    console.print(plain(f"Written: {folder / JSON_FILE}, {folder / MARKDOWN_FILE}"), soft_wrap=True)
+
+
+def compare(settings: CompareSettings) -> tuple[ComparisonRecord, Path]:
+    """Compare two files and write comparison.json and comparison.md: the record, and the folder they are in.
+
+    Raises InputError for files that cannot be read or share no question, and RefusedError for sides that were not
+    asked alike; nothing is written then.
+    """
+    if settings.pairs < 0:
+        raise InputError([Problem("command line", f"expected 0 or more, found {settings.pairs}", field="--pairs")])
+    stance, pairs = load_stance_and_pairs(settings.stance, settings.corpus)
+    scorer = Scorer(stance, pairs)
+    before, after = read_responses(settings.before), read_responses(settings.after)
+    folder = settings.output or after.path.parent
+    _require_not_an_input(folder, before.path, after.path)
+    matched = match_questions(before, after)
+    differences = find_differences(before, after, matched)
+    if not settings.allow_different:
+        require_alike(differences)
+    questions = score_questions(matched, scorer)
+    measures = measures_of(scorer.patterns.patterns)
+    record = ComparisonRecord(
+        stance=stance.name,
+        corpus=str(settings.corpus or stance.corpus),
+        corpus_digest=corpus_digest(pairs),
+        seed=settings.seed,
+        before=describe_side(before, [sides[0] for sides in matched.common.values()]),
+        after=describe_side(after, [sides[1] for sides in matched.common.values()]),
+        differences=differences,
+        unknown=unknown_fields(before, after),
+        notices=find_notices(before, after, matched),
+        questions=len(questions),
+        only_before=matched.only_before,
+        only_after=matched.only_after,
+        measures=compare_measures(questions, measures, settings.seed),
+        flips=find_flips(questions, measures),
+        pairs=draw_pairs(questions, settings.pairs, settings.seed),
+    )
+    write_atomic(folder / JSON_FILE, dump_json(record.model_dump(mode="json"), indent=1) + "\n")
+    write_atomic(folder / MARKDOWN_FILE, markdown(record))
+    return record, folder
+
+
+def _require_not_an_input(folder: Path, *inputs: Path) -> None:
+    for name in (JSON_FILE, MARKDOWN_FILE):
+        for path in inputs:
+            if (folder / name).resolve() == path.resolve():
+                raise RefusedError(f"{path} is one of the inputs and would be overwritten", "give --output FOLDER")
+
+
+def score_questions(matched: Matched, scorer: Scorer) -> list[ComparedQuestion]:
+    """The common questions, by their text, so that the order of lines in a file decides nothing."""
+    questions = []
+    for _, (before, after) in sorted(matched.common.items()):
+        first, category = before[0], before[0].category
+        sides = [
+            [
+                Answer(
+                    response, scorer.score(response if response.category == category else _moved(response, category))
+                )
+                for response in sorted(side, key=_place_in_plan)
+            ]
+            for side in (before, after)
+        ]
+        identifier = first.question_id or after[0].question_id
+        exposure = sides[0][0].score.exposure
+        questions.append(ComparedQuestion(identifier, first.question, category, exposure, sides[0], sides[1]))
+    return questions
+
+
+def _moved(response: Response, category: str) -> Response:
+    """The patterns that can show depend on the category: one question has one."""
+    return replace(response, category=category)
+
+
+def _place_in_plan(response: Response) -> tuple[float, int, str]:
+    temperature = -1.0 if response.temperature is None else response.temperature
+    return temperature, response.iteration or 0, response.response
+
+
+# --- changes -----------------------------------------------------------------------------------------------
+
+
+def count(answers: Sequence[Answer], measure: Measure) -> tuple[int, int]:
+    """Answers that show it, and answers of which it can be told."""
+    told = [shown for answer in answers if (shown := measure.shown(answer.score)) is not None]
+    return sum(told), len(told)
+
+
+def compare_measures(
+    questions: Sequence[ComparedQuestion], measures: Sequence[Measure], seed: int
+) -> list[MeasureRecord]:
+    """The change of every measure, overall and in parts.
+
+    Verdicts: the overall changes are one family, held to VERDICT_LEVEL. A part (a category, an exposure) is looked at
+    only where its measure changed overall, its parts then being a family of their own, held to ALPHA. So twenty models
+    identical to the base get "rose" or "fell" anywhere at all in at most 5 % of cases.
+    """
+    counts_SQRC = np.array(
+        [[[count(side, measure) for measure in measures] for side in (q.before, q.after)] for q in questions],
+        dtype=np.int64,
+    ).transpose(1, 0, 2, 3)
+    categories = sorted({question.category for question in questions})
+    parts_QP = np.array(
+        [
+            [question.exposure == exposure for exposure in EXPOSURES]
+            + [question.category == category for category in categories]
+            for question in questions
+        ]
+    )
+    overall = _changes(counts_SQRC, seed)
+    records = []
+    for index, (measure, change) in enumerate(zip(measures, overall, strict=True)):
+        verdict = verdict_of(change, VERDICT_LEVEL)
+        parts = _changes(counts_SQRC[:, :, index : index + 1] * parts_QP[None, :, :, None], seed)
+        level = 0.0 if verdict == "not shown" else ALPHA
+        shown = [_record(part, verdict_of(part, level)) for part in parts]
+        records.append(
+            MeasureRecord(
+                name=measure.name,
+                kind=measure.kind,
+                overall=_record(change, verdict),
+                exposures=dict(zip(EXPOSURES, shown[: len(EXPOSURES)], strict=True)),
+                categories=dict(zip(categories, shown[len(EXPOSURES) :], strict=True)),
+            )
+        )
+    return records
+
+
+def _changes(counts_SQRC: IntArray, seed: int) -> list[Change | None]:
+    """Sides before and after, questions, columns; the last axis is hits and answers."""
+    before_QRC, after_QRC = counts_SQRC
+    return paired_changes(before_QRC[..., 0], before_QRC[..., 1], after_QRC[..., 0], after_QRC[..., 1], seed)
+
+
+def verdict_of(change: Change | None, level: float) -> Verdict:
+    """The test and the interval have to agree: a change whose interval holds 0 is not shown, whatever its p value."""
+    if change is None or change.adjusted_p > level or change.low <= 0 <= change.high:
+        return "not shown"
+    return "rose" if change.change > 0 else "fell"
+
+
+def _record(change: Change | None, verdict: Verdict) -> ChangeRecord | None:
+    if change is None:
+        return None
+    return ChangeRecord(
+        before=change.before,
+        after=change.after,
+        change=change.change,
+        low=change.low,
+        high=change.high,
+        questions=change.questions,
+        moved=change.moved,
+        p=change.p,
+        adjusted_p=change.adjusted_p,
+        method=change.method,
+        verdict=verdict,
+    )
+
+
+def find_flips(questions: Sequence[ComparedQuestion], measures: Sequence[Measure]) -> list[FlipRecord]:
+    """Questions most of whose answers changed side for a group, or for being right; the worst first.
+
+    Worst is a right answer lost; then the size of the change decides.
+    """
+    flips = []
+    for measure in measures:
+        if (measure.kind != "group" and measure.name != "right") or measure.name == PRAGMATIC_ONLY:
+            continue
+        for question in questions:
+            hits, answers = count(question.before, measure)
+            hits_after, answers_after = count(question.after, measure)
+            # Compared as whole numbers: exactly half on one side is no majority.
+            if (2 * hits - answers) * (2 * hits_after - answers_after) < 0:
+                flips.append(
+                    FlipRecord(
+                        measure=measure.name,
+                        question_id=question.question_id,
+                        question=question.question,
+                        category=question.category,
+                        exposure=question.exposure,
+                        before=hits / answers,
+                        after=hits_after / answers_after,
+                    )
+                )
+    return sorted(flips, key=lambda flip: (not _lost(flip), -abs(flip.after - flip.before)))
+
+
+def _lost(flip: FlipRecord) -> bool:
+    return flip.measure == "right" and flip.after < flip.before
+
+
+def draw_pairs(questions: Sequence[ComparedQuestion], number: int, seed: int) -> list[AnswerPairRecord]:
+    """Answers before and after to questions drawn at random, of the same temperature and iteration where there are."""
+    generator = random.Random(seed)  # noqa: S311 - a reproducible choice, no secret
+    drawn = generator.sample(list(questions), min(number, len(questions)))
+    return [_drawn_pair(question, generator) for question in drawn]
+
+
+def _drawn_pair(question: ComparedQuestion, generator: random.Random) -> AnswerPairRecord:
+    before = generator.choice(question.before)
+    place = _place_in_plan(before.response)[:2]
+    alike = [answer for answer in question.after if _place_in_plan(answer.response)[:2] == place]
+    after = generator.choice(alike or question.after)
+    same = before.response.temperature == after.response.temperature
+    return AnswerPairRecord(
+        question_id=question.question_id,
+        question=question.question,
+        category=question.category,
+        exposure=question.exposure,
+        temperature=before.response.temperature if same else None,
+        before=before.response.response,
+        after=after.response.response,
+        before_patterns=before.score.patterns,
+        after_patterns=after.score.patterns,
+    )

@@ -1,0 +1,277 @@
+"""A comparison for people: tables for a terminal of 80 columns, and a Markdown page."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from epistemic_stance.analysis.markdown import escaped, fenced, table
+from epistemic_stance.analysis.statistics import ALPHA, VERDICT_LEVEL
+from epistemic_stance.records.comparison import (
+    ChangeRecord,
+    ComparisonRecord,
+    FlipRecord,
+    MeasureRecord,
+    SideRecord,
+)
+from epistemic_stance.terminal import plain
+from epistemic_stance.wording import shorten
+
+FLIPS_SHOWN = 12
+ANSWER_SHOWN = 240
+HOW_TO_READ = (
+    "Percent of answers; changes in points, paired by question, with the 95 % interval of each change alone. rose, "
+    "fell: told apart from chance, with all rows and twenty such comparisons accounted for (twenty models identical "
+    "to BEFORE show any in at most 5 % of cases). not shown: these answers cannot tell; it does not mean that nothing "
+    "changed."
+)
+ABOUT_PARTS = "A category or exposure gets a verdict (*) only where the whole did."
+ABOUT_FLIPS = "Questions whose answers are split change sides by chance, too."
+KINDS = {"group": "groups", "pattern": "patterns", "grade": "grades", "form": "form"}
+HEADLINES = ("group", "grade")
+
+
+# --- numbers -----------------------------------------------------------------------------------------------
+
+
+def percent(share: float) -> str:
+    return f"{100 * share:.1f}"
+
+
+def points(change: ChangeRecord) -> str:
+    return f"{_signed(change.change, 1)} [{_signed(change.low, 1)}, {_signed(change.high, 1)}]"
+
+
+def _signed(share: float, digits: int) -> str:
+    return f"{round(100 * share, digits) + 0.0:+.{digits}f}"  # adding 0 turns -0 into 0
+
+
+def short_form(change: ChangeRecord | None) -> str:
+    """Two lines that fit a narrow column; nothing for an unknown change."""
+    if change is None:
+        return ""
+    mark = "" if change.verdict == "not shown" else "*"
+    rates = f"{100 * change.before:.0f} -> {100 * change.after:.0f}{mark}"
+    return f"{rates}\n[{_signed(change.low, 0)}, {_signed(change.high, 0)}]"
+
+
+def _side(side: SideRecord) -> str:
+    models = ", ".join(str(model) for model in side.asked.get("model", ["unknown model"]))
+    temperatures = ", ".join(f"{value:g}" for value in side.temperatures) or "unknown"
+    least, most = side.answers_per_question
+    each = str(least) if least == most else f"{least} to {most}"
+    return f"{models} ({side.compared_answers} answers, {each} per question, temperature {temperatures}; {side.file})"
+
+
+def _notices(record: ComparisonRecord) -> list[str]:
+    different = [f"asked differently: {d.what}: {d.before} before, {d.after} after" for d in record.differences]
+    return different + record.notices
+
+
+def _headline_measures(record: ComparisonRecord) -> list[MeasureRecord]:
+    """Those whose parts fit a screen: groups, and right answers where there are answer keys."""
+    return [m for m in record.measures if (m.kind == "group" or m.name == "right") and m.overall]
+
+
+def _nearly(record: ComparisonRecord) -> str:
+    """The rows that only the allowance for nineteen other comparisons keeps from a verdict."""
+    rows = [m.name for m in record.measures if m.overall and VERDICT_LEVEL < m.overall.adjusted_p <= ALPHA]
+    return f"Were this the only comparison made, these would be told apart, too: {', '.join(rows)}." if rows else ""
+
+
+def _exposures(record: ComparisonRecord) -> list[tuple[str, int]]:
+    """Name and number of questions of each exposure that occurs."""
+    found: dict[str, int] = {}
+    for measure in record.measures:
+        for name, change in measure.exposures.items():
+            if change is not None:
+                found[name] = max(found.get(name, 0), change.questions)
+    return list(found.items())
+
+
+def _flip_rates(flip: FlipRecord) -> str:
+    return f"{100 * flip.before:.0f} -> {100 * flip.after:.0f}"
+
+
+# --- terminal ----------------------------------------------------------------------------------------------
+
+
+def print_comparison(record: ComparisonRecord, console: Console) -> None:
+    console.print(plain(f"before: {_side(record.before)}"), soft_wrap=True)
+    console.print(plain(f"after:  {_side(record.after)}"), soft_wrap=True)
+    console.print(f"{record.questions} questions are compared.")
+    for notice in _notices(record):
+        console.print(plain(f"note: {notice}", "yellow"))
+    print_changes(record, console)
+    console.print(f"\n{HOW_TO_READ}")
+    if nearly := _nearly(record):
+        console.print(plain(nearly))
+    console.print(_exposure_table(record))
+    console.print(_category_table(record))
+    console.print(ABOUT_PARTS)
+    _print_flips(record.flips, console)
+    _print_pairs(record, console)
+
+
+def print_changes(record: ComparisonRecord, console: Console) -> None:
+    """The one table that says what changed over all questions."""
+    console.print(_measure_table(record))
+
+
+def _table(*headers: str, title: str) -> Table:
+    made = Table(box=box.SIMPLE_HEAD, title=f"\n{title}", title_justify="left", title_style="bold", pad_edge=False)
+    made.show_edge = False
+    made.padding = (0, 1, 0, 0)
+    for number, header in enumerate(headers):
+        made.add_column(plain(header), justify="left" if number == 0 else "right", overflow="fold")
+    return made
+
+
+def _measure_table(record: ComparisonRecord) -> Table:
+    made = _table("", "before", "after", "change [95 %]", "verdict", title="What changed")
+    previous = ""
+    for measure in record.measures:
+        if measure.kind == "grade" and not measure.overall:
+            continue  # no question has an answer key
+        if measure.kind != previous:
+            if previous:
+                made.add_section()
+            made.add_row(plain(KINDS[measure.kind], "bold"))
+            previous = measure.kind
+        change = measure.overall
+        if change is None:
+            made.add_row(plain(f" {measure.name}"), "", "", plain("unknown", "dim"), "")
+            continue
+        style = "dim" if change.verdict == "not shown" else "bold"
+        cells = (percent(change.before), percent(change.after), points(change), change.verdict)
+        made.add_row(plain(f" {measure.name}"), *(plain(cell, style) for cell in cells))
+    return made
+
+
+def _exposure_table(record: ComparisonRecord) -> Table:
+    exposures = _exposures(record)
+    heads = (f"{name} ({questions})" for name, questions in exposures)
+    made = _table("(questions)", *heads, title="Seen in training, or not")
+    for measure in _headline_measures(record):
+        parts = {str(name): change for name, change in measure.exposures.items()}
+        made.add_row(plain(measure.name), *(short_form(parts[name]) for name, _ in exposures))
+    return made
+
+
+def _category_table(record: ComparisonRecord) -> Table:
+    measures = _headline_measures(record)
+    made = _table("category (questions)", *(measure.name for measure in measures), title="By category")
+    for category in record.measures[0].categories:
+        changes = [measure.categories[category] for measure in measures]
+        questions = max((change.questions for change in changes if change), default=0)
+        made.add_row(plain(f"{category} ({questions})"), *map(short_form, changes))
+    return made
+
+
+def _print_flips(flips: Sequence[FlipRecord], console: Console) -> None:
+    if not flips:
+        console.print("\nNo question went from one side of half its answers to the other.")
+        return
+    made = _table("percent of answers", "measure", "question", title="Questions that flipped")
+    for column in made.columns:
+        column.justify = "left"
+    for flip in flips[:FLIPS_SHOWN]:
+        name = f"{flip.question_id}: " if flip.question_id else ""
+        made.add_row(_flip_rates(flip), plain(flip.measure), plain(f"{name}{shorten(flip.question)}"))
+    console.print(made)
+    more = f"... and {len(flips) - FLIPS_SHOWN} more in the files. " if len(flips) > FLIPS_SHOWN else ""
+    console.print(f"{more}{ABOUT_FLIPS}")
+
+
+def _print_pairs(record: ComparisonRecord, console: Console) -> None:
+    if record.pairs:
+        console.print(f"\n{len(record.pairs)} random pairs of answers", style="bold")
+    for pair in record.pairs:
+        console.print(plain(f"\n{pair.question} ({pair.category}, {pair.exposure})", "bold"))
+        for side, text, patterns in (
+            ("before", pair.before, pair.before_patterns),
+            ("after", pair.after, pair.after_patterns),
+        ):
+            shows = f" [{', '.join(patterns)}]" if patterns else ""
+            console.print(plain(f"{side}{shows}:", "cyan"), plain(shorten(text, ANSWER_SHOWN) or "(empty)"))
+
+
+# --- Markdown ----------------------------------------------------------------------------------------------
+
+
+def markdown(record: ComparisonRecord) -> str:
+    """The whole comparison: every measure in every category, every flip, the drawn answers in full."""
+    lines = [
+        "# Comparison",
+        "",
+        f"- before: {escaped(_side(record.before))}",
+        f"- after: {escaped(_side(record.after))}",
+    ]
+    lines += [f"- stance: {escaped(record.stance)}; {record.questions} questions are compared", ""]
+    lines += [f"> {escaped(notice)}\n" for notice in _notices(record)]
+    lines += ["## What changed", "", HOW_TO_READ, ""]
+    if nearly := _nearly(record):
+        lines += [escaped(nearly), ""]
+    header = ("", "before", "after", "change [95 %]", "verdict", "questions", "moved", "p", "adjusted p")
+    lines += table(header, (_measure_row(measure) for measure in record.measures))
+    exposures = _exposures(record)
+    lines += ["## Seen in training, or not", "", ABOUT_PARTS.replace("*", "\\*"), ""]
+    lines += table(
+        ["", *(f"{name} (questions: {questions})" for name, questions in exposures)],
+        (
+            [escaped(m.name), *(_cell({str(k): v for k, v in m.exposures.items()}[name]) for name, _ in exposures)]
+            for m in record.measures
+        ),
+    )
+    lines += ["## By category", ""]
+    for measure in record.measures:
+        if any(change is not None for change in measure.categories.values()):
+            lines += [f"### {escaped(measure.name)}", ""]
+            rows = ([escaped(name), _cell(change)] for name, change in measure.categories.items() if change)
+            lines += table(["category", "before -> after, change [95 %]"], rows)
+    lines += _flip_lines(record)
+    lines += [f"## {len(record.pairs)} random pairs of answers", ""]
+    for pair in record.pairs:
+        lines += [f"### {escaped(pair.question)}", "", f"{escaped(pair.category)}, {pair.exposure}", ""]
+        lines += [_heading("Before", pair.before_patterns), "", fenced(pair.before), ""]
+        lines += [_heading("After", pair.after_patterns), "", fenced(pair.after), ""]
+    lines += _left_out("only BEFORE", record.only_before) + _left_out("only AFTER", record.only_after)
+    return "\n".join(lines).rstrip("\n") + "\n"
+
+
+def _measure_row(measure: MeasureRecord) -> list[str]:
+    change = measure.overall
+    if change is None:
+        return [escaped(measure.name), "unknown", *[""] * 7]
+    numbers = [str(change.questions), str(change.moved), f"{change.p:.4f}", f"{change.adjusted_p:.4f}"]
+    rates = [percent(change.before), percent(change.after), points(change)]
+    return [escaped(measure.name), *rates, change.verdict, *numbers]
+
+
+def _cell(change: ChangeRecord | None) -> str:
+    if change is None:
+        return ""
+    mark = "" if change.verdict == "not shown" else " \\*"
+    return f"{percent(change.before)} -> {percent(change.after)}, {points(change)}{mark}"
+
+
+def _flip_lines(record: ComparisonRecord) -> list[str]:
+    lines = ["## Questions that flipped", "", ABOUT_FLIPS, ""]
+    header = ("measure", "percent of answers", "id", "category", "question")
+    rows = (
+        [*map(escaped, (f.measure, _flip_rates(f), f.question_id or "", f.category, f.question))] for f in record.flips
+    )
+    return lines + (list(table(header, rows)) if record.flips else ["None.", ""])
+
+
+def _heading(side: str, patterns: Sequence[str]) -> str:
+    return f"{side} ({', '.join(map(escaped, patterns)) or 'no pattern'}):"
+
+
+def _left_out(who: str, questions: Sequence[str]) -> list[str]:
+    if not questions:
+        return []
+    return [f"## Left out: {who} has them", "", *(f"- {escaped(question)}" for question in questions), ""]

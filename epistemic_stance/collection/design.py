@@ -1,0 +1,210 @@
+"""From settings and a stance to what is asked; every mistake is found here, before torch is imported."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from epistemic_stance.collection.plan import Item, Sampling, plan_items
+from epistemic_stance.errors import InputError, Problem
+from epistemic_stance.json_positions import LONE_SURROGATE
+from epistemic_stance.records.written import AskingDesign, QuestionSet, QuestionSetReference
+from epistemic_stance.settings import CollectSettings
+from epistemic_stance.stance import Stance, load_stance
+from epistemic_stance.wording import shorten
+
+MAX_TEMPERATURE = 5.0
+MAX_ITERATIONS = 1000
+MAX_NEW_TOKENS = 100_000
+LOCAL_ONLY = ("device", "dtype", "slots", "threads")
+"""Settings of a model on this machine, which mean nothing to a server."""
+
+
+@dataclass(frozen=True)
+class Design:
+    """What is asked, how often and how."""
+
+    stance: str
+    question_set: str
+    prefix: str
+    """Of the default output, PREFIX_data/PREFIX_responses_<time>.jsonl."""
+    categories: list[str]
+    questions: list[tuple[str, str, str]]
+    """(id, category, text)."""
+    temperatures: list[float]
+    iterations: int
+    sampling: Sampling
+    system_prompt: str | None
+    seed: int
+    items: list[Item]
+    """In the order in which they are asked; `--max-responses` leaves some of them."""
+
+    @property
+    def questions_digest(self) -> str:
+        """sha256 over id, category and text of the questions, in order."""
+        return hashlib.sha256(json.dumps(self.questions).encode()).hexdigest()
+
+
+def read_design(settings: CollectSettings) -> Design:
+    """Check settings and stance. Raises InputError with every problem."""
+    problems = _setting_problems(settings)
+    try:
+        stance = load_stance(settings.stance)
+    except InputError as error:
+        raise InputError([*problems, *error.problems]) from None
+    reference = stance.designs.get(settings.questions)
+    if reference is None:
+        known = f"{stance.name} has {', '.join(stance.designs) or 'none'}"
+        what = f"{shorten(settings.questions)} is no question set of the stance"
+        raise InputError([*problems, Problem("--questions", what, hint=known)])
+    questions = stance.question_sets[settings.questions]
+    mode = _mode(settings, reference, problems)
+    categories = _categories(settings, mode, questions, problems)
+    temperatures = _temperatures(settings, mode, problems)
+    if problems:
+        raise InputError(problems)
+    asked = _questions(stance, reference.name, categories)
+    iterations = settings.iterations or mode.iterations
+    return Design(
+        stance=stance.name,
+        question_set=reference.name,
+        prefix=reference.prefix or reference.name,
+        categories=categories,
+        questions=asked,
+        temperatures=temperatures,
+        iterations=iterations,
+        sampling=Sampling(
+            max_new_tokens=settings.max_new_tokens or reference.max_new_tokens,
+            top_p=settings.top_p,
+            top_k=settings.top_k,
+            repetition_penalty=settings.repetition_penalty,
+        ),
+        system_prompt=settings.system_prompt if settings.system_prompt is not None else stance.system_prompt,
+        seed=settings.seed,
+        items=spread(plan_items(asked, temperatures, iterations, settings.seed), settings.max_responses),
+    )
+
+
+def _questions(stance: Stance, name: str, categories: list[str]) -> list[tuple[str, str, str]]:
+    """Those of the categories. Raises InputError if there are none, or if two could not be told apart."""
+    asked = [
+        (question.id, question.category, question.text)
+        for question in stance.question_sets[name].questions
+        if question.category in categories
+    ]
+    repeated = [known for known, count in Counter(known for known, _, _ in asked).items() if count > 1]
+    if repeated:
+        what = f"question ids stand twice in {name}: {', '.join(repeated[:3])}"
+        raise InputError([Problem(str(stance.folder), what, hint="`stance check` lists them")])
+    if not asked:
+        raise InputError([Problem("--categories", f"{name} has no question in {', '.join(categories)}")])
+    return asked
+
+
+def _setting_problems(settings: CollectSettings) -> list[Problem]:
+    """Settings that make no sense by themselves; none is repaired in passing."""
+    problems: list[Problem] = []
+
+    def require(name: str, right: bool, expected: str) -> None:
+        if not right:
+            flag = "--" + name.replace("_", "-")
+            problems.append(Problem(flag, f"is {shorten(str(getattr(settings, name)))}, expected {expected}"))
+
+    for name, most in (("iterations", MAX_ITERATIONS), ("max_new_tokens", MAX_NEW_TOKENS), ("max_responses", None)):
+        value = getattr(settings, name)
+        right = value is None or (value >= 1 and (most is None or value <= most))
+        require(name, right, f"1 to {most}" if most else "1 or more")
+    for name in ("top_k", "slots", "threads"):
+        require(name, getattr(settings, name) >= 0, "0 or more")
+    require("concurrency", settings.concurrency >= 1, "1 or more")
+    require("top_p", 0 < settings.top_p <= 1, "above 0, at most 1")
+    require("repetition_penalty", 0 < settings.repetition_penalty < math.inf, "above 0")
+    require("request_timeout", 0 < settings.request_timeout < math.inf, "above 0")
+    require("seed", 0 <= settings.seed < 2**31, "0 to 2147483647")
+    require("system_prompt", not LONE_SURROGATE.search(settings.system_prompt or ""), "text in UTF-8")
+    require("overwrite", not settings.overwrite or settings.output_dir is not None, "--output-dir together with it")
+    if settings.endpoint is not None:
+        for name in LOCAL_ONLY:
+            default = getattr(CollectSettings, name)
+            require(name, getattr(settings, name) == default, f"{default} with --endpoint: the server decides")
+    return problems
+
+
+def _mode(settings: CollectSettings, reference: QuestionSetReference, problems: list[Problem]) -> AskingDesign:
+    if settings.mode != "quick":
+        return reference
+    if reference.quick is None:
+        what = f"is quick, but the set {reference.name} has no quick part"
+        problems.append(Problem("--mode", what, hint="--max-responses N asks a part that is spread over the questions"))
+        return reference
+    return reference.quick
+
+
+def _categories(
+    settings: CollectSettings, mode: AskingDesign, questions: QuestionSet, problems: list[Problem]
+) -> list[str]:
+    """Those to ask, in the order of the question set."""
+    wanted = mode.categories or list(questions.categories)
+    if settings.categories:
+        wanted = [part.strip() for part in settings.categories.split(",")]
+        hint = f"{questions.name} has {', '.join(questions.categories)}"
+        for name in dict.fromkeys(wanted):
+            if name not in questions.categories:
+                problems.append(Problem("--categories", f'unknown category "{shorten(name)}"', hint=hint))
+            elif wanted.count(name) > 1:
+                problems.append(Problem("--categories", f"{name} stands twice, expected each once"))
+    return [name for name in questions.categories if name in wanted]
+
+
+def _temperatures(settings: CollectSettings, mode: AskingDesign, problems: list[Problem]) -> list[float]:
+    if not settings.temps:
+        return list(mode.temperatures)
+    found: list[float] = []
+    expected = f"expected numbers from 0 to {MAX_TEMPERATURE:g} with commas, such as 0.3,0.7"
+    for part in settings.temps.split(","):
+        try:
+            value = float(part)
+        except ValueError:
+            value = math.nan
+        if not 0 <= value <= MAX_TEMPERATURE:
+            problems.append(Problem("--temps", f'"{shorten(part)}" is no temperature, {expected}'))
+        elif value in found:
+            problems.append(Problem("--temps", f"{value:g} stands twice, expected each temperature once"))
+        else:
+            found.append(abs(value))  # -0.0 is greedy too, and has the seed and the key of 0.0
+    return found
+
+
+def spread(items: Sequence[Item], limit: int | None) -> list[Item]:
+    """At most `limit` items in their order, chosen round by round: every question once before any twice.
+
+    Questions take turns by category, and neighbours start at different temperatures, so that few answers already
+    cover all categories, then all questions and temperatures; a second iteration comes last.
+    """
+    if limit is None or limit >= len(items):
+        return list(items)
+    temperatures = list(dict.fromkeys(item.temperature for item in items))
+    by_question: dict[str, list[int]] = defaultdict(list)
+    by_category: dict[str, list[str]] = defaultdict(list)
+    for index, item in enumerate(items):
+        if item.question_id not in by_question:
+            by_category[item.category].append(item.question_id)
+        by_question[item.question_id].append(index)
+    turns = sorted(
+        (place, number, question_id)
+        for number, members in enumerate(by_category.values())
+        for place, question_id in enumerate(members)
+    )
+    ranked: list[tuple[int, int, int]] = []
+    for turn, (place, _, question_id) in enumerate(turns):
+        starts = [
+            (items[index].iteration, (temperatures.index(items[index].temperature) - turn - place) % len(temperatures))
+            for index in by_question[question_id]
+        ]
+        order = sorted(zip(starts, by_question[question_id], strict=True))
+        ranked += [(number, turn, index) for number, (_, index) in enumerate(order)]
+    return [items[index] for index in sorted(index for _, _, index in sorted(ranked)[:limit])]

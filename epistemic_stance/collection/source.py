@@ -1,0 +1,113 @@
+"""Who is asked: what is known of the model before torch is imported, and how it is opened."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from epistemic_stance.collection.design import Design
+from epistemic_stance.collection.plan import Backend, Group, Item
+from epistemic_stance.files import sha256_of
+from epistemic_stance.models import VOCABULARY_FILES, find_model
+from epistemic_stance.records.collection import CollectionRecord
+from epistemic_stance.records.training import CheckpointMetadata
+from epistemic_stance.settings import DEMO_MODEL, DEMO_NOTICE, CollectSettings
+
+TOKENIZER_FILES = (
+    *VOCABULARY_FILES,
+    "merges.txt",
+    "tokenizer_config.json",
+    "added_tokens.json",
+    "special_tokens_map.json",
+    "chat_template.jinja",
+    "generation_config.json",
+)
+"""What decides the text beside config and weights; the last one says which tokens end an answer."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """A model, by the digests of its files, or a server, by its address."""
+
+    weights_digest: str | None
+    tokenizer_digest: str | None
+    endpoint: str | None
+    warnings: list[str]
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A backend that can answer, and how its answers are grouped."""
+
+    backend: Backend
+    grouped: Callable[[Sequence[Item]], list[Group]]
+    slots: int | None
+    threads: int | None
+
+
+def find_source(settings: CollectSettings, system_prompt: str | None) -> Source:
+    """Raises InputError or RefusedError if there is no such model, or no such address."""
+    if settings.endpoint is not None:
+        from epistemic_stance.collection.endpoint_http import Key, checked_address
+
+        return Source(None, None, checked_address(settings.endpoint, Key(settings.api_key_variable)), [])
+    files = find_model(settings.model)
+    present = [name for name in TOKENIZER_FILES if (files.folder / name).is_file()]
+    listed = "".join(f"{name} {sha256_of(files.folder / name)}\n" for name in present)
+    warnings = _warnings(settings.model, files.folder, system_prompt)
+    return Source(files.digest(), hashlib.sha256(listed.encode()).hexdigest(), None, warnings)
+
+
+def _warnings(name: str, folder: Path, system_prompt: str | None) -> list[str]:
+    """What a reader of the answers has to know of the model, as far as its folder says."""
+    if name == DEMO_MODEL:
+        return [DEMO_NOTICE]
+    try:
+        trained = CheckpointMetadata.model_validate_json((folder / "metadata.json").read_bytes())
+    except (OSError, ValidationError):
+        return []
+    warnings = [f"{name} was trained from the demo model: {DEMO_NOTICE}"] if trained.base_model == DEMO_MODEL else []
+    if trained.system_prompt != system_prompt:
+        warnings.append("the model was trained with another system prompt than the one it is asked with here")
+    return warnings
+
+
+def open_backend(
+    settings: CollectSettings, design: Design, begun: CollectionRecord | None, on_answer: Callable[[], None]
+) -> Opened:
+    """Load the model, or greet the server. What is automatic is as it was when the collection was begun.
+
+    `on_answer` is called when a local answer is complete, long before its group is. Raises StanceError.
+    """
+    if settings.endpoint is not None:
+        from epistemic_stance.collection.endpoint import open_endpoint
+
+        server = open_endpoint(
+            settings.endpoint,
+            settings.model,
+            design.sampling,
+            system_prompt=design.system_prompt,
+            concurrency=settings.concurrency,
+            timeout_s=settings.request_timeout,
+            api_key_variable=settings.api_key_variable,
+        )
+        return Opened(server, lambda items: [(item,) for item in items], None, None)
+
+    from epistemic_stance.collection.local import grouped, open_local
+
+    local = open_local(
+        settings.model,
+        design.sampling,
+        device=settings.device,
+        dtype=settings.dtype,
+        system_prompt=design.system_prompt,
+        slots=settings.slots or (begun.slots if begun and begun.slots else 0),
+        threads=settings.threads or (begun.threads if begun and begun.threads else 0),
+    )
+    local.on_answer = on_answer
+    slots = local.slots
+    return Opened(local, lambda items: grouped(items, slots), slots, local.threads)

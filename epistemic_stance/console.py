@@ -1,0 +1,91 @@
+"""How a stage talks to the person who started it: a header, notes, the command to type next."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import IO, cast
+
+from rich.console import Console
+
+from epistemic_stance.terminal import plain
+
+
+class UnfailingStream:
+    """A text stream for rich whose output goes nowhere after the first failure: closed pipe or terminal, full disk.
+
+    What is behind the stream's descriptor is replaced as well, so that Python's flush at exit does not fail.
+    """
+
+    def __init__(self, stream: IO[str]) -> None:
+        self._stream = stream
+        self._broken = False
+        self.encoding = getattr(stream, "encoding", None) or "utf-8"
+
+    def write(self, text: str) -> int:
+        writable = text.encode(self.encoding, "backslashreplace").decode(self.encoding)
+        if not self._broken:
+            try:
+                self._stream.write(writable)
+            except OSError:
+                self._give_up()
+        return len(text)
+
+    def flush(self) -> None:
+        if not self._broken:
+            try:
+                self._stream.flush()
+            except OSError:
+                self._give_up()
+
+    def isatty(self) -> bool:
+        return self._stream.isatty()
+
+    def fileno(self) -> int:
+        return self._stream.fileno()
+
+    def _give_up(self) -> None:
+        self._broken = True
+        with contextlib.suppress(OSError), Path(os.devnull).open("w") as nowhere:
+            os.dup2(nowhere.fileno(), self._stream.fileno())
+
+
+class Printer:
+    """Prints to one console, which from then on cannot fail."""
+
+    def __init__(self, console: Console) -> None:
+        if not isinstance(console.file, UnfailingStream):
+            console.file = cast("IO[str]", UnfailingStream(console.file))
+        self._console = console
+
+    def header(self, title: str, rows: Sequence[tuple[str, str]]) -> None:
+        self._console.print(plain(title, "bold"))
+        for name, value in rows:
+            self.note(f"  {name:<12} {value}")
+
+    def note(self, message: str, style: str = "") -> None:
+        """One line, however long: a log file is not wrapped at the width of a terminal it does not have."""
+        self._console.print(plain(message, style), soft_wrap=True)
+
+    def warning(self, message: str) -> None:
+        self.note(f"  warning: {message}", "yellow")
+
+
+def duration(seconds: float) -> str:
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    if seconds < 90 * 60:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.1f} h"
+
+
+def program() -> str:
+    """How to call this command from here: by its name, or by its path in an environment that is not activated."""
+    if shutil.which("stance"):
+        return "stance"
+    path = Path(sys.executable).with_name("stance")
+    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)

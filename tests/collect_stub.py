@@ -1,0 +1,107 @@
+"""Collections that take milliseconds: a backend that invents an answer from the seed of what is asked."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from epistemic_stance.collection import collect as stage
+from epistemic_stance.collection.plan import Group, Identity, Item, Reply
+from epistemic_stance.collection.source import Opened
+from epistemic_stance.settings import CollectSettings
+
+HARD_TEXTS = [
+    "I can't know that from my internal state alone.",
+    "half a character \ud83d alone, and another \udc00",
+    "line one\nline two\r\nline three\u2028line four\u2029five\x85six",
+    "\x00\x1b[2J\x7f \u202e backwards \u200b hidden",
+    'quotes " and \\ and \\u0041, a comma, a {brace} and a [bracket]',
+    "\N{GRINNING FACE} \N{CJK UNIFIED IDEOGRAPH-9F98} na\u00efve \ufeff",
+    "long " * 60,
+    "",
+]
+"""Whatever an answer may hold."""
+
+IDENTITY = Identity(
+    model="demo",
+    backend="transformers",
+    weights_digest=None,
+    template_digest="t" * 64,
+    device="cpu",
+    dtype="float32",
+    versions={"torch": "2.13.0", "transformers": "5.23.0"},
+)
+
+
+def invented(item: Item) -> Reply:
+    """What the stub answers: the seed alone decides, and carries the text through every kind of character."""
+    kind = item.seed % len(HARD_TEXTS)
+    text = f"{item.seed} {HARD_TEXTS[kind]}".strip() if HARD_TEXTS[kind] else ""
+    reason = "empty" if not text else "length" if kind == 6 else "eos"
+    return Reply(text, len(text.split()), reason, 12.5)  # type: ignore[arg-type]
+
+
+@dataclass
+class StubBackend:
+    identity: Identity = IDENTITY
+    slots: int = 3
+    note: str | None = None
+    asked: list[Group] = field(default_factory=list)
+    after: Callable[[int], None] = lambda written: None
+    """Called when so many groups of this run have been written."""
+
+    def answers(self, groups: Sequence[Group]) -> Iterator[tuple[Group, list[Reply]]]:
+        for number, group in enumerate(groups):
+            self.asked.append(group)
+            yield group, [invented(item) for item in group]
+            self.after(number + 1)
+
+
+def in_groups_of(size: int) -> Callable[[Sequence[Item]], list[Group]]:
+    return lambda items: [tuple(items[start : start + size]) for start in range(0, len(items), size)]
+
+
+def stubbed(monkeypatch: pytest.MonkeyPatch, backend: StubBackend | None = None, threads: int = 1) -> StubBackend:
+    """Collections ask the stub instead of a model; automatic slots are the stub's, and a group has as many items."""
+    backend = backend or StubBackend()
+
+    def open_stub(settings: CollectSettings, design: Any, begun: Any, on_answer: Any) -> Opened:
+        slots = settings.slots or (begun.slots if begun else 0) or backend.slots
+        return Opened(backend, in_groups_of(slots), slots, settings.threads or threads)
+
+    monkeypatch.setattr(stage, "open_backend", open_stub)
+    monkeypatch.setattr(stage, "git_revision", lambda: None)
+    return backend
+
+
+def small(output_dir: Path | None, **changes: Any) -> CollectSettings:
+    """25 answers in groups of 3: the last group has one."""
+    settings = CollectSettings(model="demo", output_dir=output_dir, mode="quick", max_responses=25)
+    return replace(settings, **changes)
+
+
+def run(settings: CollectSettings) -> tuple[Path, str]:
+    """Collect; returns the file of answers and what was printed."""
+    printed = io.StringIO()
+    path = stage.collect(settings, Console(file=printed, width=200, highlight=False))
+    return path, printed.getvalue()
+
+
+def lines_of(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_bytes().split(b"\n")[:-1]]
+
+
+def keys_of(path: Path) -> list[tuple[str, float, int]]:
+    return [(line["question_id"], line["temperature"], line["iteration"]) for line in lines_of(path)]
+
+
+def without_times(data: bytes) -> bytes:
+    return re.sub(rb'"(timestamp|latency_ms)": ("[^"]*"|[0-9.]+)', rb'"\1": 0', data)
