@@ -2,10 +2,10 @@
 
     taskset -c 0 python benchmarks/analyze.py [--answers 100000] [--keep answers.jsonl]
 
-Answers are made from the examples of the stance's patterns, the corpus and plain sentences: 2 to 9 sentences each,
-drawn at random, a few words of each replaced by others of a list of 400, so that nearly no two answers and few
-sentences are alike; the questions are those of the stance, at four temperatures. Some 115 words an answer, as a model
-gives within 256 tokens. Each size runs as a fresh process through the command line, with start-up.
+Answers are made from the examples of the stance's patterns and the answers of its corpus: 2 to 9 sentences each, drawn
+at random, a word in twelve replaced by one of 400 others, so that few sentences and hardly two answers are alike. Some
+70 words an answer, and more matches than a model's answers have; the questions are those of the stance, at four
+temperatures. Each size runs as a fresh process through the command line, with start-up.
 """
 
 from __future__ import annotations

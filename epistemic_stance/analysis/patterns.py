@@ -24,6 +24,8 @@ BEFORE = 200
 """Characters before a match that are searched for negation and report."""
 LINE_BREAK = re.compile(r"\s*\n\s*")
 """In an expression only for the eye."""
+REMEMBERED = 500
+"""Characters of a sentence up to which it is remembered what stands in it."""
 VOCABULARY_NAME = re.compile(r"(?<!\\)\{([a-z][a-z0-9_]*)\}")
 NEGATION = re2.compile(
     r"(?:\b(?:not|never|no longer|cannot|without|neither|nor|rather than|instead of|avoid|refuse to|refrain from"
@@ -112,10 +114,10 @@ class _CompiledRule:
             (self.rule.asking or not sentences[number].asks)
             and (self.rule.max_words is None or answer.words <= self.rule.max_words)
             and _in_place(self.rule.where, number, len(sentences))
-            and (self.needs is None or self.needs.search(text) is not None)
-            and (self.unless is None or self.unless.search(text) is None)
-            and (self.preceded_by is None or self.preceded_by.search(_text(sentences, number - 1)) is not None)
-            and (self.followed_by is None or self.followed_by.search(_text(sentences, number + 1)) is not None)
+            and (self.needs is None or _stands_in(self.needs, text))
+            and (self.unless is None or not _stands_in(self.unless, text))
+            and (self.preceded_by is None or _stands_in(self.preceded_by, _text(sentences, number - 1)))
+            and (self.followed_by is None or _stands_in(self.followed_by, _text(sentences, number + 1)))
         )
 
     def _excluded(self, text: str, start: int, end: int) -> bool:
@@ -202,17 +204,33 @@ def _in_place(where: str, number: int, sentences: int) -> bool:
 
 def _stands(rule: Rule, before: str) -> bool:
     """Whether what precedes the match in its sentence leaves it a statement of the speaker's own."""
-    if not before:
-        return True
-    if not rule.reported and REPORTED.search(_after(REPORT_END, before)):
-        return False
-    return rule.negated or not NEGATION.search(_after(CLAUSE_START, before))
+    return not before or ((rule.reported or not _reported(before)) and (rule.negated or not _negated(before)))
+
+
+@lru_cache(maxsize=4096)
+def _reported(before: str) -> bool:
+    return REPORTED.search(_after(REPORT_END, before)) is not None
+
+
+@lru_cache(maxsize=4096)
+def _negated(before: str) -> bool:
+    return NEGATION.search(_after(CLAUSE_START, before)) is not None
 
 
 def _after(boundary: Any, text: str) -> str:
     """What stands after the last boundary."""
     found = boundary.match(text)
     return text[found.end() :] if found else text
+
+
+def _stands_in(expression: Any, text: str) -> bool:
+    return _found(expression, text) if len(text) <= REMEMBERED else expression.search(text) is not None
+
+
+@lru_cache(maxsize=4096)
+def _found(expression: Any, text: str) -> bool:
+    """Remembered, because many rules ask for the same and models repeat themselves."""
+    return expression.search(text) is not None
 
 
 # --- compiling ---------------------------------------------------------------------------------------------
