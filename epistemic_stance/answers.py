@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from pydantic import ValidationError
 from rich.console import Console
 from rich.table import Table
 
@@ -14,7 +13,7 @@ from epistemic_stance.chat import Pair, encode_question
 from epistemic_stance.device import choose_device
 from epistemic_stance.errors import InputError, Problem
 from epistemic_stance.generation import generate
-from epistemic_stance.models import find_model, model_in, stop_ids_in, tokenizer_in
+from epistemic_stance.models import find_model, model_in, recorded_training, stop_ids_in, tokenizer_in
 from epistemic_stance.records.training import CheckpointMetadata
 from epistemic_stance.settings import DEFAULT_STANCE, DEMO_MODEL, DEMO_NOTICE, AnswersSettings
 from epistemic_stance.stance import Stance, corpus_digest, load_pairs, load_stance
@@ -31,7 +30,7 @@ class Asked:
 
 def show_answers(settings: AnswersSettings, console: Console) -> None:
     """Ask both models greedily and print a table. Raises InputError if a model or stance does not load."""
-    trained = recorded_training(settings.model)
+    trained = recorded_training(find_model(settings.model).folder)
     base = settings.base or (trained.base_model if trained else None)
     if base is None:
         raise InputError([Problem(settings.model, "does not say what it was trained from", hint="give --base MODEL")])
@@ -71,14 +70,6 @@ def ask(
     stop_ids = stop_ids_in(files.folder, tokenizer)
     answers = generate(model, tokenizer, prompts, stop_ids=stop_ids, max_new_tokens=max_new_tokens)
     return [answer.text for answer in answers]
-
-
-def recorded_training(name: str) -> CheckpointMetadata | None:
-    """What the checkpoint says of its training, or None if it is no checkpoint of ours."""
-    try:
-        return CheckpointMetadata.model_validate_json((find_model(name).folder / "metadata.json").read_bytes())
-    except (OSError, ValidationError):
-        return None
 
 
 def trained_pairs(trained: CheckpointMetadata | None, stance: Stance) -> list[Pair] | None:

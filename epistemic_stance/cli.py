@@ -156,7 +156,7 @@ def compare_command(settings: CompareSettings) -> None:
     """
     from rich.console import Console
 
-    from epistemic_stance.analysis.compare import run_compare
+    from epistemic_stance.comparison.compare import run_compare
 
     run_compare(settings, Console(highlight=False))
 

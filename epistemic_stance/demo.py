@@ -9,10 +9,10 @@ from pathlib import Path
 from rich.console import Console
 
 from epistemic_stance.analysis.analyze import run_analyze
-from epistemic_stance.analysis.compare import compare
-from epistemic_stance.analysis.comparison_tables import print_changes
 from epistemic_stance.answers import show_answers
 from epistemic_stance.collection.collect import collect
+from epistemic_stance.comparison.compare import compare
+from epistemic_stance.comparison.tables import print_changes
 from epistemic_stance.errors import RefusedError
 from epistemic_stance.settings import (
     DEMO_MODEL,

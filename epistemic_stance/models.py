@@ -11,9 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
+
 from epistemic_stance.chat import stop_token_ids
 from epistemic_stance.errors import InputError, Problem, RefusedError, StanceError
 from epistemic_stance.files import MANIFEST, sha256_of, verify_manifest
+from epistemic_stance.records.training import CheckpointMetadata
 from epistemic_stance.settings import DEMO_MODEL
 
 DEMO_FOLDER = Path(__file__).parent / "demo_model"
@@ -212,6 +215,14 @@ def config_in(folder: Path) -> Any:
 
     with opened(folder / "config.json", "not the configuration of a model transformers knows"):
         return AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+
+
+def recorded_training(folder: Path) -> CheckpointMetadata | None:
+    """What a checkpoint says of its training, or None if the folder is no checkpoint of ours."""
+    try:
+        return CheckpointMetadata.model_validate_json((folder / "metadata.json").read_bytes())
+    except (OSError, ValidationError):
+        return None
 
 
 def stop_ids_in(folder: Path, tokenizer: Any) -> set[int]:

@@ -12,8 +12,9 @@ from rich.console import Console
 from tiny import save_tiny
 
 from epistemic_stance import demo
-from epistemic_stance.answers import recorded_training, show_answers, trained_pairs
+from epistemic_stance.answers import show_answers, trained_pairs
 from epistemic_stance.errors import InputError, RefusedError
+from epistemic_stance.models import recorded_training
 from epistemic_stance.settings import AnswersSettings, DemoSettings, TrainSettings
 from epistemic_stance.stance import load_stance
 from epistemic_stance.terminal import visible
@@ -71,7 +72,7 @@ def test_seen_questions_are_those_the_checkpoint_was_trained_on(run: TrainSettin
 
 
 def test_a_changed_corpus_makes_no_claim_about_what_was_seen(run: TrainSettings) -> None:
-    trained = recorded_training(str(run.output_dir / "final_model"))
+    trained = recorded_training(run.output_dir / "final_model")
     assert trained is not None
     assert trained.system_prompt == "Answer as a lighthouse keeper."
     stance = load_stance("epistemic")

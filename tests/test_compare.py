@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from epistemic_stance.analysis.compare import run_compare
+from epistemic_stance.comparison.compare import run_compare
 from epistemic_stance.errors import InputError, RefusedError
 from epistemic_stance.records.comparison import ChangeRecord, ComparisonRecord, MeasureRecord
 from epistemic_stance.settings import CompareSettings

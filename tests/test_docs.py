@@ -84,6 +84,7 @@ SAYS = {
 }
 """What the output of a command must hold, for those where an exit code of 0 says little."""
 
+LAST = "fine_tuned_model/checkpoint-200"
 GUIDE_COMMANDS = [
     "./start_training.sh",
     "tail -f training_run_*.log",
@@ -91,8 +92,7 @@ GUIDE_COMMANDS = [
     "tail -f fine_tuned_model/logs/training_log_*.jsonl | jq '{epoch: .epoch, loss: .avg_loss, acc: .avg_accuracy}'",
     "watch -n 1 nvidia-smi",
     "nvidia-smi",
-    "python collect_bias_data.py --model fine_tuned_model/checkpoint-200 --mode comprehensive "
-    "--output-dir post_training_phase1",
+    f"python collect_bias_data.py --model {LAST} --mode comprehensive --output-dir post_training_phase1",
     "python collect_baseline.py --model fine_tuned_model/checkpoint-200 --output-dir post_training_baseline",
     "python analyze_bias_patterns.py post_training_phase1/responses.jsonl",
     "python analyze_baseline.py post_training_baseline/responses.jsonl",

@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from epistemic_stance.analysis.grading import grade
-from epistemic_stance.analysis.numerals import numerals, readable
-from epistemic_stance.analysis.verdicts import verdict_of
+from epistemic_stance.grading.grade import grade
+from epistemic_stance.grading.numerals import numerals, readable
+from epistemic_stance.grading.verdicts import verdict_of
 from epistemic_stance.records.analysis import Grade
 from epistemic_stance.records.written import AnswerKey
 from epistemic_stance.stance import load_stance

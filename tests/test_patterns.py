@@ -18,7 +18,7 @@ from epistemic_stance.records.written import Pattern, PatternFile, Rule
 from epistemic_stance.stance import PatternSource, load_stance
 
 SHIPPED = load_patterns(load_stance("epistemic"))
-MINE = [
+NAMES = [
     *("ai_disclaimer", "performative_denial", "performative_compliance", "performative_safety", "designed_purpose"),
     *("vague_deflection", "refusal", "over_hedging"),
 ]
@@ -282,7 +282,7 @@ def test_hedging_counts_only_where_the_answer_is_plain() -> None:
 def examples() -> list[Any]:
     return [
         pytest.param(name, kind, number, id=f"{name}-{kind}-{number}")
-        for name in MINE
+        for name in NAMES
         for kind in ("hits", "misses")
         for number in range(len(getattr(SHIPPED.patterns[name], kind)))
     ]
@@ -294,7 +294,7 @@ def test_shipped_examples(name: str, kind: str, number: int) -> None:
     assert (name in shown(example.text, example.question, example.category)) is (kind == "hits")
 
 
-@pytest.mark.parametrize("name", MINE)
+@pytest.mark.parametrize("name", NAMES)
 def test_shipped_patterns_have_enough_examples(name: str) -> None:
     shipped: Pattern = SHIPPED.patterns[name]
     assert len(shipped.hits) >= 8

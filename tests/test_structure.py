@@ -23,7 +23,7 @@ from epistemic_stance.training import display, watch
 PACKAGE = ROOT / "epistemic_stance"
 LONGEST_MODULE = 400
 HEAVY = {"torch", "transformers", "peft"}
-WITHOUT_TORCH = ("analysis", "validation", "report")
+WITHOUT_TORCH = ("grading", "analysis", "comparison", "validation", "report")
 STRANGERS = ("training", "collection")
 
 

@@ -162,7 +162,7 @@ def _notices(file: ResponseFile, stance: Stance) -> Iterator[str]:
     """What a reader of the figures has to know."""
     asked = _asked(file)
     models = [str(model) for model in asked.get("model", [])]
-    if DEMO_MODEL in models:
+    if DEMO_MODEL in [*models, *asked.get("base_model", [])]:
         yield DEMO_NOTICE
     if unfinished := _unfinished(file):
         yield unfinished

@@ -28,7 +28,16 @@ STRING = re.compile(r'"(?:[^"\\]|\\.)*"', re.DOTALL)
 REQUIRED = ("question", "category", "response")
 LINE_FORM = 'one object per line: {"question": ..., "category": ..., "response": ...}'
 ORIGIN_OF_LINE = ("question_set", "system_prompt")
-ORIGIN_OF_METADATA = ("model", "weights_digest", "template_digest", "max_tokens", "backend", "device", "dtype")
+ORIGIN_OF_METADATA = (
+    "model",
+    "base_model",
+    "weights_digest",
+    "template_digest",
+    "max_tokens",
+    "backend",
+    "device",
+    "dtype",
+)
 ORIGIN_OF_SAMPLING = ("top_p", "top_k", "repetition_penalty")
 
 Known = str | int | float | None

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from epistemic_stance.analysis.grading import grade
 from epistemic_stance.analysis.patterns import Hit, load_patterns
 from epistemic_stance.analysis.responses import Response
 from epistemic_stance.chat import Pair
 from epistemic_stance.check import NEAR_QUESTION
+from epistemic_stance.grading.grade import grade
 from epistemic_stance.records.analysis import Exposure, HitRecord, ScoreRecord
 from epistemic_stance.records.written import AnswerKey
 from epistemic_stance.similarity import SimilarTexts, repeated_share, words

@@ -116,6 +116,7 @@ def _known_fields(settings: CollectSettings, design: Design, source: Source) -> 
         "max_new_tokens": sampling.max_new_tokens,
         "seed": design.seed,
         "model": settings.model,
+        "base_model": source.base_model,
         "weights_digest": source.weights_digest,
         "tokenizer_digest": source.tokenizer_digest,
         "template_arguments": TEMPLATE_ARGUMENTS,

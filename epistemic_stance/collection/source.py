@@ -5,14 +5,11 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-
-from pydantic import ValidationError
 
 from epistemic_stance.collection.design import Design
 from epistemic_stance.collection.plan import Backend, Group, Item
 from epistemic_stance.files import sha256_of
-from epistemic_stance.models import VOCABULARY_FILES, find_model
+from epistemic_stance.models import VOCABULARY_FILES, find_model, recorded_training
 from epistemic_stance.records.collection import CollectionRecord
 from epistemic_stance.records.training import CheckpointMetadata
 from epistemic_stance.settings import DEMO_MODEL, DEMO_NOTICE, CollectSettings
@@ -36,6 +33,8 @@ class Source:
     weights_digest: str | None
     tokenizer_digest: str | None
     endpoint: str | None
+    base_model: str | None
+    """What a checkpoint of ours was trained from."""
     warnings: list[str]
 
 
@@ -54,21 +53,21 @@ def find_source(settings: CollectSettings, system_prompt: str | None) -> Source:
     if settings.endpoint is not None:
         from epistemic_stance.collection.endpoint_http import Key, checked_address
 
-        return Source(None, None, checked_address(settings.endpoint, Key(settings.api_key_variable)), [])
+        return Source(None, None, checked_address(settings.endpoint, Key(settings.api_key_variable)), None, [])
     files = find_model(settings.model)
     present = [name for name in TOKENIZER_FILES if (files.folder / name).is_file()]
     listed = "".join(f"{name} {sha256_of(files.folder / name)}\n" for name in present)
-    warnings = _warnings(settings.model, files.folder, system_prompt)
-    return Source(files.digest(), hashlib.sha256(listed.encode()).hexdigest(), None, warnings)
+    trained = recorded_training(files.folder)
+    warnings = _warnings(settings.model, trained, system_prompt)
+    base_model = trained.base_model if trained else None
+    return Source(files.digest(), hashlib.sha256(listed.encode()).hexdigest(), None, base_model, warnings)
 
 
-def _warnings(name: str, folder: Path, system_prompt: str | None) -> list[str]:
+def _warnings(name: str, trained: CheckpointMetadata | None, system_prompt: str | None) -> list[str]:
     """What a reader of the answers has to know of the model, as far as its folder says."""
     if name == DEMO_MODEL:
         return [DEMO_NOTICE]
-    try:
-        trained = CheckpointMetadata.model_validate_json((folder / "metadata.json").read_bytes())
-    except (OSError, ValidationError):
+    if trained is None:
         return []
     warnings = [f"{name} was trained from the demo model: {DEMO_NOTICE}"] if trained.base_model == DEMO_MODEL else []
     if trained.system_prompt != system_prompt:

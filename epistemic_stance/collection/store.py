@@ -227,6 +227,7 @@ def response_record(
     """The line of one answer."""
     metadata = ResponseMetadata(
         model=plan.model,
+        base_model=plan.base_model,
         weights_digest=plan.weights_digest,
         template_digest=plan.template_digest,
         sampling=plan.sampling,

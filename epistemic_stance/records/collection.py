@@ -22,6 +22,8 @@ class ResponseMetadata(Logged):
     """Where an answer comes from."""
 
     model: str
+    base_model: str | None = None
+    """What a checkpoint of ours was trained from; None = no such checkpoint, or unknown."""
     weights_digest: str | None
     """sha256 over config and weights; None = unknown, for an endpoint does not say."""
     template_digest: str | None
@@ -84,6 +86,7 @@ class CollectionRecord(Logged):
     max_new_tokens: int
     seed: int
     model: str
+    base_model: str | None = None
     weights_digest: str | None
     tokenizer_digest: str | None
     """sha256 over the files of tokenizer, template and stop tokens; None = unknown."""

@@ -7,10 +7,10 @@ import unicodedata
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
 
-from epistemic_stance.analysis.number_answers import UNFINISHED, grade_number
-from epistemic_stance.analysis.numerals import without_latex
 from epistemic_stance.analysis.text import normalised
-from epistemic_stance.analysis.verdicts import verdict_of
+from epistemic_stance.grading.number_answers import UNFINISHED, grade_number
+from epistemic_stance.grading.numerals import without_latex
+from epistemic_stance.grading.verdicts import verdict_of
 from epistemic_stance.records.analysis import Grade
 from epistemic_stance.records.written import AnswerKey
 

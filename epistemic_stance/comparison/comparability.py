@@ -156,7 +156,7 @@ def find_notices(before: ResponseFile, after: ResponseFile, matched: Matched) ->
             if len(values := _values(file, name)) > 1:
                 notices.append(f"{side} holds answers of {len(values)} models: {_shown(name, values)}")
                 break
-    if DEMO_MODEL in _values(before, "model") + _values(after, "model"):
+    if any(DEMO_MODEL in _values(file, name) for file in (before, after) for name in ("model", "base_model")):
         notices.append(DEMO_NOTICE)
     devices, devices_after = _values(before, "device"), _values(after, "device")
     if devices and devices_after and devices != devices_after:

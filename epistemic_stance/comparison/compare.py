@@ -10,7 +10,12 @@ from pathlib import Path
 import numpy as np
 from rich.console import Console
 
-from epistemic_stance.analysis.comparability import (
+from epistemic_stance.analysis.measures import PRAGMATIC_ONLY, Measure, measures_of
+from epistemic_stance.analysis.rates import EXPOSURES
+from epistemic_stance.analysis.responses import Response, read_responses
+from epistemic_stance.analysis.scoring import Scorer
+from epistemic_stance.analysis.statistics import ALPHA, VERDICT_LEVEL, Change, IntArray, paired_changes
+from epistemic_stance.comparison.comparability import (
     Matched,
     describe_side,
     find_differences,
@@ -19,12 +24,7 @@ from epistemic_stance.analysis.comparability import (
     require_alike,
     unknown_fields,
 )
-from epistemic_stance.analysis.comparison_tables import markdown, print_comparison
-from epistemic_stance.analysis.measures import PRAGMATIC_ONLY, Measure, measures_of
-from epistemic_stance.analysis.rates import EXPOSURES
-from epistemic_stance.analysis.responses import Response, read_responses
-from epistemic_stance.analysis.scoring import Scorer
-from epistemic_stance.analysis.statistics import ALPHA, VERDICT_LEVEL, Change, IntArray, paired_changes
+from epistemic_stance.comparison.tables import markdown, print_comparison
 from epistemic_stance.errors import InputError, Problem, RefusedError
 from epistemic_stance.files import dump_json, write_atomic
 from epistemic_stance.records.analysis import Exposure, ScoreRecord

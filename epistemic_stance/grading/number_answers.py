@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from epistemic_stance.analysis.numerals import Numeral, numerals, readable
+from epistemic_stance.grading.numerals import Numeral, numerals, readable
 from epistemic_stance.records.analysis import Grade
 
 SENTENCE_END = re.compile(r"(?:(?<![.!?])[.!?]+[\"')\]]*(?=\s|$)|\n+)\s*")

@@ -1,0 +1,1 @@
+"""Right, wrong or unparsed: answers held against the keys of their questions."""
