@@ -231,6 +231,11 @@ def load_pairs(path: Path) -> list[Pair]:
     return _pairs_of_lines(text, str(path)) if _is_jsonl(text) else _pairs_of_guide(text, str(path))
 
 
+def corpus_name(stance: Stance, corpus: Path | None) -> str:
+    """How a file of figures names the corpus: as the user did, or as the stance's own, wherever that lies."""
+    return str(corpus) if corpus else f"{stance.corpus.relative_to(stance.folder)} of stance {stance.name}"
+
+
 def corpus_digest(pairs: Sequence[Pair]) -> str:
     """sha256 over ids and texts in order: the same pairs have one digest however their file is written."""
     digest = hashlib.sha256()

@@ -24,6 +24,7 @@ import pytest
 from checkout import ROOT, copy_of_repository, repository_files
 
 PAGES = ["README.md", "TRAINING_GUIDE.md", "TRAINING_CORPUS_DESIGN.md", "CONTRIBUTING.md", "CHANGELOG.md"]
+PAGES += ["BASELINE_FINDINGS.md", "baseline_analysis.md"]
 PAGES += sorted(str(path.relative_to(ROOT)) for path in (ROOT / "docs").glob("*.md"))
 PAGES += ["epistemic_stance/demo_model/README.md", "epistemic_stance/stances/epistemic/README.md"]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 
 import pytest
 from hypothesis import given
@@ -68,6 +69,7 @@ def test_marks_without_width_and_markdown_leave_no_trace() -> None:
     ("response", "expected"),
     [
         ("No. I can't.", ["no.", "i can't."]),
+        ("I can't. It's hers. I don't.", ["i can't.", "it's hers.", "i don't."]),
         ("So do I. Dr. A. Smith agrees, e.g. here. Yes!", ["so do i.", "dr. a. smith agrees, e.g. here.", "yes!"]),
         ("It costs 3.50 euros. Fine", ["it costs 3.50 euros.", "fine"]),
         ("Really?! Yes... no.", ["really?!", "yes...", "no."]),
@@ -130,3 +132,19 @@ def test_words_are_all_words() -> None:
 
 def test_compact_only_leaves_out() -> None:
     assert compact("a  b , c") == "a b, c"
+
+
+DEGENERATE = [
+    *(".", "?!", '"', "'", ":'", "`", "```", "\n", ".\n", ">\n", "-", "\u2014", "a.", "a. ", "1. ", "(", ")"),
+    *('."', ".)'", " ", "\u200b", "|"),
+]
+
+
+@pytest.mark.parametrize("unit", DEGENERATE)
+@pytest.mark.parametrize("end", ["", "x"])
+def test_degenerate_answers_are_read_in_linear_time(unit: str, end: str) -> None:
+    """About 0.1 seconds of processor time; quadratic time would be a minute."""
+    response = unit * (100_000 // len(unit)) + end
+    started = time.process_time()
+    read_answer(response)
+    assert time.process_time() - started < 1

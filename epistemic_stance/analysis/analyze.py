@@ -24,7 +24,7 @@ from epistemic_stance.files import dump_json, write_atomic
 from epistemic_stance.records import Logged
 from epistemic_stance.records.analysis import AnalysisRecord, ExampleRecord, SampleRecord, ScoreRecord
 from epistemic_stance.settings import DEMO_MODEL, DEMO_NOTICE, AnalyzeSettings
-from epistemic_stance.stance import Stance, corpus_digest, load_stance_and_pairs
+from epistemic_stance.stance import Stance, corpus_digest, corpus_name, load_stance_and_pairs
 from epistemic_stance.terminal import plain
 from epistemic_stance.wording import shorten
 
@@ -107,10 +107,8 @@ class _Scored:
 
     def rule_counts(self) -> dict[str, dict[str, int]]:
         patterns = [measure.name for measure in self.measures if measure.kind == "pattern"]
-        return {
-            name: {rule: count for (pattern, rule), count in self.rules.most_common() if pattern == name}
-            for name in patterns
-        }
+        most_frequent = sorted(self.rules.items(), key=lambda counted: (-counted[1], counted[0]))
+        return {name: {rule: count for (pattern, rule), count in most_frequent if pattern == name} for name in patterns}
 
 
 def _analysis(settings: AnalyzeSettings, file: ResponseFile, scorer: Scorer, scored: _Scored) -> AnalysisRecord:
@@ -122,7 +120,7 @@ def _analysis(settings: AnalyzeSettings, file: ResponseFile, scorer: Scorer, sco
         sha256=file.sha256,
         stance=stance.name,
         patterns_digest=_patterns_digest(stance),
-        corpus=str(settings.corpus or stance.corpus),
+        corpus=corpus_name(stance, settings.corpus),
         corpus_digest=corpus_digest(scorer.pairs),
         seed=settings.seed,
         answers=len(file.responses),

@@ -37,7 +37,7 @@ from epistemic_stance.records.comparison import (
     Verdict,
 )
 from epistemic_stance.settings import CompareSettings
-from epistemic_stance.stance import corpus_digest, load_stance_and_pairs
+from epistemic_stance.stance import corpus_digest, corpus_name, load_stance_and_pairs
 from epistemic_stance.terminal import plain
 
 JSON_FILE = "comparison.json"
@@ -90,7 +90,7 @@ def compare(settings: CompareSettings) -> tuple[ComparisonRecord, Path]:
     measures = measures_of(scorer.patterns.patterns)
     record = ComparisonRecord(
         stance=stance.name,
-        corpus=str(settings.corpus or stance.corpus),
+        corpus=corpus_name(stance, settings.corpus),
         corpus_digest=corpus_digest(pairs),
         seed=settings.seed,
         before=describe_side(before, [sides[0] for sides in matched.common.values()]),
