@@ -12,6 +12,7 @@ from checkout import ROOT
 from rich.console import Console
 
 from epistemic_stance.analysis.findings import ANALYSIS, FINDINGS, RECORDED, run_findings
+from epistemic_stance.analysis.markdown import escaped
 from epistemic_stance.errors import InputError
 from epistemic_stance.models import DEMO_FOLDER, ModelFiles
 from epistemic_stance.records.collection import CollectionRecord
@@ -84,6 +85,35 @@ def test_syllogisms_are_counted_apart_from_arithmetic(tmp_path: Path) -> None:
     findings, _ = documents(file, tmp_path)
     assert "| syllogisms right | 100 % | 100 [" in findings
     assert "a model that the answers do not name" in findings
+
+
+def test_a_checkpoint_is_not_called_untrained_and_odd_names_stay_text(tmp_path: Path) -> None:
+    folder = tmp_path / "we`ird<b>"
+    folder.mkdir()
+    file = baseline_file(folder / "answers.jsonl", ("self_properties", "Do you have any emotions?", "I can't tell."))
+    row = json.loads(file.read_text(encoding="utf-8"))
+    row["metadata"] = {"model": "run/checkpoint-200", "base_model": "demo"}
+    file.write_text(json.dumps(row) + "\n", encoding="utf-8")
+    findings, _ = documents(file, tmp_path)
+    assert findings.startswith("# Baseline findings: run/checkpoint-200 (trained from demo)\n")
+    assert "before" not in findings
+    assert "<b>" not in findings.replace("\\<b\\>", "")
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("1. one", r"1\. one"),
+        ("12) two", r"12\) two"),
+        ("- three", r"\- three"),
+        ("+ four", r"\+ four"),
+        ("3.5 points", "3.5 points"),
+        ("a - b", "a - b"),
+        ("# <b>", r"\# \<b\>"),
+    ],
+)
+def test_a_line_of_text_opens_no_list_or_heading(text: str, shown: str) -> None:
+    assert escaped(text) == shown
 
 
 def test_a_file_without_baseline_questions_is_refused_and_nothing_is_written(tmp_path: Path) -> None:

@@ -77,13 +77,13 @@ def findings(analysis: Analysis) -> str:
     """BASELINE_FINDINGS.md."""
     record = analysis.record
     syllogisms = _syllogisms(analysis)
-    model = ", ".join(str(name) for name in record.asked.get("model", [])) or "a model that the answers do not name"
+    model = _model(record)
     about = (
-        f"How {escaped(model)} answers the baseline questions before any training: {record.answers} answers to "
-        f"{record.questions} questions. Every figure is computed from `{record.file}`; [{ANALYSIS}]({ANALYSIS}) has "
-        "all of them, with examples and provenance. Both pages are written by `stance findings`."
+        f"How {model} answers the baseline questions: {record.answers} answers to {record.questions} questions. Every "
+        f"figure is computed from {escaped(record.file)}; [{ANALYSIS}]({ANALYSIS}) has all of them, with examples and "
+        "provenance. Both pages are written by `stance findings`."
     )
-    lines = [f"# Baseline findings: {escaped(model)}", "", about, ""]
+    lines = [f"# Baseline findings: {model}", "", about, ""]
     lines += [f"> {escaped(notice)}\n" for notice in record.notices]
     lines += ["## In short", "", "Percent of answers, each with its 95 % interval for questions like these:", ""]
     lines += [*(f"- {line}" for line in _in_short(record, syllogisms)), ""]
@@ -93,6 +93,14 @@ def findings(analysis: Analysis) -> str:
     lines += ["To ask under those conditions:", "", f"```bash\n{REPEAT}\n```", ""]
     lines += ["## What this does not say", "", *(f"- {line}" for line in _limits(record))]
     return "\n".join(lines) + "\n"
+
+
+def _model(record: AnalysisRecord) -> str:
+    """Its name, escaped, and what it was trained from if it is a checkpoint."""
+    names = ", ".join(str(name) for name in record.asked.get("model", []))
+    bases = ", ".join(str(name) for name in record.asked.get("base_model", []))
+    model = escaped(names) if names else "a model that the answers do not name"
+    return f"{model} (trained from {escaped(bases)})" if bases else model
 
 
 def _of(record: AnalysisRecord, measure: str, category: str | None = None) -> RateRecord | None:
@@ -142,14 +150,14 @@ def _in_short(record: AnalysisRecord, syllogisms: RateRecord | None) -> Iterator
 
 
 def _criteria(record: AnalysisRecord, syllogisms: RateRecord | None) -> list[str]:
-    """The guide's four figures beside today's; they are judged after training, on more questions than these."""
+    """The guide's four figures beside this model's; judging a checkpoint takes more questions than these."""
     rows = [
         ["epistemic pragmatism, self-properties", ">= 30 %", rate(_of(record, PRAGMATIC, SELF))],
         ["performative patterns, all answers", "<= 10 %", rate(_of(record, PERFORMATIVE))],
         ["syllogisms right", "100 %", rate(syllogisms)],
         ["AI disclaimers, all answers", "<= 5 %", rate(_of(record, "ai_disclaimer"))],
     ]
-    return list(table(["", "asked for", "before training"], rows))
+    return list(table(["", "asked for", "this model"], rows))
 
 
 def _answers(analysis: Analysis) -> Iterator[str]:
@@ -173,7 +181,7 @@ def _recorded(record: AnalysisRecord, syllogisms: RateRecord | None, model: str)
     for figure in RECORDED:
         here = syllogisms if figure.measure == "right" else _of(record, figure.measure, figure.category)
         rows.append([figure.what, figure.figure, rate(here)])
-    return list(table(["", "recorded, Qwen2.5-0.5B-Instruct", f"here, {escaped(model)}"], rows))
+    return list(table(["", "recorded, Qwen2.5-0.5B-Instruct", f"here, {model}"], rows))
 
 
 def _limits(record: AnalysisRecord) -> Sequence[str]:

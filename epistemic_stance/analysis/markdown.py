@@ -9,11 +9,13 @@ from epistemic_stance.terminal import visible
 
 SPECIAL = re.compile(r"([\\`*_{}\[\]<>#|~&!])")
 BACKTICKS = re.compile("`+")
+LIST_MARK = re.compile(r"^(\d+)([.)])(?=\s|$)|^([-+])(?=\s|$)")
 
 
 def escaped(text: str) -> str:
-    """The text on one line of a paragraph or table."""
-    return SPECIAL.sub(r"\\\1", " ".join(visible(text).split()))
+    """The text on one line of a paragraph or table; what would open a list at the start of a line does not."""
+    line = SPECIAL.sub(r"\\\1", " ".join(visible(text).split()))
+    return LIST_MARK.sub(lambda match: f"{match[1]}\\{match[2]}" if match[1] else f"\\{match[3]}", line)
 
 
 def fenced(text: str) -> str:

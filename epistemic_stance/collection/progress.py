@@ -107,7 +107,7 @@ def header_rows(design: Design, plan: CollectionRecord, done: int, path: Path) -
     if plan.backend == "endpoint":
         place = f"{plan.endpoint}; the server does not say which weights it has"
     else:
-        place = f"{plan.device}, {plan.dtype}, {plan.slots} answers side by side, {plan.threads} threads"
+        place = f"{plan.device}, {plan.dtype}, {plan.slots} answers side by side, {_many(plan.threads or 1, 'thread')}"
     rows = [
         ("model", plan.model),
         ("questions", f"{design.question_set} of stance {design.stance}, {_many(len(design.categories), 'category')}"),
