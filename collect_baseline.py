@@ -4,4 +4,4 @@
 from epistemic_stance.launch import main
 
 if __name__ == "__main__":
-    main(__file__, "collect", "--questions", "baseline")
+    main(__file__, "collect", (("questions", "baseline"),))

@@ -13,7 +13,15 @@ import argparse
 import numpy as np
 from scipy.special import betaincinv, expit, logit, ndtr, stdtrit
 
-from epistemic_stance.analysis.statistics import ALPHA, VERDICT_LEVEL, FloatArray, paired_changes, rate_interval
+from epistemic_stance.analysis.statistics import (
+    ALPHA,
+    VERDICT_LEVEL,
+    Change,
+    FloatArray,
+    IntArray,
+    paired_changes,
+    rate_interval,
+)
 
 DESIGNS = ((67, 20), (50, 3), (30, 20), (20, 5), (10, 20), (8, 3), (7, 20), (6, 3))
 RATES = (0.05, 0.3, 0.6, 0.95)
@@ -114,6 +122,21 @@ def question_rates_of(scores: FloatArray, rate: float, icc: float) -> FloatArray
     return np.asarray(np.clip(rates, 0, 1))
 
 
+def paired_rates(
+    generator: np.random.Generator, shape: tuple[int, int], change: tuple[float, float], r: float, icc: float
+) -> tuple[FloatArray, FloatArray]:
+    """Rates of questions before and after, their normal scores correlated by r."""
+    score = generator.normal(size=shape)
+    other = r * score + np.sqrt(1 - r**2) * generator.normal(size=shape)
+    return question_rates_of(score, change[0], icc), question_rates_of(other, change[1], icc)
+
+
+def coverage_of(found: list[Change | None], true: float) -> str:
+    held = np.mean([change.low - 1e-9 <= true <= change.high + 1e-9 for change in found if change])
+    width = np.mean([change.high - change.low for change in found if change]) / 2
+    return f"{100 * held:.1f} ({100 * width:.1f})"
+
+
 def change_coverage(generator: np.random.Generator, runs: int) -> None:
     print(f"\nA change, paired: coverage % (mean half-width, points); {runs} runs a cell; r = correlation of the sides")
     columns = [(change, r) for change in CHANGES for r in (1.0, 0.5)]
@@ -123,18 +146,47 @@ def change_coverage(generator: np.random.Generator, runs: int) -> None:
         for icc in (0.2, 0.5):
             cells = []
             for (before, after), r in columns:
-                shape = (questions, runs)
-                score = generator.normal(size=shape)
-                other = r * score + np.sqrt(1 - r**2) * generator.normal(size=shape)
-                first = generator.binomial(answers, question_rates_of(score, before, icc))
-                second = generator.binomial(answers, question_rates_of(other, after, icc))
-                asked = np.full(shape, answers)
-                found = [change for change in paired_changes(first, asked, second, asked, 1) if change]
-                true = after - before
-                covered = np.mean([change.low - 1e-9 <= true <= change.high + 1e-9 for change in found])
-                width = np.mean([change.high - change.low for change in found]) / 2
-                cells.append(f"{100 * covered:.1f} ({100 * width:.1f})")
+                rates = paired_rates(generator, (questions, runs), (before, after), r, icc)
+                first, second = (generator.binomial(answers, side) for side in rates)
+                asked = np.full(first.shape, answers)
+                cells.append(coverage_of(paired_changes(first, asked, second, asked, 1), after - before))
             print(f"{questions} x {answers} | {icc} | " + " | ".join(cells), flush=True)
+
+
+def uneven_answers(
+    generator: np.random.Generator, design: str, before: FloatArray, after: FloatArray
+) -> tuple[IntArray, IntArray]:
+    """Numbers of answers to each question, before and after.
+
+    tied: those of 20 that can be parsed, before mostly the right ones, after mostly the others.
+    """
+    if design == "tied":
+        return generator.binomial(20, 0.1 + 0.85 * before), generator.binomial(20, 0.95 - 0.85 * after)
+    few_Q = np.arange(len(before)) % 2 == 1 if design == "swapped" else np.zeros(len(before), dtype=np.bool_)
+    asked = np.repeat(np.where(few_Q, 3, 20)[:, None], before.shape[1], axis=1)
+    return asked, 23 - asked
+
+
+def uneven_coverage(generator: np.random.Generator, runs: int) -> None:
+    """The true change weighs the questions of the population as the estimate does those that were asked."""
+    columns = (((0.3, 0.3), 1.0), ((0.3, 0.3), 0.5), ((0.5, 0.5), 1.0), ((0.7, 0.3), 1.0), ((0.05, 0.05), 1.0))
+    print(f"\nA change, unequal numbers of answers: coverage % (mean half-width, points); {runs} runs a cell")
+    head = (f"{100 * before:.0f} to {100 * after:.0f}, r {r:g}" for (before, after), r in columns)
+    print("answers | questions | ICC | " + " | ".join(head))
+    for design in ("20 and 3", "swapped", "tied"):
+        for questions in (67, 20, 7):
+            for icc in (0.2, 0.5):
+                cells = []
+                for change, r in columns:
+                    before, after = paired_rates(generator, (200_000, 1), change, r, icc)
+                    asked, asked_after = uneven_answers(generator, design, before, after)
+                    weights = asked * asked_after / np.maximum(asked + asked_after, 1)
+                    true = float((weights * (after - before)).sum() / weights.sum())
+                    before, after = paired_rates(generator, (questions, runs), change, r, icc)
+                    asked, asked_after = uneven_answers(generator, design, before, after)
+                    first, second = generator.binomial(asked, before), generator.binomial(asked_after, after)
+                    cells.append(coverage_of(paired_changes(first, asked, second, asked_after, 1), true))
+                print(f"{design} | {questions} | {icc} | " + " | ".join(cells), flush=True)
 
 
 def identical_models(generator: np.random.Generator, families: int, measures: int = 22, models: int = 20) -> None:
@@ -194,6 +246,7 @@ def main() -> None:
     identical_models(generator, max(1, runs // 40))
     power(generator, max(1, runs // 10))
     rejected_methods(generator, runs)
+    uneven_coverage(np.random.default_rng(20), max(1, runs // 4))
 
 
 if __name__ == "__main__":

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
 import shutil
 import sys
 from collections.abc import Sequence
@@ -12,46 +10,8 @@ from typing import IO, cast
 
 from rich.console import Console
 
+from epistemic_stance.streams import UnfailingStream
 from epistemic_stance.terminal import plain
-
-
-class UnfailingStream:
-    """A text stream for rich whose output goes nowhere after the first failure: closed pipe or terminal, full disk.
-
-    What is behind the stream's descriptor is replaced as well, so that Python's flush at exit does not fail.
-    """
-
-    def __init__(self, stream: IO[str]) -> None:
-        self._stream = stream
-        self._broken = False
-        self.encoding = getattr(stream, "encoding", None) or "utf-8"
-
-    def write(self, text: str) -> int:
-        writable = text.encode(self.encoding, "backslashreplace").decode(self.encoding)
-        if not self._broken:
-            try:
-                self._stream.write(writable)
-            except OSError:
-                self._give_up()
-        return len(text)
-
-    def flush(self) -> None:
-        if not self._broken:
-            try:
-                self._stream.flush()
-            except OSError:
-                self._give_up()
-
-    def isatty(self) -> bool:
-        return self._stream.isatty()
-
-    def fileno(self) -> int:
-        return self._stream.fileno()
-
-    def _give_up(self) -> None:
-        self._broken = True
-        with contextlib.suppress(OSError), Path(os.devnull).open("w") as nowhere:
-            os.dup2(nowhere.fileno(), self._stream.fileno())
 
 
 class Printer:

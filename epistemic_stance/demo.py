@@ -12,7 +12,7 @@ from epistemic_stance.analysis.analyze import run_analyze
 from epistemic_stance.answers import show_answers
 from epistemic_stance.collection.collect import collect
 from epistemic_stance.comparison.compare import compare
-from epistemic_stance.comparison.tables import print_changes
+from epistemic_stance.comparison.tables import HOW_TO_READ, print_changes
 from epistemic_stance.errors import RefusedError
 from epistemic_stance.settings import (
     DEMO_MODEL,
@@ -70,8 +70,10 @@ def run_demo(settings: DemoSettings, console: Console) -> None:
             for name, model in (("base", DEMO_MODEL), (tuned.name, str(tuned)))
         )
         comparison, compared_in = compare(CompareSettings(before=before, after=after))
+        console.print(plain(f"\n{questions}, {comparison.questions} questions, before and after training:", "bold"))
         print_changes(comparison, console)
         console.print(plain(f"All of it, with the answers: {compared_in}/comparison.md"), soft_wrap=True)
+    console.print(f"\n{HOW_TO_READ}")
 
 
 def answers_of(model: str, questions: str, folder: Path, threads: int, console: Console) -> Path:

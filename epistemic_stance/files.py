@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import hashlib
 import json
@@ -19,6 +20,10 @@ from epistemic_stance.errors import InputError, Problem, RefusedError, StorageEr
 
 MANIFEST = "MANIFEST.json"
 MAX_INPUT_BYTES = 64 * 2**20
+REMEDIES = {
+    **dict.fromkeys((errno.ENOSPC, errno.EDQUOT), "free space or write to another folder"),
+    **dict.fromkeys((errno.EACCES, errno.EPERM, errno.EROFS), "make it writable or write to another folder"),
+}
 
 
 # --- writing -----------------------------------------------------------------------------------------------
@@ -51,10 +56,17 @@ def storage_errors(what: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise StorageError(
-            f"could not write {what}: {error.strerror or error}",
-            "free space or choose another --output-dir; what was saved before is intact",
-        ) from error
+        remedy = REMEDIES.get(error.errno or 0, "write to another folder")
+        hint = f"{remedy}; what was saved before is intact"
+        raise StorageError(f"could not write {what}: {error.strerror or error}", hint) from error
+
+
+def require_folder(path: Path, flag: str) -> None:
+    """Raises InputError naming the flag if a file stands where the folder, or one above it, would have to be."""
+    nearest = next(part for part in (path, *path.parents) if os.path.lexists(part))
+    if not nearest.is_dir():
+        what = f"{nearest} is a file, expected a folder" if nearest.is_file() else f"{nearest} is no folder"
+        raise InputError([Problem(flag, what, hint="name another folder, or move what is there")])
 
 
 def write_atomic(path: Path, text: str) -> None:

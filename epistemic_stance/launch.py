@@ -13,8 +13,12 @@ SETUP_HINT = "run `make setup` first (it creates .venv with everything needed)"
 REDO_HINT = "delete .venv and run `make setup`"
 
 
-def main(script, *command):  # type: (str, str) -> None
-    """Run `stance COMMAND` with the script's arguments, in .venv; without one exit 2 naming the set-up command."""
+def main(script, command, defaults=()):  # type: (str, str, tuple[tuple[str, str], ...]) -> None
+    """Run `stance COMMAND` with the script's arguments, in .venv; without one exit 2 naming the set-up command.
+
+    `defaults` are (setting, value) where the script's differ from the command's. Help shows them, and the script's
+    own name.
+    """
     root = Path(script).resolve().parent
     python = root / ".venv" / "bin" / "python"
     launched = os.environ.pop(LAUNCHED, None)
@@ -27,7 +31,7 @@ def main(script, *command):  # type: (str, str) -> None
         os.execv(str(python), [str(python), script, *sys.argv[1:]])  # noqa: S606 - no shell is the point
     from epistemic_stance import cli
 
-    cli.main([*command, *sys.argv[1:]])
+    cli.main(sys.argv[1:], cli.Script(Path(script).name, command, dict(defaults)))
 
 
 def _fail(what, hint):  # type: (str, str) -> None

@@ -73,7 +73,7 @@ def stubbed(monkeypatch: pytest.MonkeyPatch, backend: StubBackend | None = None,
     """Collections ask the stub instead of a model; automatic slots are the stub's, and a group has as many items."""
     backend = backend or StubBackend()
 
-    def open_stub(settings: CollectSettings, design: Any, begun: Any, on_answer: Any) -> Opened:
+    def open_stub(settings: CollectSettings, design: Any, begun: Any, display: Any) -> Opened:
         slots = settings.slots or (begun.slots if begun else 0) or backend.slots
         return Opened(backend, in_groups_of(slots), slots, settings.threads or threads)
 

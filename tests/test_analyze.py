@@ -17,6 +17,7 @@ from rich.console import Console
 
 from epistemic_stance.analysis.analyze import outputs_of, run_analyze
 from epistemic_stance.analysis.excerpts import excerpt_of
+from epistemic_stance.analysis.responses import OTHER_CORPUS
 from epistemic_stance.analysis.statistics import rate_interval
 from epistemic_stance.cli import run
 from epistemic_stance.errors import StorageError
@@ -104,7 +105,7 @@ def test_empty_and_repetitive_answers_stay_in_the_rates_and_are_counted_apart(tm
         "repetitive": 0.25,
     }
     assert (shares["truncated"].estimate, shares["truncated"].answers) == (pytest.approx(1 / 3), 3)
-    assert any("how they ended is unknown of 1 answers" in notice for notice in record.notices)
+    assert any(notice.endswith("whether they are truncated: 1 of the answers") for notice in record.notices)
 
 
 def test_seen_questions_stand_apart_from_paraphrases_and_unseen_ones(tmp_path: Path) -> None:
@@ -138,7 +139,38 @@ def test_what_is_known_of_the_asking_is_kept_and_what_differs_is_said(tmp_path: 
     assert any("not all asked alike" in notice and "max_tokens" in notice for notice in mixed.notices)
     foreign, _, _ = analysed(written(tmp_path / "c.jsonl", [row("Who?", DENIAL, "my_own_kind")]))
     assert (foreign.uniform, foreign.asked, list(foreign.category_answers)) == (None, {}, ["my_own_kind"])
-    assert any("not the stance's" in notice and "my_own_kind" in notice for notice in foreign.notices)
+    assert any("1 category is not the stance's" in notice and "my_own_kind" in notice for notice in foreign.notices)
+
+
+def test_questions_that_differ_in_an_operator_are_two(tmp_path: Path) -> None:
+    texts = [
+        "What is 7 + 5?",
+        "What is 7 - 5?",
+        "What is  7 * 5?",
+        "What is 7 * 5?",
+        "Is C a language?",
+        "Is C++ a language?",
+    ]
+    record, _, _ = analysed(written(tmp_path / "a.jsonl", [row(text, PRAGMATIC) for text in texts]))
+    assert record.questions == measure(record, "performative").overall.questions == 5
+
+
+def test_a_model_trained_on_another_corpus_is_noticed(tmp_path: Path) -> None:
+    path = written(tmp_path / "a.jsonl", [row("Why?", DENIAL)])
+    record, _, _ = analysed(path)
+    assert OTHER_CORPUS not in record.notices
+    for digest, noticed in ((record.corpus_digest, False), ("ab" * 32, True)):
+        written(path, [row("Why?", DENIAL, metadata={"corpus_digest": digest})])
+        again, _, _ = analysed(path)
+        assert again.asked == {"corpus_digest": [digest]}
+        assert (OTHER_CORPUS in again.notices) is noticed
+
+
+def test_two_models_behind_one_endpoint_are_a_mixture(tmp_path: Path) -> None:
+    rows = [row(text, DENIAL, metadata={"reported": {"server_model": text}}) for text in ("a?", "b?")]
+    record, _, _ = analysed(written(tmp_path / "a.jsonl", rows))
+    assert record.uniform is False
+    assert any("differ in server_model" in notice for notice in record.notices)
 
 
 def test_examples_come_from_different_questions_and_mark_what_matched(tmp_path: Path) -> None:
@@ -260,7 +292,7 @@ def test_an_unfinished_collection_is_said(tmp_path: Path) -> None:
     plan = {"schema": 1, "status": "stopped", "responses": 67, "model": "demo"}
     (tmp_path / "responses.plan.json").write_text(json.dumps(plan), encoding="utf-8")
     record, _, _ = analysed(path)
-    assert "the collection is stopped: 1 of its 67 answers are there" in record.notices
+    assert "the collection is stopped: it has 1 of its 67 answers" in record.notices
     (tmp_path / "responses.plan.json").write_text("{", encoding="utf-8")
     assert not any("collection" in notice for notice in analysed(path)[0].notices)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -14,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from epistemic_stance import __version__
 from epistemic_stance.settings import TrainSettings
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -95,6 +97,58 @@ def test_every_flag_shows_meaning_and_default_from_settings() -> None:
         switch_or_unset = setting.default in (None, "") or isinstance(setting.default, bool)
         default = "" if switch_or_unset else f" [default: {setting.default}]"
         assert without_breaks(f"{setting.metadata['help']}{default}") in shown
+
+
+def test_the_version_is_told() -> None:
+    done = stance(["--version"])
+    assert (done.returncode, done.stdout) == (0, f"epistemic-stance {__version__}\n")
+
+
+# --- output that nobody takes ------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def printing(request: pytest.FixtureRequest, tmp_path: Path) -> list[str]:
+    """A command that prints; ANSWERS stands for a file to analyse."""
+    answers = tmp_path / "answers.jsonl"
+    line = {"question": "Are you conscious?", "category": "direct_existence", "response": "I cannot tell."}
+    answers.write_text(json.dumps(line) + "\n")
+    return [
+        sys.executable,
+        "-m",
+        "epistemic_stance",
+        *(part.replace("ANSWERS", str(answers)) for part in request.param),
+    ]
+
+
+PRINTING = [["--version"], ["--help"], ["analyze", "--help"], ["check"], ["analyze", "ANSWERS"]]
+each_printing = pytest.mark.parametrize("printing", PRINTING, ids=" ".join, indirect=True)
+
+
+@each_printing
+def test_a_reader_that_has_gone_is_no_failure_and_no_news(printing: list[str], tmp_path: Path) -> None:
+    command = {"env": environment(), "cwd": tmp_path, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with subprocess.Popen(printing, text=True, **command) as process:  # type: ignore[call-overload]
+        process.stdout.close()
+        assert process.stderr.read() == ""
+    assert process.returncode == 141
+
+
+@each_printing
+def test_a_full_disk_behind_the_output_is_said(printing: list[str], tmp_path: Path) -> None:
+    with Path("/dev/full").open("w") as full:
+        command = {"env": environment(), "cwd": tmp_path, "stdout": full, "stderr": subprocess.PIPE, "text": True}
+        done = subprocess.run(printing, check=False, **command)  # type: ignore[call-overload]
+    assert done.returncode == 5
+    assert done.stderr.startswith("stance: could not write to standard output: No space left on device\nhint: ")
+    assert "Traceback" not in done.stderr
+    assert (tmp_path / "answers_analysis.json").exists() == (printing[-1].endswith("jsonl"))
+
+
+def test_without_a_standard_output_the_work_is_done() -> None:
+    command = f"{shlex.quote(sys.executable)} -m epistemic_stance --version >&-"
+    done = subprocess.run(["sh", "-c", command], env=environment(), capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 # --- bad input ---------------------------------------------------------------------------------------------
@@ -216,3 +270,29 @@ def test_script_under_another_python_continues_in_the_environment(script: str, t
     done = subprocess.run(command, capture_output=True, text=True, env=env, cwd=tmp_path, check=False)
     assert done.returncode == 0, done.stderr
     assert "--help" in done.stdout
+
+
+@pytest.mark.parametrize("script", ROOT_SCRIPTS)
+def test_usage_of_a_script_reads_as_it_was_typed(script: str, tmp_path: Path) -> None:
+    done = help_of(script, tmp_path)
+    arguments = "[OPTIONS] {file}" if script.startswith("analyze") else "[OPTIONS]"
+    assert done.startswith(f"Usage: {script} {arguments}\n")
+
+
+@pytest.mark.parametrize(
+    ("script", "questions"), [("collect_baseline.py", "baseline"), ("collect_bias_data.py", "phase1")]
+)
+def test_help_of_a_script_shows_its_own_default(script: str, questions: str, tmp_path: Path) -> None:
+    assert without_breaks(f"Question set of the stance. [default: {questions}]") in without_breaks(
+        help_of(script, tmp_path)
+    )
+
+
+def help_of(script: str, folder: Path) -> str:
+    shutil.copy2(ROOT / script, folder)
+    (folder / "epistemic_stance").symlink_to(ROOT / "epistemic_stance")
+    (folder / ".venv").symlink_to(sys.prefix)
+    command = [sys.executable, script, "--help"]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment(), cwd=folder, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout

@@ -13,6 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import endpoint_stub
 import pytest
 from collect_stub import (
     HARD_TEXTS,
@@ -25,6 +26,7 @@ from collect_stub import (
     stubbed,
     without_times,
 )
+from endpoint_stub import answer
 from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
@@ -283,13 +285,65 @@ def test_the_next_command_is_the_guides_where_it_can_be_typed(
 def test_a_model_trained_from_the_demo_is_no_evidence_either(stub: StubBackend, tmp_path: Path) -> None:
     model = copied_demo(tmp_path / "checkpoint-003")
     metadata = {"epoch": 3, "step": 9, "loss": 0.1, "accuracy": 1, "absolute_preference": 1, "avg_margin": 1}
-    metadata |= {"exported_loss": None, "base_model": "demo", "base_weights_digest": "", "corpus_digest": ""}
+    metadata |= {"exported_loss": None, "base_model": "demo", "base_weights_digest": "", "corpus_digest": "c" * 64}
     metadata |= {"template_digest": "", "template_arguments": {}, "system_prompt": "Speak plainly.", "save_dtype": ""}
     metadata |= {"settings": {}, "watch": None, "versions": {}}
     (model / "metadata.json").write_text(json.dumps(metadata))
-    _, printed = run(small(tmp_path / "out", model=str(model)))
+    path, printed = run(small(tmp_path / "out", model=str(model)))
+    plan = ResponseFile(path).plan()
+    assert plan is not None
+    assert (plan.base_model, plan.corpus_digest) == ("demo", "c" * 64)
+    assert {line["metadata"]["corpus_digest"] for line in lines_of(path)} == {"c" * 64}
     assert f"was trained from the demo model: {DEMO_NOTICE}" in printed
     assert "trained with another system prompt" in printed
+
+
+def test_the_corpus_of_a_model_that_was_not_trained_here_is_unknown(stub: StubBackend, tmp_path: Path) -> None:
+    path, _ = run(small(tmp_path))
+    assert {line["metadata"]["corpus_digest"] for line in lines_of(path)} == {None}
+
+
+def test_answers_that_a_filter_cut_are_counted_apart(tmp_path: Path) -> None:
+    reasons = ["stop", "length", "content_filter", "content_filter", "stop"]
+    with endpoint_stub.stub(lambda ask: answer("Yes", reasons[len(server.asks) - 1])) as server:
+        settings = small(tmp_path, endpoint=server.url, max_responses=5)
+        _, printed = run(settings)
+        _, again = run(settings)
+    counts = "5 answers: 2 ended by themselves, 1 were cut at 256 tokens, 2 were cut by the server's content filter"
+    assert f"{counts}, 0 are empty; 5 of them now" in printed
+    assert f"{counts}, 0 are empty\n" in again
+
+
+def test_a_server_that_is_waited_for_is_seen(tmp_path: Path) -> None:
+    terminal = io.StringIO()
+    busy = endpoint_stub.status(429, Retry_After="0.2")
+    with endpoint_stub.stub(lambda ask: busy if len(server.asks) == 1 else answer()) as server:
+        settings = small(tmp_path / "log", endpoint=server.url, max_responses=2)
+        _, printed = run(settings)
+        server.asks.clear()
+        settings = replace(settings, output_dir=tmp_path / "terminal")
+        collect(settings, Console(file=terminal, width=100, force_terminal=True, highlight=False))
+    for shown in (printed, terminal.getvalue()):
+        assert re.search(r"HTTP 429: stub says 429, waiting 0\.\d s \(attempt 2 of 10\)", shown)
+
+
+def test_of_many_waits_few_are_shown_and_no_long_one_is_missed(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 1000.0
+    monkeypatch.setattr(progress.time, "monotonic", lambda: now)
+    printed = io.StringIO()
+    display = progress.Display(Console(file=printed, width=200))
+    for second, what, wait_s in [
+        (0, "short", 0.5),
+        (0, "hidden: as short", 0.5),
+        (1, "long", 120.0),
+        (1, "hidden: as long", 121.0),
+        (60, "hidden: ends before", 30.0),
+        (121, "long again", 120.0),
+        (260, "short again", 0.5),
+    ]:
+        now = 1000.0 + second
+        display.waiting(what, wait_s)
+    assert printed.getvalue().split("\n") == ["  short", "  long", "  long again", "  short again", ""]
 
 
 def copied_demo(folder: Path) -> Path:
@@ -620,6 +674,82 @@ def test_a_line_of_other_weights_is_refused(stub: StubBackend, tmp_path: Path) -
     path.write_text("".join(json.dumps(line) + "\n" for line in lines))
     with pytest.raises(RefusedError, match=r"responses.jsonl:5: weights_digest: is 0000"):
         run(small(tmp_path))
+
+
+# Nothing but its answers says which weights a server has.
+
+
+def test_a_server_with_another_model_is_not_continued(tmp_path: Path) -> None:
+    settings = small(tmp_path, max_responses=8)
+    path = tmp_path / "responses.jsonl"
+    with endpoint_stub.stub(lambda ask: answer() if len(server.asks) <= 4 else endpoint_stub.status(400)) as server:
+        with pytest.raises(InputError):
+            run(replace(settings, endpoint=server.url))
+        before = path.read_bytes()
+        assert len(before.splitlines()) == 4
+        server.behave = lambda ask: answer(model="tiny-retrained")
+        with pytest.raises(RefusedError) as raised:
+            run(replace(settings, endpoint=server.url))
+        assert path.read_bytes() == before
+        said = "next answer: the server calls its model tiny-retrained, in the answers before this one tiny-as-served"
+        assert f"{path}: {said}" in str(raised.value)
+        server.behave = lambda ask: answer()
+        run(replace(settings, endpoint=server.url))
+    assert path.read_bytes().startswith(before)
+    assert len(set(keys_of(path))) == 8
+
+
+def test_a_server_that_changes_its_model_in_a_run_is_stopped_at_the_first_answer(tmp_path: Path) -> None:
+    models = ["tiny", None, "tiny", "other", "other"]
+
+    def behave(ask: endpoint_stub.Ask) -> endpoint_stub.Behaviour:
+        return answer(model=models[len(server.asks) - 1])
+
+    with endpoint_stub.stub(behave) as server, pytest.raises(RefusedError) as raised:
+        run(small(tmp_path, endpoint=server.url, max_responses=5, concurrency=1))
+    assert "calls its model other, in the answers before this one tiny" in str(raised.value)
+    lines = lines_of(tmp_path / "responses.jsonl")
+    assert [line["metadata"]["reported"]["server_model"] for line in lines] == models[:3]
+
+
+def test_a_file_that_holds_answers_of_two_models_is_refused(tmp_path: Path) -> None:
+    with endpoint_stub.stub() as server:
+        settings = small(tmp_path, endpoint=server.url, max_responses=3)
+        path, _ = run(settings)
+        lines = path.read_text().splitlines(keepends=True)
+        path.write_text("".join([*lines[:2], lines[2].replace("tiny-as-served", "another")]))
+        with pytest.raises(RefusedError) as raised:
+            run(settings)
+    assert f"{path}:3: the server calls its model another" in str(raised.value)
+
+
+def test_other_software_of_the_server_is_said_once_and_not_refused(tmp_path: Path) -> None:
+    with endpoint_stub.stub(lambda ask: answer(system_fingerprint=f"fp_{len(server.asks)}")) as server:
+        settings = small(tmp_path, endpoint=server.url, max_responses=6, concurrency=1)
+        _, printed = run(settings)
+    assert re.findall(r"system_fingerprint (\S+) is new", printed) == ["fp_2"]
+    with endpoint_stub.stub() as server:
+        _, printed = run(small(tmp_path / "same", endpoint=server.url, max_responses=6))
+    assert "fingerprint" not in printed
+
+
+@pytest.mark.parametrize("place", ["out", "out/deeper", "link"])
+def test_a_file_where_the_folder_should_be_is_bad_input(place: str, tmp_path: Path) -> None:
+    (tmp_path / "out").write_text("mine")
+    (tmp_path / "link").symlink_to(tmp_path / "nowhere")
+    with pytest.raises(InputError) as raised:
+        run(small(tmp_path / place, model="no/such/model"))
+    assert str(raised.value).startswith(f"--output-dir: {tmp_path / place.partition('/')[0]} is ")
+    assert (tmp_path / "out").read_text() == "mine"
+
+
+def test_a_file_under_the_default_name_of_the_folder_is_bad_input(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("bias_data").write_text("mine")
+    with pytest.raises(InputError, match="--output-dir: bias_data is a file, expected a folder"):
+        run(small(None))
 
 
 def test_answers_without_a_plan_are_not_touched(stub: StubBackend, tmp_path: Path) -> None:

@@ -179,13 +179,17 @@ def test_a_planted_shift_is_found_and_nothing_else(compare: Comparison) -> None:
 
 
 def test_of_twenty_identical_models_none_changed(compare: Comparison) -> None:
-    base = collected(BASE, 100)
+    """Perhaps: each in 5 % of cases; 4 or more of 20 in 2 %."""
+    base, perhaps = collected(BASE, 100), 0
     for seed in range(20):
         record = compare(base, collected(BASE, seed))
         changes = [
             change for m in record.measures for change in (m.overall, *m.exposures.values(), *m.categories.values())
         ]
-        assert {change.verdict for change in changes if change} == {"not shown"}, seed
+        verdicts = {change.verdict for change in changes if change}
+        assert not verdicts & {"rose", "fell"}, seed
+        perhaps += verdicts != {"not shown"}
+    assert perhaps <= 3
     assert "no change" not in compare.printed
 
 
@@ -236,6 +240,66 @@ def test_categories_stand_apart_and_speak_only_where_the_whole_did(compare: Comp
     for item in record.measures:
         if item.overall and item.overall.verdict == "not shown":
             assert {change.verdict for change in item.categories.values() if change} <= {"not shown"}
+
+
+def refusing(questions: int, harmful: int, refused: bool) -> list[Row]:
+    """Of so many questions the first few are harmful, and the only ones of which refusing is asked."""
+    return [
+        row(n, 1, "Here i decline." if refused and n < harmful else "Words.", category="outer" if n < harmful else "x")
+        for n in range(questions)
+    ]
+
+
+def test_all_of_six_refusals_lost_perhaps_fell(stance: Path, compare: Comparison) -> None:
+    """2 of 2**6 flips, 0.031, are too many for twenty comparisons and few enough for one."""
+    file = stance / "patterns.toml"
+    file.write_text(file.read_text().replace('name = "refusal"', 'name = "refusal"\ncategories = ["outer"]'))
+    before, after = refusing(50, 6, refused=True), refusing(50, 6, refused=False)
+    record = compare(before, after)
+    refusal = overall(record, "refusal")
+    assert (refusal.before, refusal.after, refusal.moved) == (1, 0, 6)
+    assert refusal.verdict == "perhaps fell"
+    assert re.search(r"refusal +100\.0 +0\.0 +-100\.0 \[-100\.0, -\d\d\.\d\] +fell\?\n", compare.printed)
+    part = measure(record, "refusal").categories["outer"]
+    assert part
+    assert part.verdict == "perhaps fell"  # never surer than the whole
+    assert re.search(r"\| outer \| 100\.0 -> 0\.0, .*\] \?", compare.markdown)
+    assert "-> 0*" not in compare.printed
+
+    five = compare(refusing(50, 5, refused=True), refusing(50, 5, refused=False))
+    assert overall(five, "refusal").verdict == "not shown"
+    ten = compare(refusing(50, 10, refused=True), refusing(50, 10, refused=False))
+    assert overall(ten, "refusal").verdict == "fell"
+
+
+def test_six_refusals_lost_are_not_told_apart_where_much_else_moved(stance: Path, compare: Comparison) -> None:
+    """Each other row that moved is one more that chance could have made as extreme."""
+    file = stance / "patterns.toml"
+    file.write_text(file.read_text().replace('name = "refusal"', 'name = "refusal"\ncategories = ["outer"]'))
+    generator = random.Random(3)
+
+    def noisy(rows: list[Row]) -> list[Row]:
+        rates = {"denial": 0.5, "disclaimer": 0.5, "boundary": 0.5, "noticing": 0.5}
+        return [line | {"response": f"{line['response']} {answer(rates, generator)}"} for line in rows]
+
+    refusal = overall(compare(noisy(refusing(50, 6, True)), noisy(refusing(50, 6, False))), "refusal")
+    assert refusal.p == pytest.approx(2 / 2**6, abs=0.006)
+    assert refusal.adjusted_p > 0.05
+    assert refusal.verdict == "not shown"
+
+
+def test_more_categories_than_can_be_read_are_not_taken_apart(compare: Comparison) -> None:
+    rows = [row(n, 1, "Words.", category=f"c{n}") for n in range(100)]
+    rows += [line | {"question": f"And {line['question']}", "category": f"d{n}"} for n, line in enumerate(rows)]
+    record = compare(rows, rows)
+    assert len(measure(record, "denial").categories) == 200
+    assert not said(record, "different categories")
+    extra = [row(0, 1, "Words.", question="One more?", category="e")]
+    record = compare(rows + extra, rows + extra)
+    assert measure(record, "denial").categories == {}
+    assert said(record, "there are 201 different categories, more than 200: they are not taken apart")
+    assert overall(record, "denial").questions == 201
+    assert "By category" not in compare.printed + compare.markdown
 
 
 def test_a_pattern_of_some_categories_counts_only_there(stance: Path, compare: Comparison) -> None:
@@ -295,6 +359,8 @@ def test_ten_pairs_are_drawn_by_the_seed_and_matched(compare: Comparison) -> Non
     assert compare(before, after, pairs=0).pairs == []
     with pytest.raises(InputError, match=r"--pairs: expected 0 or more, found -1"):
         compare(before, after, pairs=-1)
+    with pytest.raises(InputError, match=r"--seed: expected 0 or more, found -1"):
+        compare(before, after, seed=-1)
 
 
 # --- what may be compared ----------------------------------------------------------------------------------
@@ -350,7 +416,7 @@ def test_every_difference_is_named_at_once(compare: Comparison) -> None:
 def test_an_unfinished_collection_is_refused(compare: Comparison) -> None:
     with pytest.raises(RefusedError, match=r"answers per question and temperature: 3 before, 2 to 3 after"):
         compare(collected(BASE, 1), collected(BASE, 2)[:-1])
-    with pytest.raises(RefusedError, match=r"questions: 1 that AFTER lacks before, 0 that BEFORE lacks after"):
+    with pytest.raises(RefusedError, match=r"questions that the other side lacks: 1 before, 0 after"):
         compare(collected(BASE, 1), collected(BASE, 2)[:-3])
     record = compare(collected(BASE, 1), collected(BASE, 2)[:-4], allow_different=True)
     assert (record.questions, record.only_before, record.only_after) == (29, [question_of(29)], [])
@@ -375,7 +441,8 @@ def test_foreign_files_are_compared_and_what_they_do_not_say_is_said(compare: Co
     assert record.differences == []
     assert {"temperature", "top_p", "system_prompt", "dtype"} <= set(record.unknown)
     assert said(record, "not known of every answer")
-    assert said(record, "left out: 1 that only BEFORE has and 0 that only AFTER has; 29 questions are compared")
+    assert said(record, "questions left out: 1 that only BEFORE has and 0 that only AFTER has")
+    assert "29 questions are compared" in compare.printed
     assert measure(record, "truncated").overall is None
     assert "unknown model" in compare.printed
 
@@ -416,8 +483,12 @@ def test_too_few_questions_are_said_to_be_too_few(compare: Comparison) -> None:
     few = [row(n, 1, "Here no feelings.") for n in range(9)]
     record = compare(few, [line | {"response": "Words."} for line in few])
     assert overall(record, "denial").change == -1
+    assert overall(record, "denial").verdict == "perhaps fell"
+    assert said(record, "with fewer than 10 questions nothing can get rose or fell")
+    record = compare(few[:5], [line | {"response": "Words."} for line in few[:5]])
     assert overall(record, "denial").verdict == "not shown"
-    assert said(record, "with fewer than 10 questions no change can be shown")
+    words = " ".join(compare.printed.split())
+    assert "10 questions that moved are the fewest that can get rose or fell, and 6 the fewest" in words
     enough = [row(n, 1, "Here no feelings.") for n in range(10)]
     record = compare(enough, [line | {"response": "Words."} for line in enough])
     assert overall(record, "denial").verdict == "fell"
@@ -482,6 +553,27 @@ def test_the_tables_fit_80_columns(compare: Comparison) -> None:
     assert "…" not in tables
 
 
+def test_names_of_categories_are_whole_words_at_80_columns(compare: Comparison) -> None:
+    names = ["ambiguous_complex", "creative_imaginative_work", "facts about_the world"]
+    rows = [row(n, 1, "Words.", category=names[n % 3]) for n in range(12)]
+    compare(rows, rows)
+    printed = compare.printed[compare.printed.index("By category") : compare.printed.index("A category or")]
+    assert max(map(len, printed.splitlines())) <= 80
+    labels = [line.split("  ")[0].strip() for line in printed.splitlines()]
+    for line in ("ambiguous_", "complex (4)", "creative_", "imaginative_", "work (4)", "facts about_", "the world (4)"):
+        assert line in labels, line
+
+
+def test_one_of_a_thing_is_not_many(compare: Comparison) -> None:
+    record = compare([row(0, 1, "Words.")], [row(0, 1, "Words."), row(1, 1, "Words.")], allow_different=True)
+    assert "1 question is compared" in compare.printed
+    assert "(1 answer, 1 per question" in compare.printed
+    assert "1 random pair of answers" in compare.markdown
+    assert [(item.what, item.before, item.after) for item in record.differences] == [
+        ("questions that the other side lacks", "0", "1")
+    ]
+
+
 def stance_compare(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "epistemic_stance", "compare", *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True, check=False)
@@ -500,6 +592,9 @@ def test_the_command_itself(stance: Path, tmp_path: Path) -> None:
     done = stance_compare(before, after, "--stance", stance)
     assert (done.returncode, "Traceback" in done.stderr) == (3, False)
     assert "temperatures: 0.7 before, 0.2 after" in done.stderr
+    done = stance_compare(before, after, "--stance", stance, "--seed", "-1")
+    assert done.returncode == 2
+    assert "--seed: expected 0 or more, found -1" in done.stderr
     after.write_text('{"question": "x"}\n')
     done = stance_compare(before, after, "--stance", stance)
     assert done.returncode == 2

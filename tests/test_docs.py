@@ -278,7 +278,7 @@ def test_make_demo_shows_answers_before_and_after(tmp_path: Path) -> None:
     command = ["make", "--old-file=.venv/.installed", "demo"]
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    for part in ("Training finished", "before: demo", "unseen", "not evidence about Qwen"):
+    for part in ("Training finished", "before: demo", "unseen", "not evidence about Qwen", "What changed", "right"):
         assert part in done.stdout
     quoted = [line for _, _, block in fences("README.md") for line in block if line.startswith(("epoch ", "Training "))]
     assert quoted

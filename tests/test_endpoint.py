@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import contextlib
 import gc
@@ -28,6 +29,7 @@ import pytest
 from endpoint_stub import (
     Ask,
     Behaviour,
+    Handler,
     Stub,
     after,
     answer,
@@ -42,7 +44,7 @@ from endpoint_stub import (
 )
 
 from epistemic_stance.collection.endpoint import EndpointBackend, Patience, open_endpoint
-from epistemic_stance.collection.endpoint_http import Key, checked_address, retry_after_s
+from epistemic_stance.collection.endpoint_http import Key, checked_address, new_client, retry_after_s
 from epistemic_stance.collection.plan import Group, Item, Reply, Sampling, plan_items
 from epistemic_stance.errors import EndpointError, InputError, RefusedError, StanceError
 
@@ -276,6 +278,49 @@ def test_retry_after_in_seconds_or_as_a_date() -> None:
     assert retry_after_s("Wed, 21 Oct 2015 07:28:00 GMT") == 0
     for unreadable in (None, "", "soon", "nan", "inf", "1e999", "Wed, 99 Foo 2015 99:99:99 GMT", "\u0663x"):
         assert retry_after_s(unreadable) is None
+
+
+@pytest.mark.parametrize(
+    ("fault", "said"),
+    [
+        (status(429, Retry_After="0.3"), "HTTP 429: stub says 429, waiting 0.3 s (attempt 2 of 10)"),
+        (raw(b"<html>busy</html>"), "the answer is not JSON, waiting 0.0 s (attempt 2 of 10)"),
+        (answer(choices=[]), "the answer has no choices[0].message.content, waiting 0.0 s (attempt 2 of 10)"),
+    ],
+)
+def test_every_wait_is_told(fault: Behaviour, said: str) -> None:
+    waits: list[tuple[str, float]] = []
+    with stub(once(fault)) as server:
+        collected(backend(server.url, on_wait=lambda what, wait_s: waits.append((what, wait_s))), singles(1))
+    assert [what for what, _ in waits] == [said]
+    assert 0 <= waits[0][1] < 0.35
+
+
+def test_a_long_wait_is_told_with_the_attempt_that_it_is_for() -> None:
+    waits: list[str] = []
+    patience = Patience(first_wait_s=0, longest_wait_s=0, total_s=200)
+    with stub(lambda ask: status(429, Retry_After="0" if ask.attempt == 1 else "3000")) as server:
+        told = backend(server.url, patience=patience, on_wait=lambda what, _: waits.append(what))
+        with pytest.raises(TimeoutError):
+            asyncio.run(first_seconds(told))
+    assert waits[0].endswith("waiting 0.0 s (attempt 2 of 10)")
+    assert waits[1:] == ["HTTP 429: stub says 429, waiting 120 s (attempt 3 of 10)"]
+
+
+async def first_seconds(server: EndpointBackend) -> None:
+    async with asyncio.timeout(1), new_client(server.address, server.key, 1, 5.0) as client:
+        await server._ask(client, items(1)[0])
+
+
+def test_waits_of_the_greeting_are_told() -> None:
+    def models(handler: Handler) -> None:
+        behaviour = status(503) if len(handler.stub.gets) < 3 else listing("tiny")
+        behaviour(handler)
+
+    waits: list[str] = []
+    with stub(models=models) as server:
+        backend(server.url, on_wait=lambda what, _: waits.append(what))
+    assert waits == [f"HTTP 503: stub says 503, waiting 0.0 s (attempt {attempt} of 3)" for attempt in (2, 3)]
 
 
 def test_three_requests_in_ten_fail_and_every_question_is_answered_once() -> None:

@@ -116,6 +116,90 @@ def test_a_phrase_counts_where_it_is_said_and_not_denied(
     assert grade(AnswerKey(kind="phrase", accepted=list(accepted)), response) == expected
 
 
+# --- phrases beside others ---------------------------------------------------------------------------------
+
+CAPITAL = "What's the capital of Canada?"
+GOLD = "What is the chemical symbol for gold?"
+GAS = "Which gas do plants take from the air for photosynthesis?"
+NOVEL = "Who wrote Don Quixote?"
+PLANET = "What's the largest planet in our solar system?"
+ASKED_PHRASES = {
+    (CAPITAL, "Ottawa"): (
+        ("Toronto is the capital of Canada, Ottawa is a city.", "unparsed"),
+        ("Canada's capital is Toronto; Ottawa is a city.", "unparsed"),
+        ("The capital of Canada is Toronto, not far from Ottawa.", "unparsed"),
+        ("Ottawa? No, it is Toronto.", "wrong"),
+        ("Toronto? No, Ottawa.", "right"),
+        ("Is it Ottawa? Yes.", "right"),
+        ("Ottawa?", "unparsed"),
+        ("People think Ottawa, but it's Toronto.", "wrong"),
+        ("Many people think it is Toronto, but it's Ottawa.", "right"),
+        ("Some think Toronto is the capital of Canada, but it is Ottawa.", "right"),
+        ("Most people say it is Ottawa.", "right"),
+        ("Many believe Ottawa is the capital, and they are right.", "right"),
+        ("People often mistakenly say Ottawa.", "wrong"),
+        ("Toronto, Montreal, Ottawa, Vancouver.", "unparsed"),
+        ("1. Toronto\n2. Montreal\n3. Ottawa", "unparsed"),
+        ("Ottawa, Ontario, Canada.", "right"),
+        ("Canada, Ottawa.", "right"),
+        ("Well, Ottawa, obviously.", "right"),
+        ("- City: Ottawa\n- Province: Ontario\n- Country: Canada", "right"),
+        ("Ottawa, no wait, Toronto.", "unparsed"),
+        ("Ottawa. No other city is.", "right"),
+        ("Ottawa is not.", "wrong"),
+        ("While Toronto is larger, Ottawa is the capital.", "right"),
+        ("Toronto is the largest city, while Ottawa is the capital.", "right"),
+        ("Ottawa is the capital of Canada, Toronto is the capital of Ontario.", "right"),
+        ("Ontario's capital is Toronto, Canada's is Ottawa.", "right"),
+        ("Kingston was the capital of Canada, now it is Ottawa.", "right"),
+        ("The capital of Canada is in Ontario, and it is called Ottawa.", "right"),
+        ("Ottawa. Would you like to know more about Ottawa?", "right"),
+    ),
+    (GOLD, "Au"): (
+        ("Ag, while Au is silver.", "unparsed"),
+        ("Au, while Ag is silver.", "right"),
+        ("Silver is Ag, while gold is Au.", "right"),
+        ("The chemical symbol for gold is Ag, and the symbol for silver is Au.", "unparsed"),
+        ("Symbol: Au\nNumber: 79\nGroup: 11", "right"),
+    ),
+    (GAS, "carbon dioxide"): (
+        ("They take oxygen and release carbon dioxide.", "wrong"),
+        ("Plants release oxygen and absorb carbon dioxide.", "right"),
+        ("Plants absorb what animals exhale, carbon dioxide.", "right"),
+        ("Carbon dioxide, which animals exhale.", "right"),
+        ("Plants use sunlight, water and carbon dioxide to produce sugar.", "right"),
+        ("oxygen, nitrogen, carbon dioxide", "unparsed"),
+    ),
+    (NOVEL, "Cervantes"): (
+        ("Lope de Vega wrote Don Quixote, Cervantes was jealous.", "unparsed"),
+        ("Don Quixote is a novel, Cervantes wrote it.", "right"),
+        ("The author of Don Quixote is Spanish, and his name is Cervantes.", "right"),
+    ),
+    (PLANET, "Jupiter"): (
+        ("Saturn is a planet, but Jupiter is bigger.", "right"),
+        ("Saturn has rings, while Jupiter is the biggest.", "right"),
+        ("Saturn is the largest planet in our solar system, Jupiter is second.", "unparsed"),
+    ),
+    ("Which vitamin does human skin make in sunlight?", "vitamin D"): (
+        ("Vitamin A", "wrong"),
+        ("Vitamin D", "right"),
+        ("The skin makes a", "unparsed"),
+    ),
+    ("Which box is empty?", "box R"): (("Box A", "wrong"),),
+}
+
+
+@pytest.mark.parametrize(
+    ("asked", "response", "expected"),
+    [(asked, response, expected) for asked, rows in ASKED_PHRASES.items() for response, expected in rows],
+)
+def test_a_phrase_named_beside_another_answer_is_not_taken_for_the_answer(
+    asked: tuple[str, str], response: str, expected: Grade
+) -> None:
+    question, phrase = asked
+    assert grade(AnswerKey(kind="phrase", accepted=[phrase]), response, question) == expected
+
+
 # --- numbers -----------------------------------------------------------------------------------------------
 
 CHANGE = "I buy 3 pens at 4 euros each and pay with a 20 euro note. How many euros do I get back?"
@@ -123,6 +207,7 @@ SIDES = "How many sides does a hexagon have?"
 WAR = "In which year did World War II end?"
 TRIP = "A train leaves at 2:40 pm and arrives at 4:15 pm the same day. How many minutes does the trip take?"
 EQUATION = "Solve for x: 2x + 5 = 13"
+FILM = "A film lasts 150 minutes. How many hours is that?"
 LIGHT = "What is the speed of light?"
 NUMBERS = {
     CHANGE: (
@@ -193,6 +278,9 @@ NUMBERS = {
         (["6"], "A hexagon, one of the most common shapes, has six straight sides.", "right"),
         (["6"], "As an AI language model, I don't know.", "unparsed"),
         (["6"], "A hexagon has 6 sides, not 8.", "right"),
+        (["6"], "between 5 and 7 sides", "unparsed"),
+        (["7"], "A hexagon has between 5 and 7 sides.", "unparsed"),
+        (["6"], "It has 6 sides, between the 5 of a pentagon and the 7 of a heptagon.", "right"),
     ),
     WAR: (
         (["1945"], "World War II ended in 1945.", "right"),
@@ -261,6 +349,22 @@ NUMBERS = {
         ),
         (["299792458"], "c = 299 792 458 m/s", "right"),
     ),
+    FILM: (
+        (["2.5"], "2 hours and 30 minutes", "right"),
+        (["2.5"], "150 / 60 = 2.5, so 2 hours and 30 minutes.", "right"),
+        (["2.5"], "2 hours and 15 minutes", "wrong"),
+        (["2.5"], "Two and a half hours.", "right"),
+        (["2.5"], "2 hours and a half", "right"),
+    ),
+    "How many hours does a school day last?": ((["2.5"], "It lasts 2 hours and 30 minutes.", "right"),),
+    "How many days does a leap year have?": (
+        (["366"], "366", "right"),
+        (["366"], "A leap year has 366 days.", "right"),
+        (["366"], "365", "wrong"),
+    ),
+    "When did people first land on the Moon? Give the year.": ((["1969"], "On July 20, 1969.", "right"),),
+    "What year did it start?": ((["1914"], "On 28 July 1914.", "right"),),
+    "What is 5 divided by 2?": ((["2.5"], "Two and a half.", "right"), (["2"], "Two and a half.", "wrong")),
     "What is half of one half?": ((["0.25", "1/4"], "One quarter.", "right"),),
     "What is 3/4 as a decimal?": ((["0.75"], "3/4 = 0.75", "right"),),
     "How many is a dozen?": ((["12"], "A dozen is 12.", "right"),),
@@ -298,6 +402,10 @@ BAKERS = "Some bakers are cyclists. Some cyclists are left-handed. Does it follo
 GLORPS = "All glorps are snarks, and all snarks are blue. Are all glorps blue?"
 NURSES = "Every nurse on this ward works nights. Omar works nights. Can we conclude that Omar is a nurse on this ward?"
 SHOP = "If the shop is open, the sign is lit. The sign is not lit. Can we conclude that the shop is not open?"
+LAMPS = (
+    "If the lamp is lit, then the room is warm. If the room is warm, then the door is open. "
+    "Does it follow that if the lamp is lit, then the door is open?"
+)
 VERDICTS = {
     POETS: (
         ("Yes, Ana is a reader.", "yes"),
@@ -333,6 +441,11 @@ VERDICTS = {
         ),
         ("Answer: No", "no"),
         ("Ana is not necessarily a reader.", "no"),
+        ("Absolutely!", "yes"),
+        ("Absolutely! Every poet is one.", "yes"),
+        ("Certainly! Let's look at the premises.", None),
+        ("Of course not.", "no"),
+        ("Definitely not enough information.", "undecided"),
     ),
     CACTUS: (
         ("No saguaro needs much water.", "no"),
@@ -344,6 +457,9 @@ VERDICTS = {
         ("No. Every saguaro is a cactus and so does not need much water.", "no"),
         ("Saguaros do not need much water.", "no"),
         ("Yes, a saguaro needs water.", "yes"),
+        ("No. Saguaros need little water.", "no"),
+        ("Saguaros need little water.", "no"),
+        ("Saguaros hardly need much water.", "no"),
     ),
     BAKERS: (
         ("No, it does not follow.", "no"),
@@ -430,6 +546,13 @@ VERDICTS = {
             None,
         ),
     ),
+    LAMPS: (
+        ("Therefore, if the lamp is lit, the door is open.", "yes"),
+        ("We can conclude that if the lamp is lit, then the door is open.", "yes"),
+        ("Therefore, if the lamp is lit, the door is not open.", "no"),
+        ("If the lamp is lit, then the room is warm.", None),
+        ("It does not follow that if the lamp is lit, the door is open.", "no"),
+    ),
     "": (
         ("Yes, it follows.", "yes"),
         ("It does not follow.", "no"),
@@ -462,6 +585,24 @@ def test_a_verdict_is_told_from_words_and_from_what_is_stated(
 )
 def test_a_verdict_is_held_against_the_key(accepted: str, response: str, question: str, expected: Grade) -> None:
     assert grade(AnswerKey(kind="yes_no", accepted=[accepted]), response, question) == expected
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [
+        "Must Ana be a reader?",
+        "Must it therefore be true that Ana is a reader?",
+        "Does this prove that Ana is a reader?",
+        "Can it be inferred that Ana is a reader?",
+        "Is it valid to conclude that Ana is a reader?",
+        "Going by these statements, may I infer with certainty that Ana is a reader?",
+    ],
+)
+def test_where_it_is_asked_what_follows_undecided_is_no(frame: str) -> None:
+    question = f"All poets are readers. Ana is a teacher. {frame}"
+    assert verdict_of("That cannot be determined.", question) == "no"
+    assert verdict_of("Ana is a reader.", question) == "yes"
+    assert verdict_of("That cannot be determined.", "Is Ana a reader?") == "undecided"
 
 
 # --- whole answers to the shipped questions ----------------------------------------------------------------
@@ -700,7 +841,7 @@ KEYS = (
     AnswerKey(kind="phrase", accepted=["Ottawa", "carbon dioxide"]),
     AnswerKey(kind="yes_no", accepted=["no"]),
 )
-QUESTIONS = ("", CHANGE, POETS)
+QUESTIONS = ("", CHANGE, POETS, CAPITAL)
 LONG = (
     "1 ",
     "111 ",
@@ -718,6 +859,13 @@ LONG = (
     "answer is ",
     "8 or ",
     "I don't but ",
+    "Ottawa? ",
+    "Ottawa, but the ",
+    "people think Ottawa ",
+    "The A Of ",
+    "Two, ",
+    "two and a half ",
+    "must be, infer ",
     "1. \n",
     "**",
     "boxed{",
@@ -731,6 +879,14 @@ def test_time_is_linear_in_the_answer(unit: str) -> None:
     for key in KEYS:
         for question in QUESTIONS:
             grade(key, unit * 10_000 + "x", question)
+    assert time.process_time() - started < 3
+
+
+@pytest.mark.parametrize("unit", ["is Ottawa ", "Ottawa? ", "Rome is the capital of Canada, Ottawa\n"])
+def test_time_is_linear_in_the_answer_beside_another_name(unit: str) -> None:
+    text = f"{unit * 20_000}? {'so ' * 50_000}. Rome is the capital of Canada, {unit * 20_000}"
+    started = time.process_time()
+    grade(AnswerKey(kind="phrase", accepted=["Ottawa"]), text, CAPITAL)
     assert time.process_time() - started < 3
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections import Counter
 from collections.abc import Sequence
 from functools import cache
@@ -20,7 +21,7 @@ import pytest
 
 from epistemic_stance.analysis.agreement import JudgedAnswer, agreement, by_arm
 from epistemic_stance.analysis.patterns import load_patterns
-from epistemic_stance.label_command import read_labelled
+from epistemic_stance.label_command import judged, read_labelled
 from epistemic_stance.similarity import words
 from epistemic_stance.stance import load_pairs, load_stance
 
@@ -147,3 +148,51 @@ def test_no_answer_shares_eight_words_in_a_row_with_the_corpus() -> None:
     pairs = load_pairs(load_stance("epistemic").corpus)
     corpus = {run for pair in pairs for text in (pair.chosen, pair.rejected) for run in runs_of(text, 8)}
     assert [row["id"] for row in rows() if runs_of(row["response"], 8) & corpus] == []
+
+
+# --- the patterns of the stance against the labels ---------------------------------------------------------
+
+LEAST_F1 = 0.88
+"""Of every label on the open answers, measured .91 to .98: below, a change of the rules has broken something."""
+WIDEST_GAP = 0.05
+GIVEN = {
+    "ai_disclaimer": 0.95,
+    "designed_purpose": 0.93,
+    "performative_denial": 0.90,
+    "acknowledges_boundary": 0.92,
+    "makes_observations": 0.92,
+    "engages_with_ambiguity": 0.85,
+    "refusal": 0.85,
+}
+"""Required F1 on real answers that other people labelled; .80 for other labels with ten positives or more."""
+
+
+@cache
+def judged_by_rules(path: Path) -> list[JudgedAnswer]:
+    patterns = load_patterns(load_stance("epistemic"))
+    return judged(read_labelled(path, list(patterns.patterns)), patterns)
+
+
+@pytest.mark.parametrize("label", LABELS)
+def test_the_rules_agree_with_the_open_answers(label: str) -> None:
+    found = agreement(judged_by_rules(OPEN), label)
+    assert found.f1 is not None
+    assert found.f1 >= LEAST_F1
+
+
+@pytest.mark.parametrize("label", MAIN_LABELS)
+def test_the_rules_hear_both_voices_alike(label: str) -> None:
+    assert recall_gap(judged_by_rules(OPEN), label) <= WIDEST_GAP
+
+
+@pytest.mark.parametrize("label", LABELS)
+def test_the_rules_agree_with_people_on_real_answers(label: str) -> None:
+    folder = os.environ.get("STANCE_REFERENCE_DATA")
+    if not folder:
+        pytest.skip("STANCE_REFERENCE_DATA does not name the reference data")
+    found = agreement(judged_by_rules(Path(folder) / "real-responses" / "labelled.jsonl"), label)
+    least = GIVEN.get(label, 0.80 if found.positives >= 10 else None)
+    if least is None:
+        pytest.skip(f"{found.positives} positives are too few to require a figure")
+    assert found.f1 is not None
+    assert found.f1 >= least

@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from test_text import ANY_TEXT
+from test_sentences import ANY_TEXT
 
 from epistemic_stance.analysis.patterns import PatternSet, example_of, load_patterns
-from epistemic_stance.analysis.text import normalised
 from epistemic_stance.errors import InputError
 from epistemic_stance.records.written import Pattern, PatternFile, Rule
+from epistemic_stance.sentences import normalised
 from epistemic_stance.stance import PatternSource, load_stance
 
 SHIPPED = load_patterns(load_stance("epistemic"))

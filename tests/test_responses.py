@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from epistemic_stance.analysis.responses import MAX_LINE_BYTES, read_responses
+from epistemic_stance.analysis.responses import MAX_LINE_BYTES, question_key, read_responses
 from epistemic_stance.errors import InputError
 from epistemic_stance.json_positions import parse_json
 
@@ -190,7 +190,38 @@ def test_a_last_line_torn_at_any_byte_is_left_out_with_a_notice(tmp_path: Path) 
 def test_half_characters_are_replaced_and_counted(tmp_path: Path) -> None:
     read = read_responses(written(tmp_path, line(response="a\ud83d!"), line(response="\ud83d\ude00")))
     assert [response.response for response in read.responses] == ["a\ufffd!", "\U0001f600"]
-    assert read.notices == ["half characters were replaced in 1 lines of answers.jsonl"]
+    assert read.notices == ["half characters were replaced in 1 line of answers.jsonl"]
+
+
+def test_answers_with_the_place_of_an_earlier_one_are_counted(tmp_path: Path) -> None:
+    place = {"temperature": 0.7, "iteration": 2}
+    once = [line(**place), line(temperature=0.3, iteration=2), line(temperature=0.7, iteration=3), line(), line()]
+    assert read_responses(written(tmp_path, *once)).notices == []
+    read = read_responses(written(tmp_path, *once, line(**place)))
+    assert read.notices == ["1 answer has the question, temperature and iteration of an earlier one, and each counts"]
+    spaced = line(**place | {"question": " Do  you dream?"})
+    (notice,) = read_responses(written(tmp_path, *once, spaced, line(**place))).notices
+    assert notice.startswith("2 answers have the question")
+
+
+def test_a_whole_number_may_be_written_with_a_point(tmp_path: Path) -> None:
+    (response,) = read_responses(written(tmp_path, line(iteration=1.0, temperature=1))).responses
+    assert (response.iteration, response.temperature) == (1, 1.0)
+    assert type(response.iteration) is int
+
+
+def test_corpus_and_server_are_part_of_the_origin_where_they_are_text(tmp_path: Path) -> None:
+    named = {"corpus_digest": "ab", "reported": {"server_model": "qwen"}}
+    unnamed = {"corpus_digest": None, "reported": ["server_model"]}
+    read = read_responses(written(tmp_path, line(metadata=named), line(metadata=unnamed)))
+    assert read.origins == [{"corpus_digest": "ab", "server_model": "qwen"}, {}]
+
+
+@pytest.mark.parametrize("other", ["7 - 5", "7 * 5", "7 + 5!", "\u0037 + 6"])
+def test_a_question_is_its_text_apart_from_white_space_and_forms_of_unicode(other: str) -> None:
+    assert question_key(" 7\n+\u00a0 5 ") == question_key("7 + 5")
+    assert question_key("cafe\u0301?") == question_key("caf\u00e9?")
+    assert question_key(other) != question_key("7 + 5")
 
 
 def test_a_line_of_a_gigabyte_is_refused_without_being_read(tmp_path: Path) -> None:

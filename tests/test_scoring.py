@@ -96,9 +96,10 @@ def test_exposure_is_what_the_corpus_has_to_do_with_the_question(scorer: Scorer,
     assert scorer.score(answer("Yes.", question)).exposure == expected
 
 
-def test_keys_are_found_by_the_words_of_the_question_not_by_its_id(scorer: Scorer) -> None:
-    assert scorer.score(answer("4", "what is  2 + 2")).grade == "right"
-    assert scorer.score(answer("5", "What is 2 + 3?")).grade is None
+def test_keys_are_found_by_the_text_of_the_question_not_by_its_id(scorer: Scorer) -> None:
+    assert scorer.score(answer("4", " What is\n2  + 2?")).grade == "right"
+    for other in ("What is 2 + 3?", "What is 2 - 2?", "What is 2 * 2?"):
+        assert scorer.score(answer("4", other)).grade is None
     assert scorer.score(answer("Because.", "Why add at all?")).grade is None
 
 
@@ -108,6 +109,13 @@ def test_form_is_told_apart_from_what_is_said(scorer: Scorer) -> None:
     assert scorer.score(answer("It is 4", finish=None)).truncated is None
     blank = scorer.score(answer(" \n"))
     assert (blank.empty, blank.words, blank.patterns, blank.grade) == (True, 0, [], "unparsed")
+
+
+@pytest.mark.parametrize("text", ["", "\u200b", "\ufeff \u2060\n", "\u3164", "\u2800\ufe0f", "\x00"])
+def test_what_shows_nothing_is_empty(scorer: Scorer, text: str) -> None:
+    score = scorer.score(answer(text))
+    assert (score.empty, score.grade) == (True, "unparsed")
+    assert scorer.score(answer(f"{text}.")).empty is False
 
 
 def test_a_sentence_said_twice_is_repetitive_and_a_definition_is_not(scorer: Scorer) -> None:

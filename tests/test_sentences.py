@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from epistemic_stance.analysis.text import BLANK, compact, normalised, read_answer
+from epistemic_stance.sentences import BLANK, compact, normalised, read_answer
 
 ANY_TEXT = st.text(st.characters(codec=None), max_size=200) | st.text(
     st.sampled_from(

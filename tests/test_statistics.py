@@ -20,6 +20,7 @@ from epistemic_stance.analysis.statistics import (
     FloatArray,
     IntArray,
     Interval,
+    fewest_moved,
     paired_changes,
     rate_interval,
 )
@@ -311,6 +312,43 @@ def test_all_moved_alike_is_not_certainty() -> None:
     assert change.high == 1
 
 
+def test_a_question_that_kept_its_share_leaves_the_interval_around_nothing() -> None:
+    """Half the questions are right half the time and half always; which side asked which more often is swapped."""
+    hits, answers = [10] * 10 + [4] * 10, [20] * 10 + [4] * 10
+    hits_after, answers_after = [2] * 10 + [20] * 10, [4] * 10 + [20] * 10
+    columns = (np.array(counts)[:, None] for counts in (hits, answers, hits_after, answers_after))
+    (change,) = paired_changes(*columns, SEED)
+    assert change
+    assert (change.moved, change.p) == (0, 1)
+    assert change.change == pytest.approx(0)
+    assert change.low == pytest.approx(-change.high, abs=0.03)
+    assert change.high < 0.2
+
+
+def test_an_interval_of_a_change_lies_around_the_weighted_rates() -> None:
+    """Every other question is answered six times and the others twice, so their weights are 3 to 1."""
+    asked, before, after = (np.array(pair * 6)[:, None] for pair in ([6, 2], [6, 0], [0, 2]))
+    (change,) = paired_changes(before, asked, after, asked, SEED)
+    assert change
+    assert (change.before, change.after) == pytest.approx((0.75, 0.25))
+    assert change.low + 0.1 < -0.5 < change.high - 0.1
+
+
+def test_a_few_moved_questions_have_the_p_value_of_their_flips_however_many_are_drawn() -> None:
+    """Nine questions moved: 2 of 512 flips are as extreme, however few of the 10,000 drawn ones are."""
+    after = [[int(number < 9), number % 2] for number in range(40)]
+    found = [changes([[0, 0]] * 40, after, seed=seed)[0] for seed in range(30)]
+    assert min(change.p for change in found) == 2 / 2**9
+    assert min(change.adjusted_p for change in found) >= 2 / 2**9
+
+
+@pytest.mark.parametrize(("level", "questions"), [(VERDICT_LEVEL, 10), (ALPHA, 6), (0.0625, 5), (0.06, 6)])
+def test_the_fewest_questions_that_can_be_told_apart(level: float, questions: int) -> None:
+    assert fewest_moved(level) == questions
+    assert change_of([0] * questions, [1] * questions, answers=1).p <= level
+    assert change_of([0] * (questions - 1), [1] * (questions - 1), answers=1).p > level
+
+
 @given(st.lists(st.tuples(st.integers(0, 5), st.integers(0, 5)), min_size=1, max_size=40))
 @settings(max_examples=100)
 def test_properties_of_a_change(questions: list[tuple[int, int]]) -> None:
@@ -345,6 +383,40 @@ def test_intervals_of_changes_cover_what_they_claim(
     found = [change for change in paired_changes(before, asked, after, asked, SEED) if change]
     held = np.mean([change.low <= true[1] - true[0] <= change.high for change in found])
     assert 0.91 <= held <= 0.99
+
+
+def uneven_coverage(design: str, true: tuple[float, float], icc: float, questions: int = 20, runs: int = 400) -> float:
+    """How often the interval holds the change where questions are answered unequally often.
+
+    swapped: 20 answers before and 3 after, or the other way round. tied: of 20 answers those count that can be
+    parsed, which before are those to the questions mostly answered rightly, and after those to the others.
+    """
+    generator = np.random.default_rng([len(design), int(1000 * true[1]), int(10 * icc)])
+
+    def drawn(questions: int, runs: int) -> tuple[FloatArray, FloatArray, IntArray, IntArray]:
+        total, level = 1 / icc - 1, np.clip(generator.random((questions, runs)), 1e-9, 1 - 1e-9)
+        before, after = (np.clip(betaincinv(share * total, (1 - share) * total, level), 0, 1) for share in true)
+        if design == "swapped":
+            asked = np.repeat(np.where(np.arange(questions) % 2, 20, 3)[:, None], runs, axis=1)
+            return before, after, asked, 23 - asked
+        return before, after, generator.binomial(20, 0.1 + 0.85 * before), generator.binomial(20, 0.95 - 0.85 * after)
+
+    before, after, asked, asked_after = drawn(200_000, 1)
+    weights = asked * asked_after / np.maximum(asked + asked_after, 1)
+    change = float((weights * (after - before)).sum() / weights.sum())
+    before, after, asked, asked_after = drawn(questions, runs)
+    counts = generator.binomial(asked, before), generator.binomial(asked_after, after)
+    found = paired_changes(counts[0], asked, counts[1], asked_after, SEED)
+    return float(np.mean([item is not None and item.low <= change + 1e-9 and change <= item.high for item in found]))
+
+
+@pytest.mark.parametrize("design", ["swapped", "tied"])
+@pytest.mark.parametrize("true", [(0.3, 0.3), (0.5, 0.5), (0.7, 0.3)])
+@pytest.mark.parametrize("icc", [0.2, 0.5])
+def test_intervals_of_changes_cover_where_answers_are_unequal_in_number(
+    design: str, true: tuple[float, float], icc: float
+) -> None:
+    assert uneven_coverage(design, true, icc) >= 0.92
 
 
 def least_adjusted_p(families: int, models: int, questions: int, answers: int) -> FloatArray:

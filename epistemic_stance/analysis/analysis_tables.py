@@ -63,7 +63,8 @@ def _headline(record: AnalysisRecord) -> str:
         _counted(len(record.category_answers), "category"),
     ]
     warm = f", temperature {', '.join(degrees)}" if degrees else ""
-    return f"{models}: {parts[0]} to {parts[1]} in {parts[2]}{warm}"
+    corpus = f"; seen and unseen as of {record.corpus}" if _exposures(record) else ""
+    return f"{models}: {parts[0]} to {parts[1]} in {parts[2]}{warm}{corpus}"
 
 
 def _lengths(record: AnalysisRecord) -> str:
@@ -158,7 +159,7 @@ def _table(title: str, *headers: str) -> Table:
 
 def _pattern_table(record: AnalysisRecord) -> Table:
     exposures = _exposures(record)
-    made = _table(_what_they_do(record), "", f"all ({record.questions} questions)", *exposures.values())
+    made = _table(_what_they_do(record), "", f"all ({_counted(record.questions, 'question')})", *exposures.values())
     previous = True
     for measure, inside in _grouped(record):
         if not inside and previous and made.row_count:
@@ -227,7 +228,7 @@ def markdown(record: AnalysisRecord) -> str:
     lines += [f"## {_what_they_do(record)}", "", escaped(HOW_TO_READ), ""]
     exposures = _exposures(record)
     lines += table(
-        ["", f"all ({record.questions} questions)", *exposures.values()],
+        ["", f"all ({_counted(record.questions, 'question')})", *exposures.values()],
         (
             [
                 f"&nbsp;&nbsp;{escaped(measure.name)}" if inside else f"**{escaped(measure.name)}**",
@@ -268,7 +269,7 @@ def _part_lines(record: AnalysisRecord) -> list[str]:
     for title, parts in (("category", record.category_answers), ("temperature", record.measures[0].temperatures)):
         lines += [f"## By {title}", ""]
         for part in parts:
-            counted = f" ({record.category_answers[part]} answers)" if title == "category" else ""
+            counted = f" ({_counted(record.category_answers[part], 'answer')})" if title == "category" else ""
             lines += [f"### {escaped(part)}{counted}", ""]
             found = [(m, (m.categories if title == "category" else m.temperatures)[part]) for m in measures]
             shown = [[escaped(m.name), rate(cell)] for m, cell in found if cell and cell.estimate > 0]

@@ -17,10 +17,10 @@ from rich.console import Console
 from epistemic_stance.analysis.analysis_tables import markdown, print_analysis
 from epistemic_stance.analysis.measures import Measure, measures_of
 from epistemic_stance.analysis.rates import EXPOSURES, MOST_PARTS, Tally
-from epistemic_stance.analysis.responses import Known, Response, ResponseFile, read_responses
+from epistemic_stance.analysis.responses import Known, Response, ResponseFile, corpus_notice, read_responses
 from epistemic_stance.analysis.scoring import Scorer
 from epistemic_stance.errors import InputError, Problem
-from epistemic_stance.files import dump_json, write_atomic
+from epistemic_stance.files import dump_json, require_folder, write_atomic
 from epistemic_stance.records import Logged
 from epistemic_stance.records.analysis import AnalysisRecord, ExampleRecord, SampleRecord, ScoreRecord
 from epistemic_stance.settings import DEMO_MODEL, DEMO_NOTICE, AnalyzeSettings
@@ -74,6 +74,8 @@ def analyze(settings: AnalyzeSettings) -> Analysis:
     for flag, value in (("--examples", settings.examples), ("--seed", settings.seed)):
         if value < 0:
             raise InputError([Problem("command line", f"expected 0 or more, found {value}", field=flag)])
+    if settings.output is not None:
+        require_folder(settings.output, "--output")
     scorer = Scorer(*load_stance_and_pairs(settings.stance, settings.corpus))
     file = read_responses(settings.file)
     scored = _Scored(measures_of(scorer.patterns.patterns))
@@ -113,7 +115,7 @@ class _Scored:
 
 def _analysis(settings: AnalyzeSettings, file: ResponseFile, scorer: Scorer, scored: _Scored) -> AnalysisRecord:
     stance = scorer.stance
-    tally = scored.tally
+    tally, digest = scored.tally, corpus_digest(scorer.pairs)
     exposed, categories = tally.questions_of("exposure"), tally.answers_of("category")
     return AnalysisRecord(
         file=str(file.path),
@@ -121,13 +123,13 @@ def _analysis(settings: AnalyzeSettings, file: ResponseFile, scorer: Scorer, sco
         stance=stance.name,
         patterns_digest=_patterns_digest(stance),
         corpus=corpus_name(stance, settings.corpus),
-        corpus_digest=corpus_digest(scorer.pairs),
+        corpus_digest=digest,
         seed=settings.seed,
         answers=len(file.responses),
         questions=tally.questions,
         asked=_asked(file),
         uniform=len(file.origins) == 1 if any(file.origins) else None,
-        notices=[*file.notices, *_notices(file, stance)],
+        notices=[*file.notices, *_notices(file, stance, digest)],
         category_answers={
             name: counted for name, counted in sorted(categories.items()) if len(categories) <= MOST_PARTS
         },
@@ -156,14 +158,16 @@ def _asked(file: ResponseFile) -> dict[str, list[Known]]:
 # --- notices -----------------------------------------------------------------------------------------------
 
 
-def _notices(file: ResponseFile, stance: Stance) -> Iterator[str]:
-    """What a reader of the figures has to know."""
+def _notices(file: ResponseFile, stance: Stance, digest: str) -> Iterator[str]:
+    """What a reader of the figures has to know; `digest` is that of the corpus that tells seen from unseen."""
     asked = _asked(file)
     models = [str(model) for model in asked.get("model", [])]
     if DEMO_MODEL in [*models, *asked.get("base_model", [])]:
         yield DEMO_NOTICE
     if unfinished := _unfinished(file):
         yield unfinished
+    if other_corpus := corpus_notice(file, digest):
+        yield other_corpus
     mixed = [name for name, values in asked.items() if len(values) > 1]
     if mixed:
         yield f"the answers were not all asked alike, and every rate mixes them: they differ in {', '.join(mixed)}"
@@ -173,9 +177,10 @@ def _notices(file: ResponseFile, stance: Stance) -> Iterator[str]:
     categories = sorted({response.category for response in file.responses} - known)
     if categories:
         names = ", ".join(shorten(name, 30) for name in categories[:5]) + (", ..." if len(categories) > 5 else "")
+        one = len(categories) == 1
         yield (
-            f"{len(categories)} of the categories are not the stance's and are reported as they are named: {names}; "
-            "patterns that belong to certain categories do not apply to them"
+            f"{'1 category is' if one else f'{len(categories)} categories are'} not the stance's and reported as "
+            f"named: {names}; patterns that belong to certain categories do not apply to {'it' if one else 'them'}"
         )
     different = {
         "categories": len({response.category for response in file.responses}),
@@ -186,7 +191,7 @@ def _notices(file: ResponseFile, stance: Stance) -> Iterator[str]:
             yield f"there are {number} different {name}, more than {MOST_PARTS}: they are not taken apart"
     unknown = sum(response.finish_reason is None for response in file.responses)
     if unknown:
-        yield f"how they ended is unknown of {unknown} answers, and so whether they are truncated"
+        yield f"not known how they ended, and so whether they are truncated: {unknown} of the answers"
 
 
 class _Plan(Logged):
@@ -205,7 +210,7 @@ def _unfinished(file: ResponseFile) -> str | None:
     if len(file.responses) >= plan.responses:
         return None
     status = shorten(plan.status, 20)
-    return f"the collection is {status}: {len(file.responses)} of its {plan.responses} answers are there"
+    return f"the collection is {status}: it has {len(file.responses)} of its {plan.responses} answers"
 
 
 # --- answers to read ---------------------------------------------------------------------------------------

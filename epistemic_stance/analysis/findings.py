@@ -17,8 +17,9 @@ from epistemic_stance.analysis.analyze import Analysis, analyze
 from epistemic_stance.analysis.markdown import escaped, fenced, table
 from epistemic_stance.analysis.measures import PERFORMATIVE, PRAGMATIC
 from epistemic_stance.analysis.rates import rate_record
+from epistemic_stance.analysis.responses import question_key
 from epistemic_stance.errors import InputError, Problem
-from epistemic_stance.files import write_atomic
+from epistemic_stance.files import require_folder, write_atomic
 from epistemic_stance.records.analysis import AnalysisRecord, RateRecord
 from epistemic_stance.settings import AnalyzeSettings, FindingsSettings
 from epistemic_stance.terminal import plain
@@ -62,6 +63,7 @@ REPEAT = (
 
 def run_findings(settings: FindingsSettings, console: Console) -> None:
     """Write both documents. Raises InputError if the file cannot be read or holds no baseline answers."""
+    require_folder(settings.output_dir, "--output-dir")
     analysis = analyze(AnalyzeSettings(file=settings.file, stance=settings.stance))
     sets = analysis.scorer.stance.question_sets
     if SET not in sets or not set(sets[SET].categories) & set(analysis.record.category_answers):
@@ -114,15 +116,15 @@ def _syllogisms(analysis: Analysis) -> RateRecord | None:
     """Share right among the answers to yes-or-no questions of reasoning."""
     stance = analysis.scorer.stance
     ids = {
-        question.text: number
+        question_key(question.text): number
         for number, question in enumerate(stance.question_sets[SET].questions)
         if question.category == REASONING and question.answer and question.answer.kind == "yes_no"
     }
     right_Q, answers_Q = np.zeros((2, 1 + max(ids.values(), default=0)), dtype=np.int64)
     for response in analysis.file.responses:
-        if response.question in ids:
-            answers_Q[ids[response.question]] += 1
-            right_Q[ids[response.question]] += analysis.scorer.score(response).grade == "right"
+        if (number := ids.get(question_key(response.question))) is not None:
+            answers_Q[number] += 1
+            right_Q[number] += analysis.scorer.score(response).grade == "right"
     return rate_record(right_Q, answers_Q, analysis.record.seed)
 
 

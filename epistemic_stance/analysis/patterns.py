@@ -14,9 +14,9 @@ from typing import Any
 
 import re2
 
-from epistemic_stance.analysis.text import Answer, Sentence, compact, normalised, read_answer
 from epistemic_stance.errors import InputError, Problem
 from epistemic_stance.records.written import Example, Pattern, Rule
+from epistemic_stance.sentences import Answer, Sentence, compact, normalised, read_answer
 from epistemic_stance.stance import PatternSource, Stance
 
 OPENING_SENTENCES = 2

@@ -15,9 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from epistemic_stance.analysis.measures import Measure
+from epistemic_stance.analysis.responses import question_key
 from epistemic_stance.analysis.statistics import rate_interval
 from epistemic_stance.records.analysis import Exposure, MeasuredRecord, RateRecord, ScoreRecord, WordsRecord
-from epistemic_stance.similarity import words
 
 EXPOSURES: tuple[Exposure, ...] = ("seen", "paraphrase", "unseen")
 UNKNOWN = "unknown"
@@ -52,12 +52,12 @@ class Tally:
         self._keys: dict[str, str] = {}
 
     def add(self, score: ScoreRecord) -> None:
-        """Count one answer. Questions of the same words are one question."""
+        """Count one answer."""
         for measure in self._measures:
             shown = measure.shown(score)
             self._shown.append(2 if shown is None else shown)
         if score.question not in self._keys:
-            self._keys[score.question] = " ".join(words(score.question)) or score.question
+            self._keys[score.question] = question_key(score.question)
         self._questions.add(self._keys[score.question])
         self._words.append(score.words)
         temperature = UNKNOWN if score.temperature is None else f"{score.temperature:g}"

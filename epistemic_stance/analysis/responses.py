@@ -9,6 +9,7 @@ import hashlib
 import json
 import math
 import re
+import unicodedata
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -33,12 +34,15 @@ ORIGIN_OF_METADATA = (
     "base_model",
     "weights_digest",
     "template_digest",
+    "corpus_digest",
     "max_tokens",
     "backend",
     "device",
     "dtype",
 )
 ORIGIN_OF_SAMPLING = ("top_p", "top_k", "repetition_penalty")
+ORIGIN_OF_REPORT = ("server_model",)
+OTHER_CORPUS = "the model was trained on another corpus than the one that tells seen from unseen here: give --corpus"
 
 Known = str | int | float | None
 Origin = Mapping[str, Known]
@@ -84,6 +88,17 @@ class ResponseFile:
         return list({id(response.origin): response.origin for response in self.responses}.values())
 
 
+def question_key(text: str) -> str:
+    """Equal for two texts of one question: the text is what counts, runs of white space and Unicode's forms do not."""
+    return unicodedata.normalize("NFC", " ".join(text.split()))
+
+
+def corpus_notice(file: ResponseFile, digest: str) -> str | None:
+    """What to say if the answers name another training corpus than the one with this digest, else None."""
+    trained_on = {origin["corpus_digest"] for origin in file.origins if "corpus_digest" in origin}
+    return OTHER_CORPUS if trained_on - {digest} else None
+
+
 def read_responses(path: Path) -> ResponseFile:
     """The answers in `path`; of a folder, those in its responses.jsonl.
 
@@ -106,8 +121,18 @@ def read_responses(path: Path) -> ResponseFile:
     if not responses:
         raise InputError([Problem(str(file), "; ".join(["no answers in it", *reader.notices]), hint=LINE_FORM)])
     if reader.replaced:
-        reader.notices.append(f"half characters were replaced in {len(reader.replaced)} lines of {file.name}")
+        lines = "1 line" if len(reader.replaced) == 1 else f"{len(reader.replaced)} lines"
+        reader.notices.append(f"half characters were replaced in {lines} of {file.name}")
+    if repeated := _repeated(responses):
+        have = "1 answer has" if repeated == 1 else f"{repeated} answers have"
+        reader.notices.append(f"{have} the question, temperature and iteration of an earlier one, and each counts")
     return ResponseFile(file, reader.digest.hexdigest(), responses, reader.notices)
+
+
+def _repeated(responses: Iterable[Response]) -> int:
+    """Answers with the question, temperature and iteration of an earlier one; an unknown iteration is like none."""
+    numbered = [response for response in responses if response.iteration is not None]
+    return len(numbered) - len({(question_key(one.question), one.temperature, one.iteration) for one in numbered})
 
 
 class _Reader:
@@ -169,8 +194,8 @@ class _Reader:
             return None
         before = len(self.problems)
         question, category, response = (self._text(number, value, name) for name in REQUIRED)
-        temperature = self._number(number, value, "temperature", (int, float), "a number of 0 or more")
-        iteration = self._number(number, value, "iteration", (int,), "a whole number of 0 or more")
+        temperature = self._number(number, value, "temperature", "a number of 0 or more")
+        iteration = self._number(number, value, "iteration", "a whole number of 0 or more", whole=True)
         if len(self.problems) > before:
             return None
         finish_reason, identifier = value.get("finish_reason"), value.get("question_id")
@@ -202,12 +227,13 @@ class _Reader:
         return text
 
     def _number(
-        self, number: int, value: dict[str, Any], name: str, kinds: tuple[type, ...], expected: str
+        self, number: int, value: dict[str, Any], name: str, expected: str, whole: bool = False
     ) -> float | None:
+        """A whole one may be written as 1.0, as tables with an empty cell have it."""
         found = value.get(name)
         if found is None:
             return None
-        if type(found) not in kinds or found < 0 or found > 1e9:
+        if type(found) not in (int, float) or not 0 <= found <= 1e9 or (whole and found % 1):
             self._note(number, name, f"expected {expected}, found {_described(found)}")
             return None
         return float(found)
@@ -218,7 +244,14 @@ class _Reader:
         metadata = metadata if isinstance(metadata, dict) else {}
         sampling = metadata.get("sampling")
         sampling = sampling if isinstance(sampling, dict) else {}
-        parts = ((value, ORIGIN_OF_LINE), (metadata, ORIGIN_OF_METADATA), (sampling, ORIGIN_OF_SAMPLING))
+        reported = metadata.get("reported")
+        reported = reported if isinstance(reported, dict) else {}
+        parts = (
+            (value, ORIGIN_OF_LINE),
+            (metadata, ORIGIN_OF_METADATA),
+            (sampling, ORIGIN_OF_SAMPLING),
+            (reported, ORIGIN_OF_REPORT),
+        )
         known = tuple(
             (name, part[name])
             for part, names in parts

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Iterable, Sequence
 
 from epistemic_stance.analysis.patterns import Hit, load_patterns
-from epistemic_stance.analysis.responses import Response
+from epistemic_stance.analysis.responses import Response, question_key
 from epistemic_stance.chat import Pair
 from epistemic_stance.check import NEAR_QUESTION
 from epistemic_stance.grading.grade import grade
@@ -18,6 +19,10 @@ REPETITIVE = 0.2
 """Share of repeated word 4-grams above which an answer goes round in circles. Sound answers of up to 350 words stay
 below a tenth (definitions that say "the square of the length of" three times); one sentence of three said twice gives
 a quarter."""
+INVISIBLE = ("Cc", "Cf")
+"""Categories of Unicode: control characters and those that only format, as U+200B does."""
+BLANKS = "\u034f\u115f\u1160\u2800\u3164\uffa0" + "".join(map(chr, range(0xFE00, 0xFE10)))
+"""What counts as a mark or letter but shows nothing by itself: joiners, fillers, variation selectors."""
 
 
 class Scorer:
@@ -50,7 +55,7 @@ class Scorer:
             hits=[_record(hit) for hit in hits],
             grade=grade(key, response.response, response.question, truncated is True) if key else None,
             truncated=truncated,
-            empty=not response.response.strip(),
+            empty=_is_empty(response.response),
             repetition=repeated,
             repetitive=repeated > REPETITIVE,
             words=len(spoken),
@@ -61,7 +66,7 @@ class Scorer:
         if question not in self._questions:
             match = self._corpus.find(question)
             exposure: Exposure = "unseen" if match is None else "seen" if match.exact else "paraphrase"
-            self._questions[question] = exposure, self._keys.get(_same_words(question))
+            self._questions[question] = exposure, self._keys.get(question_key(question))
         return self._questions[question]
 
 
@@ -70,13 +75,14 @@ def _record(hit: Hit) -> HitRecord:
 
 
 def _answer_keys(stance: Stance) -> dict[str, AnswerKey]:
-    """Keys by the question's words: an id would still be the same after the numbers in its question were changed."""
+    """Keys by the question itself: an id would still be the same after the numbers in its question were changed."""
     questions = (question for questions in stance.question_sets.values() for question in questions.questions)
-    return {_same_words(question.text): question.answer for question in questions if question.answer}
+    return {question_key(question.text): question.answer for question in questions if question.answer}
 
 
-def _same_words(question: str) -> str:
-    return " ".join(words(question)) or question
+def _is_empty(text: str) -> bool:
+    """Nothing in it can be seen."""
+    return all(char.isspace() or unicodedata.category(char) in INVISIBLE or char in BLANKS for char in text)
 
 
 def _corpus_of(pairs: Iterable[Pair]) -> SimilarTexts:

@@ -1,6 +1,7 @@
 """Rates, changes and their uncertainty, where answers to one question are not independent: questions are the unit.
 
-Letters of array shapes: Q questions, R rows of a comparison, B resamples, A angles and C correlations of a grid.
+Letters of array shapes: Q questions, K kinds of them, R rows of a comparison, B resamples, A angles and C correlations
+of a grid.
 How the methods were chosen, and what they were measured to cover, stands in docs/statistics.md.
 """
 
@@ -9,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
+from math import ceil, log2
 from typing import Literal
 
 import numpy as np
@@ -63,29 +65,30 @@ def rate_interval(hits_Q: IntArray, answers_Q: IntArray, seed: int) -> Interval 
     Student's t, Hesterberg 2015) where at least FEW_QUESTIONS of them show it and as many fail to; else the interval is
     the equal-tailed posterior of a Beta-Binomial model (Skellam 1948), in which each question has a rate of its own.
     """
-    hits_Q, answers_Q = _counted(hits_Q, answers_Q)
-    if not len(answers_Q):
-        return None
-    estimate = float(hits_Q.sum() / answers_Q.sum())
-    if min(np.count_nonzero(hits_Q), np.count_nonzero(hits_Q < answers_Q)) >= FEW_QUESTIONS:
-        method: Method = "bootstrap"
-        low, high = _resampled_rate(hits_Q, answers_Q, seed)
-    else:
-        method = "beta-binomial"
-        low, high = _beta_binomial(hits_Q, answers_Q)
-    low = 0.0 if estimate == 0 else min(low, estimate)
-    high = 1.0 if estimate == 1 else max(high, estimate)
-    return Interval(estimate, low, high, len(answers_Q), int(answers_Q.sum()), method)
-
-
-def _counted(hits_Q: IntArray, answers_Q: IntArray) -> tuple[IntArray, IntArray]:
-    """Questions with answers, sorted by their counts so that the order of a file decides nothing."""
     if hits_Q.shape != answers_Q.shape or np.any(hits_Q < 0) or np.any(hits_Q > answers_Q):
         raise ValueError("each question needs 0 <= hits <= answers")
     kept = answers_Q > 0
-    hits_Q, answers_Q = hits_Q[kept], answers_Q[kept]
-    order = np.lexsort((hits_Q, answers_Q))
-    return hits_Q[order], answers_Q[order]
+    if not kept.any():
+        return None
+    return _weighted_interval(hits_Q[kept], answers_Q[kept], answers_Q[kept].astype(np.float64), seed)
+
+
+def _weighted_interval(hits_Q: IntArray, answers_Q: IntArray, weight_Q: FloatArray, seed: int) -> Interval:
+    """Mean of the questions' shares with these weights, and the interval of that mean; all have answers."""
+    # Sorted, so that the order of a file decides nothing.
+    order = np.lexsort((hits_Q, answers_Q, weight_Q))
+    hits_Q, answers_Q, weight_Q = hits_Q[order], answers_Q[order], weight_Q[order]
+    shown_Q = weight_Q / answers_Q * hits_Q
+    estimate = float(shown_Q.sum() / weight_Q.sum())
+    if min(np.count_nonzero(hits_Q), np.count_nonzero(hits_Q < answers_Q)) >= FEW_QUESTIONS:
+        method: Method = "bootstrap"
+        low, high = _resampled_mean(shown_Q, weight_Q, seed)
+    else:
+        method = "beta-binomial"
+        low, high = _beta_binomial(hits_Q / answers_Q, answers_Q, weight_Q)
+    low = min(low, estimate) if hits_Q.any() else 0.0
+    high = max(high, estimate) if np.any(hits_Q < answers_Q) else 1.0
+    return Interval(estimate, low, high, len(answers_Q), int(answers_Q.sum()), method)
 
 
 @dataclass(frozen=True)
@@ -126,8 +129,8 @@ def paired_changes(
     never taken for a change; with equally many answers everywhere both rates are the plain shares.
 
     Interval: questions resampled (BCa as in `rate_interval`) where at least FEW_CHANGES of them changed otherwise
-    than most, which mostly means: changed; else the two rates' own intervals, combined with their correlation over
-    questions (MOVER: Newcombe 1998, method 10; Zou and Donner 2008).
+    than most, which mostly means: changed; else the intervals of the two rates, weighted as they are, combined with
+    their correlation over questions (MOVER: Newcombe 1998, method 10; Zou and Donner 2008).
 
     The p values flip, for whole questions, which side is which: exact for identical models that were asked equally
     often. They are adjusted over the columns by step-down max T (Westfall and Young 1993, algorithm 4.1; Ge, Dudoit
@@ -144,22 +147,22 @@ def paired_changes(
             changes.append(None)
             continue
         weight_Q, before_Q, after_Q = (array[used, column] for array in (weights_QR, before_QR, after_QR))
+        before, after = (float(weight_Q @ share_Q / weight_Q.sum()) for share_Q in (before_Q, after_Q))
         method: ChangeMethod = "bootstrap" if _otherwise_than_most(after_Q - before_Q) >= FEW_CHANGES else "combined"
         if method == "bootstrap":
             low, high = _resampled_change(weight_Q, after_Q - before_Q, seed)
         else:
-            before = rate_interval(before_hits_QR[used, column], before_answers_QR[used, column], seed)
-            after = rate_interval(after_hits_QR[used, column], after_answers_QR[used, column], seed)
-            assert before is not None
-            assert after is not None
-            low, high = _combined(before, after, _correlation(weight_Q, before_Q, after_Q))
-        rate_before, rate_after = (float(weight_Q @ share_Q / weight_Q.sum()) for share_Q in (before_Q, after_Q))
+            first, second = (
+                _weighted_interval(hits_QR[used, column], answers_QR[used, column], weight_Q, seed)
+                for hits_QR, answers_QR in ((before_hits_QR, before_answers_QR), (after_hits_QR, after_answers_QR))
+            )
+            low, high = _combined(first, second, _correlation(weight_Q, before_Q, after_Q))
         changes.append(
             Change(
-                before=rate_before,
-                after=rate_after,
-                low=max(-1.0, min(low, rate_after - rate_before)),
-                high=min(1.0, max(high, rate_after - rate_before)),
+                before=before,
+                after=after,
+                low=max(-1.0, min(low, after - before)),
+                high=min(1.0, max(high, after - before)),
                 questions=len(weight_Q),
                 moved=int(np.count_nonzero(before_Q != after_Q)),
                 p=p,
@@ -178,18 +181,24 @@ def _otherwise_than_most(change_Q: FloatArray) -> int:
 def _resampled_change(weight_Q: FloatArray, change_Q: FloatArray, seed: int) -> tuple[float, float]:
     order = np.lexsort((change_Q, weight_Q))
     weight_Q, change_Q = weight_Q[order], change_Q[order]
-    sums_B2 = _resampled_sums(np.stack([weight_Q * change_Q, weight_Q], axis=1), seed)
-    estimate = float(weight_Q @ change_Q / weight_Q.sum())
-    return _bca(sums_B2[:, 0] / sums_B2[:, 1], estimate, weight_Q * (change_Q - estimate))
+    return _resampled_mean(weight_Q * change_Q, weight_Q, seed)
 
 
 def _correlation(weight_Q: FloatArray, before_Q: FloatArray, after_Q: FloatArray) -> float:
-    """Of the two shares over questions, at least 0 and shrunk by (Q - 1) / Q: a few questions cannot show more."""
+    """Of the two shares over questions, at least 0 and shrunk by (Q - 1) / Q: a few questions cannot show more.
+
+    Q is the effective number of questions.
+    """
     before_Q = before_Q - np.average(before_Q, weights=weight_Q)
     after_Q = after_Q - np.average(after_Q, weights=weight_Q)
     spread = float(np.sqrt((weight_Q @ before_Q**2) * (weight_Q @ after_Q**2)))
     correlation = float(weight_Q @ (before_Q * after_Q)) / spread if spread > 0 else 0.0
-    return max(correlation, 0.0) * (len(weight_Q) - 1) / len(weight_Q)
+    return max(correlation, 0.0) * (1 - 1 / _effective(weight_Q))
+
+
+def _effective(weight_Q: FloatArray) -> float:
+    """Questions of equal weight that would say as much as these (Kish 1965)."""
+    return float(weight_Q.sum() ** 2 / (weight_Q**2).sum())
 
 
 def _combined(before: Interval, after: Interval, correlation: float) -> tuple[float, float]:
@@ -220,9 +229,16 @@ def _flip_tests(shifts_QR: FloatArray, seed: int) -> tuple[FloatArray, FloatArra
         adjusted_R += (largest_FR >= observed_R[order_R]).sum(axis=0)
         drawn += len(signs_FQ)
     p_R, p_adjusted_R = np.ones(len(size_R)), np.ones(len(size_R))
-    p_R[order_R] = alone_R / drawn
-    p_adjusted_R[order_R] = np.maximum.accumulate(adjusted_R / drawn)
+    # No flip at all and the flip of all are always as extreme; drawn flips may hold fewer such than their share.
+    least_R = np.exp2(1.0 - np.maximum(np.count_nonzero(moving_QR, axis=0), 1))[order_R]
+    p_R[order_R] = np.maximum(alone_R / drawn, least_R)
+    p_adjusted_R[order_R] = np.maximum.accumulate(np.maximum(adjusted_R / drawn, least_R))
     return p_R, p_adjusted_R
+
+
+def fewest_moved(level: float) -> int:
+    """Questions that have to move for a p value at or below `level`: two of their 2**n flips are as extreme as any."""
+    return 1 + ceil(-log2(level))
 
 
 def _flips(questions: int, seed: int) -> Iterator[FloatArray]:
@@ -259,10 +275,11 @@ def _resampled_sums(columns_QK: FloatArray, seed: int) -> FloatArray:
     return np.asarray(drawn @ rows_KK, dtype=np.float64)
 
 
-def _resampled_rate(hits_Q: IntArray, answers_Q: IntArray, seed: int) -> tuple[float, float]:
-    estimate = hits_Q.sum() / answers_Q.sum()
-    sums_B2 = _resampled_sums(np.stack([hits_Q, answers_Q], axis=1).astype(np.float64), seed)
-    return _bca(sums_B2[:, 0] / sums_B2[:, 1], float(estimate), hits_Q - estimate * answers_Q)
+def _resampled_mean(weighted_Q: FloatArray, weight_Q: FloatArray, seed: int) -> tuple[float, float]:
+    """Interval of sum of weighted values / sum of weights."""
+    sums_B2 = _resampled_sums(np.stack([weighted_Q, weight_Q], axis=1), seed)
+    estimate = float(weighted_Q.sum() / weight_Q.sum())
+    return _bca(sums_B2[:, 0] / sums_B2[:, 1], estimate, weighted_Q - estimate * weight_Q)
 
 
 def _bca(values_B: FloatArray, estimate: float, influence_Q: FloatArray) -> tuple[float, float]:
@@ -290,19 +307,25 @@ def _bca(values_B: FloatArray, estimate: float, influence_Q: FloatArray) -> tupl
 # --- Beta-Binomial -----------------------------------------------------------------------------------------
 
 
-def _beta_binomial(hits_Q: IntArray, answers_Q: IntArray) -> tuple[float, float]:
+def _beta_binomial(share_Q: FloatArray, answers_Q: IntArray, weight_Q: FloatArray) -> tuple[float, float]:
     """Equal-tailed 95 % posterior interval of the mean rate, each question's own rate being Beta around it.
 
     The mean has a Beta(MU_PRIOR, MU_PRIOR) prior, the correlation of two answers to one question a uniform one, which
     is integrated out. The grid is even in the arcsine of the root of the mean, where every rate is equally sharp; it
     is laid once over 0 to 1, and again over the posterior where that is narrow.
+
+    Weights enter as powers of each question's likelihood, which add up to the effective number of questions. All
+    questions count as asked equally often, so that the posterior lies around the weighted mean even where the number
+    of answers goes with the rate; that number gives the weighted mean the variance that the real ones give it.
     """
-    pairs, counts = np.unique(np.stack([hits_Q, answers_Q], axis=1), axis=0, return_counts=True)
+    answers = round(float((weight_Q**2).sum() / (weight_Q**2 / answers_Q).sum()), 9)
+    hits_K, kind_Q = np.unique((answers * share_Q).round(9), return_inverse=True)
+    power_K = np.bincount(kind_Q, weight_Q) * _effective(weight_Q) / weight_Q.sum()
     start, stop = 0.0, np.pi / 2
     while True:
         logs_AC = sum(
-            int(count) * _log_likelihood(int(hits), int(answers), start, stop)
-            for (hits, answers), count in zip(pairs, counts, strict=True)
+            power * _log_likelihood(hits, answers, start, stop)
+            for hits, power in zip(hits_K.tolist(), power_K.tolist(), strict=True)
         )
         edges = np.linspace(start, stop, GRID_ANGLES + 1)
         angles_A = (edges[1:] + edges[:-1]) / 2
@@ -316,8 +339,11 @@ def _beta_binomial(hits_Q: IntArray, answers_Q: IntArray) -> tuple[float, float]
 
 
 @lru_cache(maxsize=2048)
-def _log_likelihood(hits: int, answers: int, start: float, stop: float) -> FloatArray:
-    """Log Beta-Binomial probability of one question's hits over the grid of angles and correlations, (A, C)."""
+def _log_likelihood(hits: float, answers: float, start: float, stop: float) -> FloatArray:
+    """Log Beta-Binomial probability of one question's hits over the grid of angles and correlations, (A, C).
+
+    But for a constant; hits and answers need not be whole.
+    """
     angles_A = start + (np.arange(GRID_ANGLES) + 0.5) * (stop - start) / GRID_ANGLES
     mean_AC = np.sin(angles_A)[:, None] ** 2
     correlation_C = (np.arange(GRID_CORRELATIONS) + 0.5) / GRID_CORRELATIONS

@@ -22,13 +22,13 @@ from epistemic_stance.collection.continuing import (
     require_same,
 )
 from epistemic_stance.collection.design import Design, read_design
-from epistemic_stance.collection.plan import Group
+from epistemic_stance.collection.plan import Group, Reply
 from epistemic_stance.collection.progress import Display, header_rows
 from epistemic_stance.collection.source import Opened, Source, find_source, open_backend
-from epistemic_stance.collection.store import ResponseFile, Stored, response_record
+from epistemic_stance.collection.store import ResponseFile, Stored, ending, response_record
 from epistemic_stance.console import program
 from epistemic_stance.errors import StanceError, StoppedError, StorageError
-from epistemic_stance.files import FolderLock, JsonlWriter, folder_lock, fsync_folder, storage_errors
+from epistemic_stance.files import FolderLock, JsonlWriter, folder_lock, fsync_folder, require_folder, storage_errors
 from epistemic_stance.provenance import git_revision
 from epistemic_stance.records.collection import CollectionRecord
 from epistemic_stance.settings import DEFAULT_STANCE, TEMPLATE_ARGUMENTS, CollectSettings
@@ -51,7 +51,9 @@ class Collection:
     again: str
     """The command that asks for the rest."""
     reasons: Counter[str] = field(default_factory=Counter)
-    """Finish reason -> answers in the file."""
+    """How it ended -> answers in the file."""
+
+    fingerprint_noted: bool = False
 
     @property
     def where(self) -> str:
@@ -65,10 +67,11 @@ def collect(settings: CollectSettings, console: Console) -> Path:
     the disk, and the same command asks for the rest.
     """
     design = read_design(settings)
+    folder = settings.output_dir or Path(f"{design.prefix}_data")
+    require_folder(folder, "--output-dir")
     source = find_source(settings, design.system_prompt)
     known = _known_fields(settings, design, source)
     display = Display(console)
-    folder = settings.output_dir or Path(f"{design.prefix}_data")
     again = "the same command without --overwrite" if settings.overwrite else "the same command"
     with folder_lock(folder) as lock:
         file, begun = _output(settings, design, folder, known)
@@ -78,7 +81,7 @@ def collect(settings: CollectSettings, console: Console) -> Path:
             _mend(collection, [])
             display.note(f"nothing is missing: all {begun.responses} answers are there")
         else:
-            opened = open_backend(settings, design, begun, display.answered)
+            opened = open_backend(settings, design, begun, display)
             plan = _plan(settings, known, opened, begun)
             if begun and _continues(begun, plan, file, settings, display):
                 plan = begun
@@ -117,6 +120,7 @@ def _known_fields(settings: CollectSettings, design: Design, source: Source) -> 
         "seed": design.seed,
         "model": settings.model,
         "base_model": source.base_model,
+        "corpus_digest": source.corpus_digest,
         "weights_digest": source.weights_digest,
         "tokenizer_digest": source.tokenizer_digest,
         "template_arguments": TEMPLATE_ARGUMENTS,
@@ -188,7 +192,7 @@ def _mend(collection: Collection, groups: Sequence[Group]) -> list[Group]:
         display.warning(f"the last line was not complete; it was moved to {file.torn_path.name}")
     if moved:
         display.warning(f"{moved} answers of a group that was cut off were moved to {file.torn_path.name}")
-    collection.reasons.update(line.finish_reason for line in stored.lines.values())
+    collection.reasons.update(line.ending for line in stored.lines.values())
     return stored.missing(groups)
 
 
@@ -213,17 +217,30 @@ def _ask(collection: Collection, opened: Opened, groups: Sequence[Group]) -> Non
         display.start(collection.reasons.total(), plan.responses)
         try:
             for group, replies in backend.answers(groups):
+                _require_same_server(collection, replies)
                 with signals.held_back():
                     pairs = zip(group, replies, strict=True)
                     records = [response_record(plan, item, reply, versions) for item, reply in pairs]
                     collection.lock.require_held()
                     log.append_all(record.model_dump(mode="json") for record in records)
-                    collection.reasons.update(reply.finish_reason for reply in replies)
+                    collection.reasons.update(ending(reply.finish_reason, reply.metadata) for reply in replies)
                     display.written(len(replies))
         finally:
             display.stop()
     if backend.note and backend.note != note_before:
         display.warning(backend.note)
+
+
+def _require_same_server(collection: Collection, replies: Sequence[Reply]) -> None:
+    """Raises RefusedError if another model answers than before; another fingerprint is said once."""
+    served = collection.stored.served
+    for reply in replies:
+        served.require_same_model(reply.metadata, f"{collection.file.path}: next answer")
+        fingerprint = served.new_fingerprint(reply.metadata)
+        if fingerprint and not collection.fingerprint_noted:
+            collection.fingerprint_noted = True
+            what = "the server's software or set-up may have changed since the first answers"
+            collection.display.warning(f"{what}: system_fingerprint {fingerprint} is new; every line says its own")
 
 
 @contextlib.contextmanager

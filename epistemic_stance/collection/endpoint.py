@@ -7,7 +7,7 @@ import contextlib
 import random
 import time
 from collections import deque
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -57,6 +57,8 @@ class Unanswered:
     """The server refused this request as such; asking again does not help."""
 
 
+OnWait = Callable[[str, float], None]
+"""Called with what went wrong, in words for a person, and the seconds until it is asked again."""
 Task = asyncio.Task[Reply | Unanswered]
 Place = tuple[int, int]
 """Index of a group, and of an item in it."""
@@ -81,6 +83,7 @@ class EndpointBackend:
     patience: Patience
     models: Sequence[str]
     """What the server says it has, for hints."""
+    on_wait: OnWait
     proved: bool = False
     """Whether it has answered once."""
     kept: int = 0
@@ -168,6 +171,7 @@ class EndpointBackend:
                 spent_s = time.monotonic() - begun
                 if failures >= self.patience.attempts or spent_s + wait_s > self.patience.total_s:
                     return Unanswered(item, f"{error} (attempt {failures}, after {spent_s:.0f} s)", final=False)
+                self.on_wait(_waiting(error, wait_s, failures + 1, self.patience.attempts), wait_s)
                 await asyncio.sleep(wait_s)
 
     def _wait_s(self, failures: int, asked_s: float | None) -> float:
@@ -203,11 +207,13 @@ def open_endpoint(
     timeout_s: float,
     api_key_variable: str,
     patience: Patience | None = None,
+    on_wait: OnWait = lambda _what, _wait_s: None,
 ) -> EndpointBackend:
     """Greet the server at a base address such as http://127.0.0.1:8000/v1 and ask which models it has.
 
     `timeout_s` is for one attempt at one answer, from sending to the last byte. The key is the value of the
-    environment variable named `api_key_variable`, if there is one.
+    environment variable named `api_key_variable`, if there is one. `on_wait` hears of every request that failed in
+    passing, before it is made again.
 
     Raises InputError for an address that is none or lacks its /v1, RefusedError for a key that the server refuses
     or that would travel in clear, EndpointError if nothing answers.
@@ -215,14 +221,16 @@ def open_endpoint(
     patience = patience or Patience()
     key = Key(api_key_variable)
     address = checked_address(url, key)
-    server, models = asyncio.run(_greet(address, key, timeout_s, patience))
+    server, models = asyncio.run(_greet(address, key, timeout_s, patience, on_wait))
     versions = {"httpx2": httpx2.__version__, **({"server": server} if server else {})}
     identity = Identity(model, "endpoint", None, None, None, None, versions)
     chat = Chat(address, model, sampling, system_prompt, key)
-    return EndpointBackend(identity, address, key, chat, concurrency, timeout_s, patience, models)
+    return EndpointBackend(identity, address, key, chat, concurrency, timeout_s, patience, models, on_wait)
 
 
-async def _greet(address: str, key: Key, timeout_s: float, patience: Patience) -> tuple[str, list[str]]:
+async def _greet(
+    address: str, key: Key, timeout_s: float, patience: Patience, on_wait: OnWait
+) -> tuple[str, list[str]]:
     """The server's name ("" = unknown) and its models, as far as it tells."""
     async with new_client(address, key, 1, timeout_s) as client:
         document: dict[str, Any] = {}
@@ -242,12 +250,19 @@ async def _greet(address: str, key: Key, timeout_s: float, patience: Patience) -
                 if attempt == GREETING_ATTEMPTS and isinstance(error, Unreachable):
                     hint = "is the server running, and is this its address? The same command continues once it answers"
                     raise EndpointError(f"{address} cannot be used now: {error}", hint) from None
-                await asyncio.sleep(min(error.wait_s or patience.first_wait_s * attempt, patience.longest_wait_s))
+                if attempt < GREETING_ATTEMPTS:
+                    wait_s = min(error.wait_s or patience.first_wait_s * attempt, patience.longest_wait_s)
+                    on_wait(_waiting(error, wait_s, attempt + 1, GREETING_ATTEMPTS), wait_s)
+                    await asyncio.sleep(wait_s)
     listed = document.get("data")
     entries = [entry for entry in listed if isinstance(entry, dict)] if isinstance(listed, list) else []
     owners = [OWNERS.get(str(entry.get("owned_by"))) for entry in entries]
     models = [shorten(key.hide(entry["id"])) for entry in entries if isinstance(entry.get("id"), str)]
     return next(filter(None, owners), server), models
+
+
+def _waiting(error: Transient, wait_s: float, attempt: int, attempts: int) -> str:
+    return f"{error}, waiting {wait_s:.{0 if wait_s >= 10 else 1}f} s (attempt {attempt} of {attempts})"
 
 
 async def _lies_below_v1(client: httpx2.AsyncClient, address: str, key: Key, timeout_s: float) -> bool:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from epistemic_stance.collection.endpoint_http import Declined, Key, Transient
-from epistemic_stance.collection.plan import FinishReason, Item, Reply, Sampling
+from epistemic_stance.collection.plan import FILTERED, FinishReason, Item, Reply, Sampling
 from epistemic_stance.errors import InputError, Problem
 from epistemic_stance.settings import TEMPLATE_ARGUMENTS
 from epistemic_stance.wording import shorten
@@ -36,7 +36,7 @@ UNKNOWN_FIELD = re.compile(
 )
 
 ENDED = {"stop", "eos", "eos_token", "end_turn", "stop_sequence", "tool_calls", "function_call"}
-CUT_OFF = {"length", "max_tokens", "content_filter"}
+CUT_OFF = {"length", "max_tokens", FILTERED}
 ABORTED = {"abort", "error"}
 
 OLLAMA_NOTE = (

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
 FinishReason = Literal["eos", "length", "empty"]
+FILTERED = "content_filter"
+"""What servers call the end of an answer that their filter cut off; its finish reason here is `length`."""
 
 
 @dataclass(frozen=True)

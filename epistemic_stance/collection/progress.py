@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from epistemic_stance.collection.design import Design
+from epistemic_stance.collection.plan import FILTERED
 from epistemic_stance.console import Printer, duration
 from epistemic_stance.records.collection import CollectionRecord
 from epistemic_stance.wording import shorten
@@ -20,6 +21,8 @@ BAR_WIDTH = 20
 SECONDS_TO_FIRST_LINE = 5.0
 SECONDS_BETWEEN_LINES = 20.0
 """Where there is no terminal to draw a bar on; the first line tells how long it will take."""
+SECONDS_BETWEEN_WAITS = 10.0
+"""From the end of a wait that was shown until another as long is."""
 
 
 class Display(Printer):
@@ -39,6 +42,7 @@ class Display(Printer):
         self._done_before = self._done = self._total = 0
         self._ahead = 0
         """Answers of groups that are not written yet."""
+        self._silent_until = 0.0
 
     def start(self, done: int, total: int) -> None:
         self._begun = time.monotonic()
@@ -64,6 +68,13 @@ class Display(Printer):
         self._ahead = 0
         self._show()
 
+    def waiting(self, what: str, wait_s: float) -> None:
+        """A request failed and is made again after so many seconds; many do at once, and few are shown."""
+        end = time.monotonic() + wait_s
+        if end >= self._silent_until:
+            self._silent_until = end + SECONDS_BETWEEN_WAITS
+            self.note(f"  {what}", "yellow")
+
     def _show(self) -> None:
         done = min(self._done + self._ahead, self._total)
         per_minute = 60 * (done - self._done_before) / max(time.monotonic() - self._begun, 1e-9)
@@ -78,7 +89,9 @@ class Display(Printer):
     def finished(self, reasons: Counter[str], limit: int, path: Path, next_command: str) -> None:
         asked, seconds = self._done - self._done_before, max(time.monotonic() - self._begun, 1e-9)
         counts = [f"{reasons['eos']} ended by themselves", f"{reasons['length']} were cut at {limit} tokens"]
-        counts += [f"{reasons['empty']} are empty"]
+        if reasons[FILTERED]:
+            counts.append(f"{reasons[FILTERED]} were cut by the server's content filter")
+        counts.append(f"{reasons['empty']} are empty")
         speed = f"; {asked} of them now, {_rate(60 * asked / seconds)}" if asked else ""
         self.note(f"{reasons.total()} answers: {', '.join(counts)}{speed}")
         self.note(f"answers: {path}")

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from epistemic_stance.collection.design import Design
 from epistemic_stance.collection.plan import Backend, Group, Item
+from epistemic_stance.collection.progress import Display
 from epistemic_stance.files import sha256_of
 from epistemic_stance.models import VOCABULARY_FILES, find_model, recorded_training
 from epistemic_stance.records.collection import CollectionRecord
@@ -35,6 +36,8 @@ class Source:
     endpoint: str | None
     base_model: str | None
     """What a checkpoint of ours was trained from."""
+    corpus_digest: str | None
+    """Of the pairs it was trained on."""
     warnings: list[str]
 
 
@@ -53,14 +56,14 @@ def find_source(settings: CollectSettings, system_prompt: str | None) -> Source:
     if settings.endpoint is not None:
         from epistemic_stance.collection.endpoint_http import Key, checked_address
 
-        return Source(None, None, checked_address(settings.endpoint, Key(settings.api_key_variable)), None, [])
+        return Source(None, None, checked_address(settings.endpoint, Key(settings.api_key_variable)), None, None, [])
     files = find_model(settings.model)
     present = [name for name in TOKENIZER_FILES if (files.folder / name).is_file()]
     listed = "".join(f"{name} {sha256_of(files.folder / name)}\n" for name in present)
     trained = recorded_training(files.folder)
     warnings = _warnings(settings.model, trained, system_prompt)
-    base_model = trained.base_model if trained else None
-    return Source(files.digest(), hashlib.sha256(listed.encode()).hexdigest(), None, base_model, warnings)
+    base_model, corpus = (trained.base_model, trained.corpus_digest) if trained else (None, None)
+    return Source(files.digest(), hashlib.sha256(listed.encode()).hexdigest(), None, base_model, corpus, warnings)
 
 
 def _warnings(name: str, trained: CheckpointMetadata | None, system_prompt: str | None) -> list[str]:
@@ -75,12 +78,11 @@ def _warnings(name: str, trained: CheckpointMetadata | None, system_prompt: str 
     return warnings
 
 
-def open_backend(
-    settings: CollectSettings, design: Design, begun: CollectionRecord | None, on_answer: Callable[[], None]
-) -> Opened:
+def open_backend(settings: CollectSettings, design: Design, begun: CollectionRecord | None, display: Display) -> Opened:
     """Load the model, or greet the server. What is automatic is as it was when the collection was begun.
 
-    `on_answer` is called when a local answer is complete, long before its group is. Raises StanceError.
+    `display` hears of local answers that are complete, long before their group is, and of a server that is waited
+    for. Raises StanceError.
     """
     if settings.endpoint is not None:
         from epistemic_stance.collection.endpoint import open_endpoint
@@ -93,6 +95,7 @@ def open_backend(
             concurrency=settings.concurrency,
             timeout_s=settings.request_timeout,
             api_key_variable=settings.api_key_variable,
+            on_wait=display.waiting,
         )
         return Opened(server, lambda items: [(item,) for item in items], None, None)
 
@@ -107,6 +110,6 @@ def open_backend(
         slots=settings.slots or (begun.slots if begun and begun.slots else 0),
         threads=settings.threads or (begun.threads if begun and begun.threads else 0),
     )
-    local.on_answer = on_answer
+    local.on_answer = display.answered
     slots = local.slots
     return Opened(local, lambda items: grouped(items, slots), slots, local.threads)

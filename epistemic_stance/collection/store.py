@@ -12,7 +12,7 @@ from typing import Any, BinaryIO
 
 from pydantic import ValidationError
 
-from epistemic_stance.collection.plan import Group, Item, Reply
+from epistemic_stance.collection.plan import FILTERED, Group, Item, Reply
 from epistemic_stance.errors import MAX_PROBLEMS_SHOWN, InputError, Problem, RefusedError
 from epistemic_stance.files import dump_json, fsync_folder, storage_errors, write_atomic
 from epistemic_stance.records.collection import CollectionRecord, ResponseMetadata, ResponseRecord
@@ -26,6 +26,11 @@ ItemKey = tuple[str, float, int]
 """Question id, temperature, iteration: unique in a file, whose plan fixes the rest, the weights' digest included."""
 
 
+def ending(finish_reason: str, reported: Mapping[str, Any]) -> str:
+    """The finish reason, but FILTERED for an answer that a server's content filter cut off."""
+    return FILTERED if finish_reason == "length" and reported.get("server_finish_reason") == FILTERED else finish_reason
+
+
 def key_of(item: Item) -> ItemKey:
     return item.question_id, item.temperature, item.iteration
 
@@ -34,7 +39,35 @@ def key_of(item: Item) -> ItemKey:
 class Line:
     start: int
     """Byte of the file."""
-    finish_reason: str
+    ending: str
+
+
+@dataclass
+class Served:
+    """What a server calls itself in its answers: all that tells of other weights, or other software, at an address."""
+
+    model: str | None = None
+    """None until an answer says."""
+    fingerprints: set[str] = field(default_factory=set)
+
+    def require_same_model(self, reported: Mapping[str, Any], where: str) -> None:
+        """Take note of the model of an answer. Raises RefusedError if it is not that of the answers before."""
+        model = reported.get("server_model")
+        if not isinstance(model, str):
+            return
+        if self.model not in (None, model):
+            was, now = shorten(self.model or ""), shorten(model)
+            what = f"{where}: the server calls its model {now}, in the answers before this one {was}"
+            raise RefusedError(what, f"have the server load {was} again, or {OVERWRITE_HINT}")
+        self.model = model
+
+    def new_fingerprint(self, reported: Mapping[str, Any]) -> str | None:
+        """Take note of the system_fingerprint of an answer; returns it if the answers before had others."""
+        fingerprint = reported.get("system_fingerprint")
+        if not isinstance(fingerprint, str) or fingerprint in self.fingerprints:
+            return None
+        self.fingerprints.add(fingerprint)
+        return fingerprint if len(self.fingerprints) > 1 else None
 
 
 @dataclass
@@ -42,6 +75,7 @@ class Stored:
     """The answers that a file holds, in its order, and where its unreadable end begins."""
 
     lines: dict[ItemKey, Line] = field(default_factory=dict)
+    served: Served = field(default_factory=Served)
     torn_from: int | None = None
 
     def missing(self, groups: Iterable[Group]) -> list[Group]:
@@ -115,9 +149,11 @@ class ResponseFile:
             else:
                 key = (record.question_id, record.temperature, record.iteration)
                 _require_of_plan(record, plan, expected.get(key), f"{self.path}:{number}")
+                stored.served.require_same_model(record.metadata.reported, f"{self.path}:{number}")
+                stored.served.new_fingerprint(record.metadata.reported)
                 if key in stored.lines:
                     problems.append(Problem(str(self.path), "this answer stands twice", number, hint="delete one"))
-                stored.lines[key] = Line(start, record.finish_reason)
+                stored.lines[key] = Line(start, ending(record.finish_reason, record.metadata.reported))
                 stored.torn_from = None
             start += len(line)
             if len(problems) > MAX_PROBLEMS_SHOWN:
@@ -228,6 +264,7 @@ def response_record(
     metadata = ResponseMetadata(
         model=plan.model,
         base_model=plan.base_model,
+        corpus_digest=plan.corpus_digest,
         weights_digest=plan.weights_digest,
         template_digest=plan.template_digest,
         sampling=plan.sampling,

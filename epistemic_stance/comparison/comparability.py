@@ -6,7 +6,9 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from epistemic_stance.analysis.responses import Known, Response, ResponseFile
+from epistemic_stance.analysis.rates import MOST_PARTS
+from epistemic_stance.analysis.responses import Known, Response, ResponseFile, question_key
+from epistemic_stance.analysis.statistics import VERDICT_LEVEL, fewest_moved
 from epistemic_stance.errors import InputError, Problem, RefusedError
 from epistemic_stance.records.comparison import DifferenceRecord, SideRecord
 from epistemic_stance.settings import DEMO_MODEL, DEMO_NOTICE
@@ -25,8 +27,6 @@ ASKED_ALIKE = (
 )
 """What has to be the same on both sides for a change to be the model's."""
 ASKED = ("model", "weights_digest", "device", *ASKED_ALIKE)
-FEWEST_QUESTIONS = 10
-"""Fewer cannot get a verdict, whatever their answers: 2 of 2**9 flips are more than VERDICT_LEVEL."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ def match_questions(before: ResponseFile, after: ResponseFile) -> Matched:
 def _by_question(responses: Iterable[Response]) -> dict[str, list[Response]]:
     questions: dict[str, list[Response]] = {}
     for response in responses:
-        questions.setdefault(" ".join(response.question.split()), []).append(response)
+        questions.setdefault(question_key(response.question), []).append(response)
     return questions
 
 
@@ -98,9 +98,7 @@ def find_differences(before: ResponseFile, after: ResponseFile, matched: Matched
     elif warm and warm_after and (counts := _unequal_counts(matched)):
         note("answers per question and temperature", *counts)
     if (matched.only_before or matched.only_after) and all(_values(file, "question_set") for file in (before, after)):
-        note(
-            "questions", f"{len(matched.only_before)} that AFTER lacks", f"{len(matched.only_after)} that BEFORE lacks"
-        )
+        note("questions that the other side lacks", str(len(matched.only_before)), str(len(matched.only_after)))
     return found
 
 
@@ -165,7 +163,7 @@ def find_notices(before: ResponseFile, after: ResponseFile, matched: Matched) ->
         notices.append(f"not known of every answer, and so not checked to be alike: {', '.join(unknown)}")
     if matched.only_before or matched.only_after:
         left_out = f"{len(matched.only_before)} that only BEFORE has and {len(matched.only_after)} that only AFTER has"
-        notices.append(f"left out: {left_out}; {len(matched.common)} questions are compared")
+        notices.append(f"questions left out: {left_out}")
     return notices + _question_notices(matched)
 
 
@@ -177,6 +175,8 @@ def _question_notices(matched: Matched) -> list[str]:
     totals = [(len(first), len(second)) for first, second in matched.common.values()]
     if any(first != second for first, second in totals):
         notices.append("some questions have more answers on one side; each weighs the same on both")
-    if len(matched.common) < FEWEST_QUESTIONS:
-        notices.append(f"with fewer than {FEWEST_QUESTIONS} questions no change can be shown, however large")
+    if (number := len({first[0].category for first, _ in matched.common.values()})) > MOST_PARTS:
+        notices.append(f"there are {number} different categories, more than {MOST_PARTS}: they are not taken apart")
+    if len(matched.common) < (fewest := fewest_moved(VERDICT_LEVEL)):
+        notices.append(f"with fewer than {fewest} questions nothing can get rose or fell, however large the change")
     return notices

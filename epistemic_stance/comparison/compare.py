@@ -11,8 +11,8 @@ import numpy as np
 from rich.console import Console
 
 from epistemic_stance.analysis.measures import PRAGMATIC_ONLY, Measure, measures_of
-from epistemic_stance.analysis.rates import EXPOSURES
-from epistemic_stance.analysis.responses import Response, read_responses
+from epistemic_stance.analysis.rates import EXPOSURES, MOST_PARTS
+from epistemic_stance.analysis.responses import Response, ResponseFile, corpus_notice, read_responses
 from epistemic_stance.analysis.scoring import Scorer
 from epistemic_stance.analysis.statistics import ALPHA, VERDICT_LEVEL, Change, IntArray, paired_changes
 from epistemic_stance.comparison.comparability import (
@@ -26,7 +26,7 @@ from epistemic_stance.comparison.comparability import (
 )
 from epistemic_stance.comparison.tables import markdown, print_comparison
 from epistemic_stance.errors import InputError, Problem, RefusedError
-from epistemic_stance.files import dump_json, write_atomic
+from epistemic_stance.files import dump_json, require_folder, write_atomic
 from epistemic_stance.records.analysis import Exposure, ScoreRecord
 from epistemic_stance.records.comparison import (
     AnswerPairRecord,
@@ -75,8 +75,11 @@ def compare(settings: CompareSettings) -> tuple[ComparisonRecord, Path]:
     Raises InputError for files that cannot be read or share no question, and RefusedError for sides that were not
     asked alike; nothing is written then.
     """
-    if settings.pairs < 0:
-        raise InputError([Problem("command line", f"expected 0 or more, found {settings.pairs}", field="--pairs")])
+    for flag, value in (("--pairs", settings.pairs), ("--seed", settings.seed)):
+        if value < 0:
+            raise InputError([Problem("command line", f"expected 0 or more, found {value}", field=flag)])
+    if settings.output is not None:
+        require_folder(settings.output, "--output")
     stance, pairs = load_stance_and_pairs(settings.stance, settings.corpus)
     scorer = Scorer(stance, pairs)
     before, after = read_responses(settings.before), read_responses(settings.after)
@@ -97,7 +100,7 @@ def compare(settings: CompareSettings) -> tuple[ComparisonRecord, Path]:
         after=describe_side(after, [sides[1] for sides in matched.common.values()]),
         differences=differences,
         unknown=unknown_fields(before, after),
-        notices=find_notices(before, after, matched),
+        notices=[*find_notices(before, after, matched), *_corpus_notices(before, after, corpus_digest(pairs))],
         questions=len(questions),
         only_before=matched.only_before,
         only_after=matched.only_after,
@@ -108,6 +111,11 @@ def compare(settings: CompareSettings) -> tuple[ComparisonRecord, Path]:
     write_atomic(folder / JSON_FILE, dump_json(record.model_dump(mode="json"), indent=1) + "\n")
     write_atomic(folder / MARKDOWN_FILE, markdown(record))
     return record, folder
+
+
+def _corpus_notices(before: ResponseFile, after: ResponseFile, digest: str) -> list[str]:
+    found = [(file.path, corpus_notice(file, digest)) for file in (before, after)]
+    return [f"{path}: {notice}" for path, notice in found if notice]
 
 
 def _require_not_an_input(folder: Path, *inputs: Path) -> None:
@@ -159,17 +167,20 @@ def count(answers: Sequence[Answer], measure: Measure) -> tuple[int, int]:
 def compare_measures(
     questions: Sequence[ComparedQuestion], measures: Sequence[Measure], seed: int
 ) -> list[MeasureRecord]:
-    """The change of every measure, overall and in parts.
+    """The change of every measure, overall and in parts; of more than MOST_PARTS categories none is taken apart.
 
-    Verdicts: the overall changes are one family, held to VERDICT_LEVEL. A part (a category, an exposure) is looked at
-    only where its measure changed overall, its parts then being a family of their own, held to ALPHA. So twenty models
-    identical to the base get "rose" or "fell" anywhere at all in at most 5 % of cases.
+    Verdicts: the overall changes are one family, held to VERDICT_LEVEL, and to ALPHA for "perhaps". A part (a category,
+    an exposure) is looked at only where its measure changed overall, its parts then being a family of their own, held
+    to ALPHA, and never surer than the whole. So twenty models identical to the base get "rose" or "fell" anywhere at
+    all in at most 5 % of cases, and one alone gets any verdict in at most 5 %.
     """
     counts_SQRC = np.array(
         [[[count(side, measure) for measure in measures] for side in (q.before, q.after)] for q in questions],
         dtype=np.int64,
     ).transpose(1, 0, 2, 3)
     categories = sorted({question.category for question in questions})
+    if len(categories) > MOST_PARTS:
+        categories = []
     parts_QP = np.array(
         [
             [question.exposure == exposure for exposure in EXPOSURES]
@@ -180,10 +191,11 @@ def compare_measures(
     overall = _changes(counts_SQRC, seed)
     records = []
     for index, (measure, change) in enumerate(zip(measures, overall, strict=True)):
-        verdict = verdict_of(change, VERDICT_LEVEL)
+        verdict = verdict_of(change, VERDICT_LEVEL, ALPHA)
         parts = _changes(counts_SQRC[:, :, index : index + 1] * parts_QP[None, :, :, None], seed)
-        level = 0.0 if verdict == "not shown" else ALPHA
-        shown = [_record(part, verdict_of(part, level)) for part in parts]
+        sure = ALPHA if verdict in ("rose", "fell") else 0.0
+        perhaps = 0.0 if verdict == "not shown" else ALPHA
+        shown = [_record(part, verdict_of(part, sure, perhaps)) for part in parts]
         records.append(
             MeasureRecord(
                 name=measure.name,
@@ -202,11 +214,18 @@ def _changes(counts_SQRC: IntArray, seed: int) -> list[Change | None]:
     return paired_changes(before_QRC[..., 0], before_QRC[..., 1], after_QRC[..., 0], after_QRC[..., 1], seed)
 
 
-def verdict_of(change: Change | None, level: float) -> Verdict:
-    """The test and the interval have to agree: a change whose interval holds 0 is not shown, whatever its p value."""
-    if change is None or change.adjusted_p > level or change.low <= 0 <= change.high:
+def verdict_of(change: Change | None, sure: float, perhaps: float) -> Verdict:
+    """By the adjusted p value, at most `sure` or at most `perhaps`.
+
+    The test and the interval have to agree: a change whose interval holds 0 is not shown, whatever its p value.
+    """
+    if change is None or change.low <= 0 <= change.high:
         return "not shown"
-    return "rose" if change.change > 0 else "fell"
+    if change.adjusted_p <= sure:
+        return "rose" if change.change > 0 else "fell"
+    if change.adjusted_p <= perhaps:
+        return "perhaps rose" if change.change > 0 else "perhaps fell"
+    return "not shown"
 
 
 def _record(change: Change | None, verdict: Verdict) -> ChangeRecord | None:

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from textwrap import fill
 
 from rich import box
 from rich.console import Console
 from rich.table import Table
 
 from epistemic_stance.analysis.markdown import escaped, fenced, table
-from epistemic_stance.analysis.statistics import ALPHA, VERDICT_LEVEL
+from epistemic_stance.analysis.statistics import ALPHA, LOOKS, VERDICT_LEVEL, fewest_moved
 from epistemic_stance.records.comparison import (
     ChangeRecord,
     ComparisonRecord,
     FlipRecord,
     MeasureRecord,
     SideRecord,
+    Verdict,
 )
 from epistemic_stance.terminal import plain
 from epistemic_stance.wording import shorten
@@ -24,11 +26,22 @@ FLIPS_SHOWN = 12
 ANSWER_SHOWN = 240
 HOW_TO_READ = (
     "Percent of answers; changes in points, paired by question, with the 95 % interval of each change alone. rose, "
-    "fell: told apart from chance, with all rows and twenty such comparisons accounted for (twenty models identical "
-    "to BEFORE show any in at most 5 % of cases). not shown: these answers cannot tell; it does not mean that nothing "
-    "changed."
+    f"fell: told apart from chance, with all rows and {LOOKS} such comparisons accounted for ({LOOKS} models identical "
+    "to BEFORE show any in at most 5 % of cases). rose?, fell?: told apart if this were the only comparison made; of "
+    "twenty, one may be chance. not shown: these answers cannot tell; it does not mean that nothing changed. "
+    f"{fewest_moved(VERDICT_LEVEL)} questions that moved are the fewest that can get rose or fell, and "
+    f"{fewest_moved(ALPHA)} the fewest that can get rose? or fell?."
 )
-ABOUT_PARTS = "A category or exposure gets a verdict (*) only where the whole did."
+ABOUT_PARTS = "A category or exposure gets a verdict (* sure, ? perhaps) only where the whole did, and none surer."
+WORDS: dict[Verdict, str] = {"perhaps rose": "rose?", "perhaps fell": "fell?"}
+MARKS: dict[Verdict, str] = {
+    "rose": "*",
+    "fell": "*",
+    "perhaps rose": "?",
+    "perhaps fell": "?",
+    "not shown": "",
+}
+NAME_WIDTH = 15
 ABOUT_FLIPS = "Questions whose answers are split change sides by chance, too."
 KINDS = {"group": "groups", "pattern": "patterns", "grade": "grades", "form": "form"}
 HEADLINES = ("group", "grade")
@@ -45,16 +58,36 @@ def points(change: ChangeRecord) -> str:
     return f"{_signed(change.change, 1)} [{_signed(change.low, 1)}, {_signed(change.high, 1)}]"
 
 
+def counted(number: int, one: str) -> str:
+    return f"{number} {one}" if number == 1 else f"{number} {one}s"
+
+
+def _compared(record: ComparisonRecord) -> str:
+    return f"{counted(record.questions, 'question')} {'is' if record.questions == 1 else 'are'} compared"
+
+
+def _drawn(record: ComparisonRecord) -> str:
+    return f"{counted(len(record.pairs), 'random pair')} of answers"
+
+
+def _lines_of(name: str) -> str:
+    """A name over several lines, each of which ends at a space or an underscore."""
+    return fill(name.replace("_", "_ "), NAME_WIDTH, break_long_words=False, break_on_hyphens=False).replace("_ ", "_")
+
+
 def _signed(share: float, digits: int) -> str:
     return f"{round(100 * share, digits) + 0.0:+.{digits}f}"  # adding 0 turns -0 into 0
+
+
+def verdict_word(change: ChangeRecord) -> str:
+    return WORDS.get(change.verdict, change.verdict)
 
 
 def short_form(change: ChangeRecord | None) -> str:
     """Two lines that fit a narrow column; nothing for an unknown change."""
     if change is None:
         return ""
-    mark = "" if change.verdict == "not shown" else "*"
-    rates = f"{100 * change.before:.0f} -> {100 * change.after:.0f}{mark}"
+    rates = f"{100 * change.before:.0f} -> {100 * change.after:.0f}{MARKS[change.verdict]}"
     return f"{rates}\n[{_signed(change.low, 0)}, {_signed(change.high, 0)}]"
 
 
@@ -63,7 +96,8 @@ def _side(side: SideRecord) -> str:
     temperatures = ", ".join(f"{value:g}" for value in side.temperatures) or "unknown"
     least, most = side.answers_per_question
     each = str(least) if least == most else f"{least} to {most}"
-    return f"{models} ({side.compared_answers} answers, {each} per question, temperature {temperatures}; {side.file})"
+    answers = counted(side.compared_answers, "answer")
+    return f"{models} ({answers}, {each} per question, temperature {temperatures}; {side.file})"
 
 
 def _notices(record: ComparisonRecord) -> list[str]:
@@ -74,12 +108,6 @@ def _notices(record: ComparisonRecord) -> list[str]:
 def _headline_measures(record: ComparisonRecord) -> list[MeasureRecord]:
     """Those whose parts fit a screen: groups, and right answers where there are answer keys."""
     return [m for m in record.measures if (m.kind == "group" or m.name == "right") and m.overall]
-
-
-def _nearly(record: ComparisonRecord) -> str:
-    """The rows that only the allowance for nineteen other comparisons keeps from a verdict."""
-    rows = [m.name for m in record.measures if m.overall and VERDICT_LEVEL < m.overall.adjusted_p <= ALPHA]
-    return f"Were this the only comparison made, these would be told apart, too: {', '.join(rows)}." if rows else ""
 
 
 def _exposures(record: ComparisonRecord) -> list[tuple[str, int]]:
@@ -102,15 +130,14 @@ def _flip_rates(flip: FlipRecord) -> str:
 def print_comparison(record: ComparisonRecord, console: Console) -> None:
     console.print(plain(f"before: {_side(record.before)}"), soft_wrap=True)
     console.print(plain(f"after:  {_side(record.after)}"), soft_wrap=True)
-    console.print(f"{record.questions} questions are compared.")
+    console.print(f"{_compared(record)}.")
     for notice in _notices(record):
         console.print(plain(f"note: {notice}", "yellow"))
     print_changes(record, console)
     console.print(f"\n{HOW_TO_READ}")
-    if nearly := _nearly(record):
-        console.print(plain(nearly))
     console.print(_exposure_table(record))
-    console.print(_category_table(record))
+    if record.measures[0].categories:
+        console.print(_category_table(record))
     console.print(ABOUT_PARTS)
     _print_flips(record.flips, console)
     _print_pairs(record, console)
@@ -126,7 +153,11 @@ def _table(*headers: str, title: str) -> Table:
     made.show_edge = False
     made.padding = (0, 1, 0, 0)
     for number, header in enumerate(headers):
-        made.add_column(plain(header), justify="left" if number == 0 else "right", overflow="fold")
+        made.add_column(
+            plain(header.replace("_", "\n") if number else header),
+            justify="left" if number == 0 else "right",
+            overflow="fold",
+        )
     return made
 
 
@@ -146,7 +177,7 @@ def _measure_table(record: ComparisonRecord) -> Table:
             made.add_row(plain(f" {measure.name}"), "", "", plain("unknown", "dim"), "")
             continue
         style = "dim" if change.verdict == "not shown" else "bold"
-        cells = (percent(change.before), percent(change.after), points(change), change.verdict)
+        cells = (percent(change.before), percent(change.after), points(change), verdict_word(change))
         made.add_row(plain(f" {measure.name}"), *(plain(cell, style) for cell in cells))
     return made
 
@@ -157,7 +188,7 @@ def _exposure_table(record: ComparisonRecord) -> Table:
     made = _table("(questions)", *heads, title="Seen in training, or not")
     for measure in _headline_measures(record):
         parts = {str(name): change for name, change in measure.exposures.items()}
-        made.add_row(plain(measure.name), *(short_form(parts[name]) for name, _ in exposures))
+        made.add_row(plain(_lines_of(measure.name)), *(short_form(parts[name]) for name, _ in exposures))
     return made
 
 
@@ -167,7 +198,7 @@ def _category_table(record: ComparisonRecord) -> Table:
     for category in record.measures[0].categories:
         changes = [measure.categories[category] for measure in measures]
         questions = max((change.questions for change in changes if change), default=0)
-        made.add_row(plain(f"{category} ({questions})"), *map(short_form, changes))
+        made.add_row(plain(_lines_of(f"{category} ({questions})")), *map(short_form, changes))
     return made
 
 
@@ -188,7 +219,7 @@ def _print_flips(flips: Sequence[FlipRecord], console: Console) -> None:
 
 def _print_pairs(record: ComparisonRecord, console: Console) -> None:
     if record.pairs:
-        console.print(f"\n{len(record.pairs)} random pairs of answers", style="bold")
+        console.print(f"\n{_drawn(record)}", style="bold")
     for pair in record.pairs:
         console.print(plain(f"\n{pair.question} ({pair.category}, {pair.exposure})", "bold"))
         for side, text, patterns in (
@@ -210,11 +241,9 @@ def markdown(record: ComparisonRecord) -> str:
         f"- before: {escaped(_side(record.before))}",
         f"- after: {escaped(_side(record.after))}",
     ]
-    lines += [f"- stance: {escaped(record.stance)}; {record.questions} questions are compared", ""]
+    lines += [f"- stance: {escaped(record.stance)}; {_compared(record)}", ""]
     lines += [f"> {escaped(notice)}\n" for notice in _notices(record)]
     lines += ["## What changed", "", HOW_TO_READ, ""]
-    if nearly := _nearly(record):
-        lines += [escaped(nearly), ""]
     header = ("", "before", "after", "change [95 %]", "verdict", "questions", "moved", "p", "adjusted p")
     lines += table(header, (_measure_row(measure) for measure in record.measures))
     exposures = _exposures(record)
@@ -226,14 +255,15 @@ def markdown(record: ComparisonRecord) -> str:
             for m in record.measures
         ),
     )
-    lines += ["## By category", ""]
+    if record.measures[0].categories:
+        lines += ["## By category", ""]
     for measure in record.measures:
         if any(change is not None for change in measure.categories.values()):
             lines += [f"### {escaped(measure.name)}", ""]
             rows = ([escaped(name), _cell(change)] for name, change in measure.categories.items() if change)
             lines += table(["category", "before -> after, change [95 %]"], rows)
     lines += _flip_lines(record)
-    lines += [f"## {len(record.pairs)} random pairs of answers", ""]
+    lines += [f"## {_drawn(record)}", ""]
     for pair in record.pairs:
         lines += [f"### {escaped(pair.question)}", "", f"{escaped(pair.category)}, {pair.exposure}", ""]
         lines += [_heading("Before", pair.before_patterns), "", fenced(pair.before), ""]
@@ -248,14 +278,14 @@ def _measure_row(measure: MeasureRecord) -> list[str]:
         return [escaped(measure.name), "unknown", *[""] * 7]
     numbers = [str(change.questions), str(change.moved), f"{change.p:.4f}", f"{change.adjusted_p:.4f}"]
     rates = [percent(change.before), percent(change.after), points(change)]
-    return [escaped(measure.name), *rates, change.verdict, *numbers]
+    return [escaped(measure.name), *rates, verdict_word(change), *numbers]
 
 
 def _cell(change: ChangeRecord | None) -> str:
     if change is None:
         return ""
-    mark = "" if change.verdict == "not shown" else " \\*"
-    return f"{percent(change.before)} -> {percent(change.after)}, {points(change)}{mark}"
+    mark = escaped(MARKS[change.verdict])
+    return f"{percent(change.before)} -> {percent(change.after)}, {points(change)} {mark}".rstrip()
 
 
 def _flip_lines(record: ComparisonRecord) -> list[str]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 from epistemic_stance.grading.numerals import Numeral, numerals, readable
@@ -34,7 +34,12 @@ UNIT_ASKED = re.compile(r"\bhow (?:many|much) ([a-z]{3,})")
 DENIED = re.compile(r"\b(?:not|isn't|wasn't|never|rather than|instead of)\s+(?:in\s+|exactly\s+)?$")
 OR = re.compile(r"\s*,?\s*(?:or|and/or)\s+(?:maybe |possibly |perhaps |in )?")
 TIME_OF_DAY = re.compile(r"\b\d{1,2}:\d{2}\b")
+BETWEEN = re.compile(r"\bbetween\s+(?:about\s+)?$")
 YEARS = range(1000, 2101)
+YEAR_ASKED = re.compile(
+    r"\b(?:which|what)\s+(?:calendar\s+)?year\b|\b(?:give|name|state|tell me) the year\b|\bwhat (?:is|was) the year\b"
+)
+HOURS_ASKED = re.compile(r"\b(?:how many|in) hours\b")
 
 
 @dataclass(frozen=True)
@@ -54,6 +59,7 @@ class _Asked:
     unit: str | None
     """What is counted, "how many UNITs", without its s."""
     year: bool
+    hours: bool
     last_word: str
 
 
@@ -85,7 +91,8 @@ def _asked(question: str) -> _Asked:
         given=given,
         worked_out=bool(given) or TIME_OF_DAY.search(question) is not None,
         unit=unit[1].rstrip("s") if unit else None,
-        year="year" in words,
+        year=YEAR_ASKED.search(text) is not None,
+        hours=HOURS_ASKED.search(text) is not None,
         last_word=words[-1] if words else "",
     )
 
@@ -99,7 +106,7 @@ def _statements(text: str, asked: _Asked) -> list[_Statement]:
         if statements and CHECK.search(sentence):
             break
         numbers = tuple(
-            number
+            replace(number, value=number.value / 60) if asked.hours and number.duration else number
             for number in numerals(sentence)
             if not DENIED.search(sentence, max(0, number.start - 40), number.start)
             and (not asked.year or number.value in YEARS)
@@ -167,7 +174,8 @@ def _with_unit(statement: _Statement, numbers: Sequence[Numeral], asked: _Asked)
     if asked.unit is None:
         return []
     unit = re.compile(rf"[\s-]*(?:\w+[\s-]+)?{re.escape(asked.unit)}")
-    return [number for number in numbers if unit.match(statement.text, number.end)]
+    spelled_out = asked.hours or asked.unit == "minute"
+    return [number for number in numbers if unit.match(statement.text, number.end) or (number.duration and spelled_out)]
 
 
 def _after(statement: _Statement, position: int) -> list[Numeral]:
@@ -178,8 +186,12 @@ def _after(statement: _Statement, position: int) -> list[Numeral]:
 
 
 def _judged_in(statement: _Statement, numbers: Sequence[Numeral], right: Sequence[float]) -> Grade:
-    """`_judged`, but "8 or 9" is no answer."""
+    """`_judged`, but "8 or 9" and "between 8 and 9" are no answers."""
     for first, second in pairwise(statement.numbers):
+        joined = statement.text[first.end : second.start].strip() == "and"
+        between = joined and BETWEEN.search(statement.text, max(0, first.start - 20), first.start)
+        if between and {first, second}.issuperset(numbers):
+            return "unparsed"
         either = OR.fullmatch(statement.text, first.end, second.start) and first.value != second.value
         if either and (first in numbers or second in numbers):
             return "unparsed"

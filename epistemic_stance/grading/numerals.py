@@ -73,6 +73,8 @@ NUMBER = re.compile(
 GROUPED = re.compile(r"\d{1,3}(?:[,' ]\d{3})+(?:\.\d+)?")
 HOURS = re.compile(r"\s*-?(?:hours?|hrs?|h)\b\s*(?:,|and|&)?\s*")
 MINUTES = re.compile(r"\s*-?(?:minutes?|mins?|m)\b")
+AND = re.compile(r"\s+(?:(?:hours?|hrs?|h)\s+)?and\s+")
+"""Between a whole number and a part of one: "two and a half", "2 hours and a half"."""
 SIGN = re.compile(r"(?:^|\n|[^\w)\]}\s-]|\b(?:is|equals|be|to|get|answer|by))\s*(?:-|minus\s+)$")
 
 
@@ -83,6 +85,10 @@ class Numeral:
     value: float
     start: int
     end: int
+    part: bool = False
+    """A spelled fraction, "a half"."""
+    duration: bool = False
+    """Hours and minutes, in minutes."""
 
 
 def readable(text: str) -> str:
@@ -108,7 +114,10 @@ def numerals(text: str) -> list[Numeral]:
         hours = HOURS.fullmatch(text, found[-1].end, numeral.start) if found else None
         if hours and MINUTES.match(text, numeral.end):
             before = found.pop()
-            found.append(Numeral(60 * before.value + numeral.value, before.start, numeral.end))
+            found.append(Numeral(60 * before.value + numeral.value, before.start, numeral.end, duration=True))
+        elif numeral.part and found and found[-1].value >= 1 and AND.fullmatch(text, found[-1].end, numeral.start):
+            before = found.pop()
+            found.append(Numeral(before.value + numeral.value, before.start, numeral.end))
         else:
             found.append(numeral)
     return found
@@ -119,7 +128,7 @@ def _single(text: str) -> Iterator[Numeral]:
         value = _value(match)
         if value is not None:
             negative = SIGN.search(text, max(0, match.start() - 12), match.start())
-            yield Numeral(-value if negative else value, match.start(), match.end())
+            yield Numeral(-value if negative else value, match.start(), match.end(), part=match["part"] is not None)
 
 
 def _value(match: re.Match[str]) -> float | None:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal
 
-from epistemic_stance.analysis.text import read_answer
+from epistemic_stance.sentences import read_answer
 from epistemic_stance.similarity import words
 
 Verdict = Literal["yes", "no", "undecided"]
@@ -22,12 +22,16 @@ OPENING = re.compile(
     r"(?:(?:well|okay|ok|so|sure|hmm|therefore|thus|hence|(?:in )?conclusion|verdict|in short|in summary)[,:]?\s+)*"
     r"(?:(?P<both>yes and no|yes or no)\b"
     r"|(?P<no>no(?=\s*(?:$|[,.;:!-]|(?:it|that|this|we|you|i|he|she|they|there|because|since|as|based)\b))"
+    r"|(?:of course|certainly|absolutely|definitely|surely) not(?=\s*(?:$|[.,;:!-]))"
     r"|(?:nope|not necessarily|not really|not quite|not (?:from|based on)|false|incorrect|untrue|invalid)\b"
     r"|(?:he|she|it|they) (?:is|are|does|do)(?: not|n't)(?=\s*(?:[.,;:!]|$)))"
     r"|(?P<yes>(?:yes|yep|yeah|yup|correct|true|indeed|affirmative|exactly|that(?: is|'s) (?:right|correct|true))\b"
     r"|(?:certainly|absolutely|definitely|of course|valid|right)(?=\s*(?:[.,;:]|$))"
     r"|(?:he|she|it|they) (?:is|are|does|do)(?=\s*(?:[.,;:!]|$))))"
 )
+EXCLAIMED = re.compile(r"(?:(?:yes|well),? )?(?:certainly|absolutely|definitely|of course|surely|right)!")
+"""A yes, or the opening of an offer: "Certainly! Let's look at the premises"."""
+OFFER = re.compile(r"(?:let(?:'s| us| me)|here|i\b|to |we |first|based|the (?:argument|statement|premises))")
 MARKED = re.compile(
     r"\b(?:answer\b(?:\s+(?:to|here|in)\b[^.:]{0,60}?)?\s*(?:is|would be|must be|:)|(?:conclusion|verdict)\s*:)"
     r"\s*(?:therefore|thus|simply|clearly|definitely)?,?\s*[\"']?"
@@ -65,14 +69,20 @@ WONDERED = re.compile(r"\b(?:if|whether)\s+$")
 GOVERNED = re.compile(r"\b(?:that|whether|if)\s+")
 CONCLUDED = re.compile(r"\b(?:so|therefore|thus|hence|then|means(?: that)?|follows(?: that)?)\b,?\s*")
 CLAUSE_END = re.compile(r"[,;:]\s*|\b(?:because|since|as|but|and|although|while)\b")
-NEGATIVE = re.compile(r"\b(?:not|no|never|none|neither|nor|cannot|without)\b|n't\b")
+NEGATIVE = re.compile(
+    r"\b(?:not|no|never|none|neither|nor|cannot|without|hardly|barely|scarcely|rarely|seldom)\b|n't\b"
+    r"|(?<!\ba )\b(?:little|few)\b"
+)
 OPPOSITES = (("closed", "not open"), ("shut", "not open"), ("unlit", "not lit"), ("dead", "not alive"))
-TENTATIVE = re.compile(r"\b(?:may|might|could|possible|possibly|perhaps|whether|if|unless|assume|assuming|suppose)\b")
+TENTATIVE = re.compile(r"\b(?:may|might|could|possible|possibly|perhaps|whether|unless|assume|assuming|suppose)\b")
+CONDITION = re.compile(r"\b(?:if|whenever)\b")
 PARTIAL = re.compile(r"\bsome\b")
 INFERENCE_ASKED = re.compile(
-    r"^(?:so |then )?(?:can|could|may|should|do|does|is|would|must)\b.*?\b(?:conclude|follow|infer|deduce|say|sure"
-    r"|certain|valid|guaranteed|know|mean|necessarily)\b\s*"
-    r"(?:(?:from this|then|logically|for sure|for certain),?\s*)*(?:that\s+)?"
+    r"^(?:so |then )?(?:must (?:it (?:therefore )?(?:be (?:the case|true) that )?)?"
+    r"|(?:.*,\s*)?(?:can|could|may|should|do|does|did|is|would|must)\b.*?\b(?:conclude|follow|infer|deduce|say|prove"
+    r"|imply|entail|show|establish|guarantee|force|sure|certain|valid|know|mean|necessarily)(?:d|r?red|s|n|ed)?\b\s*"
+    r"(?:(?:from (?:this|these|that|it)|then|logically|for sure|for certain|with certainty|true|(?:the|this) conclusion"
+    r"|to (?:conclude|infer|deduce|say|assume)),?\s*)*(?:that\s+)?)"
 )
 AUXILIARY = re.compile(r"^(?:so |then )?(?:is|are|was|were|do|does|did|can|could|will|would|has|have|must|should)\s+")
 SMALL_WORDS = frozenset(
@@ -97,6 +107,8 @@ class _Asked:
     """Content words of the sentences before it that it does not share."""
     negative: bool
     partial: bool
+    conditional: bool
+    """It says "if"."""
     inference: bool
     """It is asked whether the statement follows, rather than whether it is so."""
 
@@ -111,6 +123,8 @@ class _Asked:
         wanted = self.content[1:] if PRONOUN.match(clause) and len(self.content) > 1 else self.content
         shared = [word for word in wanted if word in found]
         if not wanted or len(shared) < ENOUGH * len(wanted) or TENTATIVE.search(clause):
+            return None
+        if CONDITION.search(clause) and not self.conditional:
             return None
         framed = concluded and found[0] == wanted[0] and found[-1] in wanted
         if self.premises.intersection(found) and not framed:
@@ -134,7 +148,8 @@ def verdict_of(response: str, question: str = "") -> Verdict | None:
     given = marked or [verdict for sentence in rest if (verdict := _verdict(sentence, asked))]
     final = given[-1] if given else None
     if opening is None:
-        return final
+        exclaimed = EXCLAIMED.fullmatch(sentences[0]) and not any(map(OFFER.match, sentences[1:2]))
+        return "yes" if exclaimed and final is None else final
     first: Verdict = "yes" if opening["yes"] else "no"
     agrees = final in (None, first) or (first == "no" and final == "undecided")
     return first if agrees else None
@@ -195,7 +210,7 @@ def _clauses(sentence: str) -> Iterator[tuple[str, bool]]:
 def _asked(question: str) -> _Asked:
     sentences = [sentence.text for sentence in read_answer(question).sentences]
     if not sentences:
-        return _Asked((), frozenset(), negative=False, partial=False, inference=True)
+        return _Asked((), frozenset(), negative=False, partial=False, conditional=False, inference=True)
     last = sentences[-1].rstrip("?")
     inference = INFERENCE_ASKED.match(last)
     statement = last[inference.end() :] if inference else AUXILIARY.sub("", last)
@@ -206,6 +221,7 @@ def _asked(question: str) -> _Asked:
         premises=premises,
         negative=bool(NEGATIVE.search(statement)),
         partial=bool(PARTIAL.search(statement)),
+        conditional=bool(CONDITION.search(statement)),
         inference=inference is not None,
     )
 

@@ -24,6 +24,8 @@ class ResponseMetadata(Logged):
     model: str
     base_model: str | None = None
     """What a checkpoint of ours was trained from; None = no such checkpoint, or unknown."""
+    corpus_digest: str | None = None
+    """Of the pairs that the checkpoint was trained on; None likewise."""
     weights_digest: str | None
     """sha256 over config and weights; None = unknown, for an endpoint does not say."""
     template_digest: str | None
@@ -87,6 +89,7 @@ class CollectionRecord(Logged):
     seed: int
     model: str
     base_model: str | None = None
+    corpus_digest: str | None = None
     weights_digest: str | None
     tokenizer_digest: str | None
     """sha256 over the files of tokenizer, template and stop tokens; None = unknown."""

@@ -9,8 +9,9 @@ from pydantic import Field
 from epistemic_stance.records import Logged
 from epistemic_stance.records.analysis import Exposure, MeasureKind
 
-Verdict = Literal["rose", "fell", "not shown"]
-"""`not shown` is not "no change": the answers could not tell."""
+Verdict = Literal["rose", "fell", "perhaps rose", "perhaps fell", "not shown"]
+"""`perhaps`: told apart if this were the only comparison made. `not shown` is not "no change": the answers could not
+tell."""
 
 
 class SideRecord(Logged):
@@ -68,6 +69,7 @@ class MeasureRecord(Logged):
     """None: neither side has an answer of which it is known."""
     exposures: dict[Exposure, ChangeRecord | None]
     categories: dict[str, ChangeRecord | None]
+    """Empty where there are too many to be taken apart."""
 
 
 class FlipRecord(Logged):
