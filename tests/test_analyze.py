@@ -20,7 +20,7 @@ from epistemic_stance.analysis.excerpts import excerpt_of
 from epistemic_stance.analysis.responses import OTHER_CORPUS
 from epistemic_stance.analysis.statistics import rate_interval
 from epistemic_stance.cli import run
-from epistemic_stance.errors import StorageError
+from epistemic_stance.errors import InputError, StorageError
 from epistemic_stance.records.analysis import AnalysisRecord, ExampleRecord, ScoreRecord
 from epistemic_stance.settings import DEMO_NOTICE, AnalyzeSettings
 
@@ -280,11 +280,17 @@ def test_bad_lines_end_with_2_and_nothing_is_written(tmp_path: Path, capsys: pyt
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_a_folder_that_cannot_be_written_is_a_storage_error(tmp_path: Path) -> None:
+def test_a_file_where_the_output_folder_would_be_is_bad_input(tmp_path: Path) -> None:
     path = written(tmp_path / "answers.jsonl", [row("Why?", DENIAL)])
     (tmp_path / "file").write_text("")
-    with pytest.raises(StorageError, match="could not write"):
+    with pytest.raises(InputError, match=r"--output: .* is a file, expected a folder"):
         analysed(path, output=tmp_path / "file" / "below")
+
+
+def test_a_folder_that_cannot_be_written_is_a_storage_error(tmp_path: Path) -> None:
+    path = written(tmp_path / "answers.jsonl", [row("Why?", DENIAL)])
+    with pytest.raises(StorageError, match="could not write"):
+        analysed(path, output=Path("/proc/nowhere"))
 
 
 def test_an_unfinished_collection_is_said(tmp_path: Path) -> None:

@@ -27,6 +27,7 @@ LINE_BREAK = re.compile(r"\s*\n\s*")
 REMEMBERED = 500
 """Characters of a sentence up to which it is remembered what stands in it."""
 VOCABULARY_NAME = re.compile(r"(?<!\\)\{([a-z][a-z0-9_]*)\}")
+SENTENCES_KEPT = 2**14
 NEGATION = re2.compile(
     r"(?:\b(?:not|never|no longer|cannot|without|neither|nor|rather than|instead of|avoid|refuse to|refrain from"
     r"|stop|hardly)\b|n't\b)(?:\W+\w+){0,6}\W*$"
@@ -150,6 +151,7 @@ class PatternSet:
         if self._rules:
             self._filter.Compile()
         self._asked_for = lru_cache(maxsize=4096)(self._rules_for)
+        self._found_in = lru_cache(maxsize=SENTENCES_KEPT)(self._matching)
 
     def find(self, response: str, question: str = "", category: str | None = None) -> list[Hit]:
         """Every hit in an answer, in order; at most one per rule and sentence.
@@ -163,12 +165,16 @@ class PatternSet:
         hits = [
             hit
             for number, sentence in enumerate(answer.sentences)
-            for index in self._filter.Match(sentence.text) or ()
+            for index in self._found_in(sentence.text)
             if asked_for[index] and (hit := self._rules[index].hit(number, answer))
         ]
         shown = {hit.pattern for hit in hits}
         kept = [hit for hit in hits if not shown.intersection(self.patterns[hit.pattern].unless_pattern)]
         return sorted(kept, key=lambda hit: (hit.start, hit.end, hit.pattern, hit.rule))
+
+    def _matching(self, sentence: str) -> tuple[int, ...]:
+        """Rules whose `match` stands in a sentence; models repeat theirs."""
+        return tuple(self._filter.Match(sentence) or ())
 
     def _rules_for(self, question: str, category: str | None) -> list[bool]:
         text = compact(normalised(question))
