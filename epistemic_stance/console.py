@@ -8,7 +8,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import IO, cast
 
+from rich import box
 from rich.console import Console
+from rich.table import Table
 
 from epistemic_stance.streams import UnfailingStream
 from epistemic_stance.terminal import plain
@@ -33,6 +35,20 @@ class Printer:
 
     def warning(self, message: str) -> None:
         self.note(f"  warning: {message}", "yellow")
+
+
+def figure_table(title: str, *headers: str) -> Table:
+    """A table of figures for 80 columns: the first column left, the others right; headers break at underscores."""
+    made = Table(box=box.SIMPLE_HEAD, title=f"\n{title}", title_justify="left", title_style="bold", pad_edge=False)
+    made.show_edge = False
+    made.padding = (0, 1, 0, 0)
+    for number, header in enumerate(headers):
+        made.add_column(
+            plain(header.replace("_", "\n") if number else header),
+            justify="left" if number == 0 else "right",
+            overflow="fold",
+        )
+    return made
 
 
 def duration(seconds: float) -> str:

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
 
-from rich import box
 from rich.console import Console
 from rich.table import Table
 
 from epistemic_stance.analysis.excerpts import excerpt_of
 from epistemic_stance.analysis.markdown import escaped, fenced, table
 from epistemic_stance.analysis.measures import PERFORMATIVE, PRAGMATIC, PRAGMATIC_ONLY, RIGHT_OF_PARSED
+from epistemic_stance.console import figure_table
 from epistemic_stance.records.analysis import AnalysisRecord, ExampleRecord, Exposure, MeasuredRecord, RateRecord
 from epistemic_stance.terminal import plain
 
@@ -144,22 +144,11 @@ def print_analysis(record: AnalysisRecord, console: Console) -> None:
     _print_examples(record, console)
 
 
-def _table(title: str, *headers: str) -> Table:
-    made = Table(box=box.SIMPLE_HEAD, title=f"\n{title}", title_justify="left", title_style="bold", pad_edge=False)
-    made.show_edge = False
-    made.padding = (0, 1, 0, 0)
-    for number, header in enumerate(headers):
-        made.add_column(
-            plain(header.replace("_", "\n") if number else header),
-            justify="left" if number == 0 else "right",
-            overflow="fold",
-        )
-    return made
-
-
 def _pattern_table(record: AnalysisRecord) -> Table:
     exposures = _exposures(record)
-    made = _table(_what_they_do(record), "", f"all ({_counted(record.questions, 'question')})", *exposures.values())
+    made = figure_table(
+        _what_they_do(record), "", f"all ({_counted(record.questions, 'question')})", *exposures.values()
+    )
     previous = True
     for measure, inside in _grouped(record):
         if not inside and previous and made.row_count:
@@ -174,7 +163,7 @@ def _pattern_table(record: AnalysisRecord) -> Table:
 
 def _grade_table(record: AnalysisRecord, categories: Sequence[str]) -> Table:
     grades = _of_kind(record, "grade")
-    made = _table("Right and wrong", "category", *(_name(grade.name) for grade in grades))
+    made = figure_table("Right and wrong", "category", *(_name(grade.name) for grade in grades))
     for name in categories:
         made.add_row(plain(name), *(plain(rate(grade.categories[name])) for grade in grades))
     if len(categories) > 1:
@@ -189,7 +178,7 @@ def _part_table(
     measures: Sequence[MeasuredRecord],
     rows: Iterable[tuple[str, Sequence[RateRecord | None]]],
 ) -> Table:
-    made = _table(title, part, *(measure.name for measure in measures))
+    made = figure_table(title, part, *(measure.name for measure in measures))
     for name, rates in rows:
         made.add_row(plain(name), *(plain(rate(found)) for found in rates))
     return made
@@ -197,7 +186,7 @@ def _part_table(
 
 def _form_table(record: AnalysisRecord) -> Table:
     forms = _of_kind(record, "form")
-    made = _table("Form", *(measure.name for measure in forms))
+    made = figure_table("Form", *(measure.name for measure in forms))
     made.columns[0].justify = "right"
     made.add_row(*(plain(rate(measure.overall)) for measure in forms))
     return made

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from textwrap import fill
 
-from rich import box
 from rich.console import Console
 from rich.table import Table
 
 from epistemic_stance.analysis.markdown import escaped, fenced, table
 from epistemic_stance.analysis.statistics import ALPHA, LOOKS, VERDICT_LEVEL, fewest_moved
+from epistemic_stance.console import figure_table
 from epistemic_stance.records.comparison import (
     ChangeRecord,
     ComparisonRecord,
@@ -148,21 +148,8 @@ def print_changes(record: ComparisonRecord, console: Console) -> None:
     console.print(_measure_table(record))
 
 
-def _table(*headers: str, title: str) -> Table:
-    made = Table(box=box.SIMPLE_HEAD, title=f"\n{title}", title_justify="left", title_style="bold", pad_edge=False)
-    made.show_edge = False
-    made.padding = (0, 1, 0, 0)
-    for number, header in enumerate(headers):
-        made.add_column(
-            plain(header.replace("_", "\n") if number else header),
-            justify="left" if number == 0 else "right",
-            overflow="fold",
-        )
-    return made
-
-
 def _measure_table(record: ComparisonRecord) -> Table:
-    made = _table("", "before", "after", "change [95 %]", "verdict", title="What changed")
+    made = figure_table("What changed", "", "before", "after", "change [95 %]", "verdict")
     previous = ""
     for measure in record.measures:
         if measure.kind == "grade" and not measure.overall:
@@ -185,7 +172,7 @@ def _measure_table(record: ComparisonRecord) -> Table:
 def _exposure_table(record: ComparisonRecord) -> Table:
     exposures = _exposures(record)
     heads = (f"{name} ({questions})" for name, questions in exposures)
-    made = _table("(questions)", *heads, title="Seen in training, or not")
+    made = figure_table("Seen in training, or not", "(questions)", *heads)
     for measure in _headline_measures(record):
         parts = {str(name): change for name, change in measure.exposures.items()}
         made.add_row(plain(_lines_of(measure.name)), *(short_form(parts[name]) for name, _ in exposures))
@@ -194,7 +181,7 @@ def _exposure_table(record: ComparisonRecord) -> Table:
 
 def _category_table(record: ComparisonRecord) -> Table:
     measures = _headline_measures(record)
-    made = _table("category (questions)", *(measure.name for measure in measures), title="By category")
+    made = figure_table("By category", "category (questions)", *(measure.name for measure in measures))
     for category in record.measures[0].categories:
         changes = [measure.categories[category] for measure in measures]
         questions = max((change.questions for change in changes if change), default=0)
@@ -206,7 +193,7 @@ def _print_flips(flips: Sequence[FlipRecord], console: Console) -> None:
     if not flips:
         console.print("\nNo question went from one side of half its answers to the other.")
         return
-    made = _table("percent of answers", "measure", "question", title="Questions that flipped")
+    made = figure_table("Questions that flipped", "percent of answers", "measure", "question")
     for column in made.columns:
         column.justify = "left"
     for flip in flips[:FLIPS_SHOWN]:
