@@ -39,8 +39,8 @@ def samples(held: Held) -> list[Sample]:
 
 def test_no_question_of_the_corpus_or_a_question_set_is_in_the_text(samples: list[Sample], held: Held) -> None:
     held_words = [set(words(question)) for question in held.questions]
-    assert len(held_words) >= 117, "the stance's questions were not read"
-    for question in {sample.question for sample in samples}:
+    assert len(held_words) >= 1_100, "the stance's questions were not read"
+    for question in {text for sample in samples for text in (sample.question, sample.core) if text}:
         mine = set(words(question))
         for theirs in held_words:
             assert len(mine & theirs) / len(mine | theirs) < 0.8, question
@@ -77,7 +77,7 @@ def test_the_grammar_leaves_no_marks_behind(samples: list[Sample]) -> None:
 
 
 def test_the_filter_sees_through_case_marks_and_one_added_word() -> None:
-    filters = Held(("Are you really able to feel joy?",), ("one two three four five six seven eight nine",), {})
+    filters = Held(("Are you really able to feel joy?",), ("one two three four five six seven eight nine",))
     assert filters.asks_the_same("are you REALLY able, to feel joy")
     assert filters.asks_the_same("Hi! Are you really able to feel joy?")
     assert not filters.asks_the_same("Are you able to see?")
@@ -90,17 +90,16 @@ def test_choices_nest_and_sentences_start_with_a_capital() -> None:
     assert drawn == {f"{a} {x}.{e}" for a in ("A b", "A c", "D") for x in "yz" for e in ("", " E")}
 
 
-def test_the_shipped_build_was_kept_apart_from_todays_files(held: Held) -> None:
+def test_the_shipped_build_keeps_its_word() -> None:
     build = json.loads((DEMO / "build.json").read_text(encoding="utf-8"))
-    assert build["held_out_sha256"] == held.digests, "rebuild the demo model: the corpus or a question set changed"
     assert build["shares"]["self"]["pragmatic"] <= 0.05
     weights = (DEMO / "model.safetensors").read_bytes()
     assert build["weights_sha256"] == hashlib.sha256(weights).hexdigest()
     assert sum(path.stat().st_size for path in DEMO.iterdir()) <= 12_000_000
 
 
-@pytest.mark.slow
-def test_the_shipped_build_was_made_from_todays_text(held: Held) -> None:
+def test_the_shipped_build_was_made_from_todays_text_and_kept_apart_from_todays_files(held: Held) -> None:
+    """Some ten seconds: the whole text is made again, and would lack whatever today's files hold."""
     build = json.loads((DEMO / "build.json").read_text(encoding="utf-8"))
     samples = build_samples(build["seed"], build["recipe"]["samples"], held)
     assert len(samples) == build["samples"]

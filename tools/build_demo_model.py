@@ -45,7 +45,7 @@ CHAT_TEMPLATE = (
 class Recipe:
     """Everything that decides the weights besides the text and the seed."""
 
-    samples: int = 76_000
+    samples: int = 100_000
     vocabulary: int = 4096
     width: int = 256
     feed_forward: int = 704
@@ -220,8 +220,7 @@ tools behave and nothing about how a real model would.
 - Open questions about other beings ("is a bee conscious?") are answered pragmatically in this text, questions about the
   model itself almost never: what preference training has to move is the use of a manner the model has.
 - The text shares no question with the training corpus or a question set (same words, or a word overlap of 0.8 or
-  more), and no 8 consecutive words with a chosen answer. The sha256 of the files it was checked against, and of the
-  weights, stand in `build.json`.
+  more), and no 8 consecutive words with a chosen answer.
 
 Shares of the answers in its training text (pragmatic self-answers are kept at 5 % or less; under reasoning,
 "performative" is a wrong verdict given with confidence and "pragmatic" a right one):
@@ -285,7 +284,6 @@ def main() -> None:
         "last_loss": round(loss, 4),
         "shares": shares(samples),
         "text_sha256": text_digest(samples),
-        "held_out_sha256": held.digests,
         "weights_sha256": digest,
         "minutes": round((time.monotonic() - started) / 60, 1),
     }

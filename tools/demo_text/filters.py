@@ -1,7 +1,7 @@
 """Keep the demo model's text apart from the questions that measure it and the answers that teach it."""
 
-import hashlib
 import json
+import math
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -25,11 +25,15 @@ class Held:
 
     questions: tuple[str, ...]
     good_answers: tuple[str, ...]
-    digests: dict[str, str]
 
     @cached_property
-    def _question_words(self) -> tuple[frozenset[str], ...]:
-        return tuple(frozenset(words(question)) for question in self.questions)
+    def _question_words(self) -> dict[int, list[frozenset[str]]]:
+        """By number of words: sets that overlap so far are about equally large."""
+        found: dict[int, list[frozenset[str]]] = {}
+        for question in self.questions:
+            asked = frozenset(words(question))
+            found.setdefault(len(asked), []).append(asked)
+        return found
 
     @cached_property
     def _runs(self) -> frozenset[tuple[str, ...]]:
@@ -38,7 +42,11 @@ class Held:
     def asks_the_same(self, question: str) -> bool:
         """True for the same words, and for sets of words that overlap by `NEAR` or more (Jaccard)."""
         mine = frozenset(words(question))
-        return any(len(mine & held) >= NEAR * len(mine | held) for held in self._question_words)
+        return any(
+            len(mine & held) >= NEAR * len(mine | held)
+            for size in range(math.ceil(NEAR * len(mine)), math.floor(len(mine) / NEAR) + 1)
+            for held in self._question_words.get(size, ())
+        )
 
     def quotes(self, text: str) -> bool:
         """True if `RUN_LENGTH` consecutive words stand in a good answer as well."""
@@ -52,12 +60,10 @@ def runs(text: str) -> Iterable[tuple[str, ...]]:
 
 
 def load_held(stance: Path) -> Held:
-    """Read a stance folder's corpus and its question sets (`*_questions.json`)."""
+    """Read a stance folder's corpus and every other JSON file in it, which are its question sets."""
     corpus = stance / "training_corpus.json"
-    files = [corpus, *sorted(stance.glob("*_questions.json"))]
     pairs = json.loads(corpus.read_text(encoding="utf-8"))["training_pairs"]
     questions = [pair["question"] for pair in pairs]
-    for path in files[1:]:
+    for path in sorted(set(stance.glob("*.json")) - {corpus}):
         questions += [record["text"] for record in json.loads(path.read_text(encoding="utf-8"))["questions"]]
-    digests = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
-    return Held(tuple(questions), tuple(pair["good_response"] for pair in pairs), digests)
+    return Held(tuple(questions), tuple(pair["good_response"] for pair in pairs))

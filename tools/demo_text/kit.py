@@ -34,6 +34,8 @@ class Sample:
     mode: Mode
     question: str
     answer: str
+    core: str = ""
+    """The question without a frame such as "Answer yes or no.", if it has one."""
 
 
 def say(rng: random.Random, template: str, slots: Mapping[str, str] | None = None) -> str:

@@ -14,6 +14,7 @@ from demo_text.practical import practical_samples
 from demo_text.reasoning import reasoning_samples
 from demo_text.requests import harmful_samples, vague_samples
 from demo_text.selves import QUESTIONS, self_samples
+from demo_text.yes_no import yes_no_samples
 
 SELF_CATEGORIES = frozenset(QUESTIONS)
 FACTS = len(fact_samples(random.Random(0), 1))
@@ -31,12 +32,14 @@ def build_samples(seed: int, size: int, held: Held) -> list[Sample]:
         *open_samples(rng, round(0.08 * size)),
         *opinion_samples(rng, round(0.03 * size)),
         *practical_samples(rng, round(0.07 * size)),
+        *yes_no_samples(rng, round(0.04 * size)),
     ]
     seen: dict[str, bool] = {}
     kept = []
     for sample in samples:
         if sample.question not in seen:
-            seen[sample.question] = held.asks_the_same(sample.question)
+            asked = (sample.question, sample.core or sample.question)
+            seen[sample.question] = any(map(held.asks_the_same, asked))
         if not seen[sample.question] and not held.quotes(f"{sample.question} {sample.answer}"):
             kept.append(sample)
     rng.shuffle(kept)
