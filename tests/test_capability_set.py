@@ -13,7 +13,8 @@ from typing import NamedTuple
 
 import pytest
 
-from epistemic_stance.check import check_question_sets, overlaps
+from epistemic_stance.check import overlaps
+from epistemic_stance.check_questions import check_question_sets
 from epistemic_stance.grading.grade import grade
 from epistemic_stance.records.written import Question, QuestionSet
 from epistemic_stance.stance import SHIPPED, load_stance, load_stance_and_pairs

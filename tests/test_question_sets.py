@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from epistemic_stance.chat import Pair
-from epistemic_stance.check import NEAR_QUESTION, check_question_sets, overlaps
+from epistemic_stance.check import NEAR_QUESTION, overlaps
+from epistemic_stance.check_questions import check_question_sets
 from epistemic_stance.grading.grade import grade
 from epistemic_stance.json_positions import parse_json
 from epistemic_stance.records.written import Question, QuestionSet
