@@ -923,8 +923,9 @@ SHIPPED_ANSWERS = {
 
 
 def test_every_shipped_key_takes_a_right_answer_and_refuses_a_wrong_one() -> None:
-    sets = load_stance("epistemic").question_sets.values()
-    questions = {question.id: question for questions in sets for question in questions.questions if question.answer}
+    """Of the baseline set; the keys of the others are held to their own choices in test_capability_set."""
+    baseline = load_stance("epistemic").question_sets["baseline"].questions
+    questions = {question.id: question for question in baseline if question.answer}
     assert questions.keys() == SHIPPED_ANSWERS.keys()
     for name, (right, wrong) in SHIPPED_ANSWERS.items():
         key, text = questions[name].answer, questions[name].text
