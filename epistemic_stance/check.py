@@ -1,4 +1,4 @@
-"""Faults of pairs and question sets that would spoil a run or its evaluation, found before anything is trained."""
+"""Faults of pairs that would spoil a run or its evaluation, found before anything is trained."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def check_pairs(
     if not pairs:
         return [error("pairs", "", "there are none", "a stance is taught by pairs")]
     return [
-        *_repeated_ids([(pair.id, pair.where) for pair in pairs], "pair"),
+        *repeated_ids([(pair.id, pair.where) for pair in pairs], "pair"),
         *_repeated_prompts(pairs),
         *_equal_or_close_sides(pairs),
         *_alike_answers(pairs),
@@ -87,20 +87,25 @@ def check_pairs(
 
 
 def overlaps(pairs: Sequence[Pair], question_sets: Mapping[str, QuestionSet]) -> list[Overlap]:
-    """For each question of each set the training prompt that it is like, if there is one."""
+    """For each question of each set the training prompt that it is like, if there is one.
+
+    A declared rewording may be like the pair that it rewords, as long as it is not the same in words.
+    """
     prompts = [pair.question for pair in pairs]
     known = SimilarTexts(prompts, NEAR_QUESTION)
-    for prompt in prompts:
-        known.add(prompt)
+    numbers: dict[str | None, list[int]] = defaultdict(list)
+    for number, pair in enumerate(pairs):
+        known.add(pair.question)
+        numbers[pair.id].append(number)
     return [
         Overlap(pairs[match.index], name, number, match)
         for name, questions in question_sets.items()
         for number, question in enumerate(questions.questions)
-        if (match := known.find(question.text))
+        if (match := known.find(question.text, numbers.get(question.paraphrase_of, ())))
     ]
 
 
-def _repeated_ids(ids_and_places: Sequence[tuple[str, str]], kind: str) -> Iterator[Finding]:
+def repeated_ids(ids_and_places: Sequence[tuple[str, str]], kind: str) -> Iterator[Finding]:
     first: dict[str, str] = {}
     for identifier, where in ids_and_places:
         if identifier in first:
@@ -113,7 +118,7 @@ def _repeated_ids(ids_and_places: Sequence[tuple[str, str]], kind: str) -> Itera
 def _repeated_prompts(pairs: Sequence[Pair]) -> Iterator[Finding]:
     for number, match in matches([_whole_prompt(pair) for pair in pairs], NEAR_QUESTION):
         other = pairs[match.index]
-        what = f'{_likeness(match)} the prompt of {_pair_name(other)}: "{shorten(pairs[number].question)}"'
+        what = f'{likeness(match)} the prompt of {_pair_name(other)}: "{shorten(pairs[number].question)}"'
         yield warning(pairs[number].where, "prompt", what, "merge the two pairs, or ask something else")
 
 
@@ -141,7 +146,7 @@ def _equal_or_close_sides(pairs: Sequence[Pair]) -> Iterator[Finding]:
 
 def _alike_answers(pairs: Sequence[Pair]) -> Iterator[Finding]:
     for number, match in matches([pair.chosen for pair in pairs], NEAR_ANSWER):
-        what = f"{_likeness(match)} that of {_pair_name(pairs[match.index])}"
+        what = f"{likeness(match)} that of {_pair_name(pairs[match.index])}"
         yield warning(pairs[number].where, "chosen", what, "vary the wording, or the model learns the sentence")
 
 
@@ -192,17 +197,25 @@ def _overlap_findings(
     hint = "reword or drop one: an answer learned by heart would count as a change of stance"
     for overlap in overlaps(pairs, question_sets):
         question = question_sets[overlap.set_name].questions[overlap.question]
-        place = _question_place(overlap.set_name, overlap.question, places)
+        place = question_place(overlap.set_name, overlap.question, places)
+        if question.paraphrase_of == overlap.pair.id:
+            what = f"the same words as the prompt of {_pair_name(overlap.pair)}, which it says it rewords"
+            yield error(place, "text", what, "reword it; a question that was trained is seen, not paraphrased")
+            continue
         what = (
-            f"{_likeness(overlap.match)} question {question.id} of {overlap.set_name} ({place}): "
+            f"{likeness(overlap.match)} question {question.id} of {overlap.set_name} ({place}): "
             f'"{shorten(question.text)}"'
         )
         make = error if overlap.match.exact else warning
         yield make(overlap.pair.where, "prompt", what, hint)
 
 
-def _likeness(match: Match) -> str:
+def likeness(match: Match) -> str:
     return "the same words as" if match.exact else f"{match.similarity:.0%} of its words shared with"
+
+
+def question_place(name: str, number: int, places: Mapping[str, Sequence[str]]) -> str:
+    return places[name][number] if name in places else f"{name}[{number}]"
 
 
 def _pair_name(pair: Pair) -> str:
@@ -211,49 +224,6 @@ def _pair_name(pair: Pair) -> str:
 
 def _file_of(pairs: Sequence[Pair]) -> str:
     return pairs[0].where.rpartition(":")[0]
-
-
-# --- question sets -----------------------------------------------------------------------------------------
-
-
-def check_question_sets(
-    question_sets: Mapping[str, QuestionSet], places: Mapping[str, Sequence[str]] = NO_PLACES
-) -> list[Finding]:
-    """Repeated ids, unknown categories, and questions asked twice, inside a set and across sets."""
-    findings: list[Finding] = []
-    for name, questions in question_sets.items():
-        located = [
-            (question, _question_place(name, number, places)) for number, question in enumerate(questions.questions)
-        ]
-        findings += _repeated_ids([(question.id, where) for question, where in located], "question")
-        hint = f"known are {', '.join(questions.categories)}"
-        findings += [
-            error(where, "category", f'unknown category "{question.category}"', hint)
-            for question, where in located
-            if question.category not in questions.categories
-        ]
-    return findings + list(_repeated_questions(question_sets, places))
-
-
-def _repeated_questions(
-    question_sets: Mapping[str, QuestionSet], places: Mapping[str, Sequence[str]]
-) -> Iterator[Finding]:
-    asked = [
-        (name, number, question)
-        for name, questions in question_sets.items()
-        for number, question in enumerate(questions.questions)
-    ]
-    for index, match in matches([question.text for _, _, question in asked], NEAR_QUESTION):
-        (name, number, question), (other_name, other_number, other) = asked[index], asked[match.index]
-        place = _question_place(other_name, other_number, places)
-        what = f'{_likeness(match)} question {other.id} of {other_name} ({place}): "{shorten(question.text)}"'
-        # Inside one set a question asked twice counts twice in every rate; two sets are judged apart.
-        make = error if match.exact and name == other_name else warning
-        yield make(_question_place(name, number, places), "text", what, "ask something else")
-
-
-def _question_place(name: str, number: int, places: Mapping[str, Sequence[str]]) -> str:
-    return places[name][number] if name in places else f"{name}[{number}]"
 
 
 # --- tokens ------------------------------------------------------------------------------------------------

@@ -11,8 +11,10 @@ from rich.table import Table
 
 from epistemic_stance.analysis.examples import check_examples
 from epistemic_stance.chat import EncodedPair, Pair, encode_pair, special_tokens
-from epistemic_stance.check import Finding, check_pairs, check_question_sets, check_tokens, overlaps
+from epistemic_stance.check import Finding, check_pairs, check_tokens, overlaps
+from epistemic_stance.check_questions import check_probe_sets, check_question_sets
 from epistemic_stance.errors import MAX_PROBLEMS_SHOWN, InputError, Problem
+from epistemic_stance.grading.keys import check_keys
 from epistemic_stance.settings import CheckSettings
 from epistemic_stance.similarity import words
 from epistemic_stance.stance import Stance, load_stance_and_pairs
@@ -22,8 +24,11 @@ from epistemic_stance.terminal import plain
 def run_check(settings: CheckSettings) -> None:
     """Print findings and table. Raises InputError if a file cannot be read or a finding is an error."""
     stance, pairs = load_stance_and_pairs(settings.stance, settings.corpus)
-    findings = check_pairs(pairs, stance.question_sets, stance.question_places)
-    findings += check_question_sets(stance.question_sets, stance.question_places)
+    sets, places = stance.question_sets, stance.question_places
+    findings = check_pairs(pairs, sets, places)
+    findings += check_question_sets(sets, places, None if settings.corpus else [pair.id for pair in pairs])
+    findings += check_keys(sets, places)
+    findings += check_probe_sets(stance.probes, sets, places) if stance.probes else []
     findings += check_examples(stance) if stance.patterns else []
     encoded: list[EncodedPair] = []
     if settings.model is not None:
@@ -33,6 +38,10 @@ def run_check(settings: CheckSettings) -> None:
     console = Console(highlight=False)
     _print_findings(console, findings)
     console.print(_table(pairs, encoded, stance))
+    rewording = sum(question.paraphrase_of is not None for asked in sets.values() for question in asked.questions)
+    if settings.corpus and rewording:
+        note = f"Not checked: what {rewording} questions reword; they name pairs of the stance's own corpus."
+        console.print(note, soft_wrap=True)
     if settings.model is None:
         note = "Not checked in tokens (empty or endless answers, pairs too long): add --model NAME for that."
         console.print(note, soft_wrap=True)

@@ -6,7 +6,7 @@ import math
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 WORD = re.compile(r"[\u3040-\u30ff\u3400-\u9fff]|(?:(?![\u3040-\u30ff\u3400-\u9fff])[^\W_])+(?:'[^\W_]+)*")
@@ -95,13 +95,14 @@ class SimilarTexts:
             for word in self._rarest(self._sets[index]):
                 self._by_rare_word.setdefault(word, []).append(index)
 
-    def find(self, text: str) -> Match | None:
+    def find(self, text: str, related: Collection[int] = ()) -> Match | None:
+        """The first text that is the same in words, or else alike; those numbered in `related` may be alike."""
         spoken = words(text)
         if (same := self._exact.get(_key(spoken, text))) is not None:
             return Match(same, 1.0, exact=True)
         own = frozenset(spoken)
         candidates = {index for word in self._rarest(own) for index in self._by_rare_word.get(word, ())}
-        for index in sorted(candidates):
+        for index in sorted(candidates.difference(related)):
             shared = len(own & self._sets[index])
             similarity = shared / (len(own) + len(self._sets[index]) - shared)
             if similarity >= self._threshold:

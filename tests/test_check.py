@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from epistemic_stance import models
 from epistemic_stance.chat import EncodedPair, Pair, encode_pair, stop_token_ids
-from epistemic_stance.check import Finding, check_pairs, check_question_sets, check_tokens
+from epistemic_stance.check import Finding, check_pairs, check_tokens
 from epistemic_stance.check_command import run_check
 from epistemic_stance.errors import InputError
 from epistemic_stance.records.written import Question, QuestionSet
@@ -208,33 +208,6 @@ def test_training_on_the_test() -> None:
     assert check(trained, pair(2), **near) == [("warning", "f.json:1", "prompt")]
     apart = {"probe": question_set("probe", "Do you ever feel proud of your own jokes?")}
     assert check(trained, pair(2), **apart) == []
-
-
-# --- question sets -----------------------------------------------------------------------------------------
-
-
-def test_a_clean_question_set_has_no_finding() -> None:
-    assert check_question_sets({"a": question_set("a", "one?", "two?"), "b": question_set("b", "three?")}) == []
-
-
-def test_repeated_question_ids_and_unknown_categories() -> None:
-    questions = [
-        Question(id="x", category="c", text="one"),
-        Question(id="x", category="C", text="two"),
-    ]
-    odd = QuestionSet(name="a", categories={"c": ""}, questions=questions)
-    findings = check_question_sets({"a": odd}, {"a": ["q.json:3", "q.json:4"]})
-    assert found(findings) == [("error", "q.json:4", "id"), ("error", "q.json:4", "category")]
-    assert "known are c" in findings[1].problem.hint
-    assert check_question_sets({"a": question_set("same", "one"), "b": question_set("same", "two")}) == []
-
-
-def test_questions_asked_twice() -> None:
-    long, near = "one two three four five six seven", "one two three four five six eight"
-    assert found(check_question_sets({"a": question_set("a", "Who?", "who")})) == [("error", "a[1]", "text")]
-    assert found(check_question_sets({"a": question_set("a", long, near)})) == [("warning", "a[1]", "text")]
-    across = {"a": question_set("a", "Who?", long), "b": question_set("b", near, "who")}
-    assert found(check_question_sets(across)) == [("warning", "b[0]", "text"), ("warning", "b[1]", "text")]
 
 
 # --- tokens ------------------------------------------------------------------------------------------------
