@@ -1,0 +1,1 @@
+"""What a model's probabilities say, without sampling an answer."""
