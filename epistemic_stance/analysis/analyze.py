@@ -14,11 +14,13 @@ import numpy as np
 from pydantic import ValidationError
 from rich.console import Console
 
-from epistemic_stance.analysis.analysis_tables import markdown, print_analysis
+from epistemic_stance.analysis.analysis_page import markdown
+from epistemic_stance.analysis.analysis_tables import print_analysis
+from epistemic_stance.analysis.correction import read_file_labels
 from epistemic_stance.analysis.measures import Measure, measures_of
 from epistemic_stance.analysis.rates import EXPOSURES, MOST_PARTS, Tally
 from epistemic_stance.analysis.responses import Known, Response, ResponseFile, corpus_notice, read_responses
-from epistemic_stance.analysis.scoring import Scorer
+from epistemic_stance.analysis.scoring import Scorer, code_notice, of_split
 from epistemic_stance.errors import InputError, Problem
 from epistemic_stance.files import dump_json, require_folder, write_atomic
 from epistemic_stance.records import Logged
@@ -76,8 +78,8 @@ def analyze(settings: AnalyzeSettings) -> Analysis:
             raise InputError([Problem("command line", f"expected 0 or more, found {value}", field=flag)])
     if settings.output is not None:
         require_folder(settings.output, "--output")
-    scorer = Scorer(*load_stance_and_pairs(settings.stance, settings.corpus))
-    file = read_responses(settings.file)
+    scorer = Scorer(*load_stance_and_pairs(settings.stance, settings.corpus), run_code=settings.run_code)
+    file = of_split(read_responses(settings.file), settings.split, scorer.book)
     scored = _Scored(measures_of(scorer.patterns.patterns))
     lines = [scored.add(scorer.score(response)) for response in file.responses]
     return Analysis(_analysis(settings, file, scorer, scored), file, scorer, lines)
@@ -116,6 +118,7 @@ class _Scored:
 def _analysis(settings: AnalyzeSettings, file: ResponseFile, scorer: Scorer, scored: _Scored) -> AnalysisRecord:
     stance = scorer.stance
     tally, digest = scored.tally, corpus_digest(scorer.pairs)
+    labels = read_file_labels(file, settings.labels, scorer)
     exposed, categories = tally.questions_of("exposure"), tally.answers_of("category")
     return AnalysisRecord(
         file=str(file.path),
@@ -125,16 +128,23 @@ def _analysis(settings: AnalyzeSettings, file: ResponseFile, scorer: Scorer, sco
         corpus=corpus_name(stance, settings.corpus),
         corpus_digest=digest,
         seed=settings.seed,
+        split=settings.split,
         answers=len(file.responses),
         questions=tally.questions,
         asked=_asked(file),
         uniform=len(file.origins) == 1 if any(file.origins) else None,
-        notices=[*file.notices, *_notices(file, stance, digest)],
+        notices=[
+            *file.notices,
+            *_notices(file, stance, digest),
+            *code_notice(file.responses, scorer),
+            *(labels.notices if labels else []),
+        ],
         category_answers={
             name: counted for name, counted in sorted(categories.items()) if len(categories) <= MOST_PARTS
         },
         exposure_questions={name: exposed[name] for name in EXPOSURES if name in exposed},
-        measures=tally.measured(settings.seed),
+        measures=tally.measured(settings.seed, labels),
+        labels=str(labels.folder) if labels else None,
         rules=scored.rule_counts(),
         words=tally.word_counts(),
         examples=_examples(file.responses, scorer, scored, settings),

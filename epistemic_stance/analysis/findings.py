@@ -12,16 +12,17 @@ from dataclasses import dataclass
 import numpy as np
 from rich.console import Console
 
-from epistemic_stance.analysis.analysis_tables import markdown, rate
+from epistemic_stance.analysis.analysis_page import markdown
+from epistemic_stance.analysis.analysis_tables import rate
 from epistemic_stance.analysis.analyze import Analysis, analyze
 from epistemic_stance.analysis.markdown import escaped, fenced, table
 from epistemic_stance.analysis.measures import PERFORMATIVE, PRAGMATIC
 from epistemic_stance.analysis.rates import rate_record
-from epistemic_stance.analysis.responses import question_key
 from epistemic_stance.errors import InputError, Problem
 from epistemic_stance.files import require_folder, write_atomic
 from epistemic_stance.records.analysis import AnalysisRecord, RateRecord
 from epistemic_stance.settings import AnalyzeSettings, FindingsSettings
+from epistemic_stance.splits import question_key
 from epistemic_stance.terminal import plain
 
 SET = "baseline"

@@ -14,10 +14,18 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from epistemic_stance.analysis.correction import FileLabels, corrected_rate_record, labelled_arm
 from epistemic_stance.analysis.measures import Measure
-from epistemic_stance.analysis.responses import question_key
 from epistemic_stance.analysis.statistics import rate_interval
-from epistemic_stance.records.analysis import Exposure, MeasuredRecord, RateRecord, ScoreRecord, WordsRecord
+from epistemic_stance.records.analysis import (
+    CorrectedRateRecord,
+    Exposure,
+    MeasuredRecord,
+    RateRecord,
+    ScoreRecord,
+    WordsRecord,
+)
+from epistemic_stance.splits import question_key
 
 EXPOSURES: tuple[Exposure, ...] = ("seen", "paraphrase", "unseen")
 UNKNOWN = "unknown"
@@ -104,8 +112,8 @@ class Tally:
     def question_N(self) -> NDArray[np.int64]:
         return np.array(self._questions.of_answers, dtype=np.int64)
 
-    def measured(self, seed: int) -> list[MeasuredRecord]:
-        """Every measure's rates."""
+    def measured(self, seed: int, labels: FileLabels | None = None) -> list[MeasuredRecord]:
+        """Every measure's rates, corrected as well where there are labels."""
         shown_NM = self.shown_NM()
         rates = {name: self._rates(labels, shown_NM, seed) for name, labels in self._parts.items()}
         exposures = [
@@ -117,12 +125,26 @@ class Tally:
                 kind=measure.kind,
                 group=measure.group,
                 overall=rates["all"][index][""],
+                corrected=self._corrected(index, shown_NM, seed, labels),
                 exposures=exposures[index],
                 categories=_in_order(rates["category"][index], sorted(rates["category"][index])),
                 temperatures=_in_order(rates["temperature"][index], sorted(rates["temperature"][index], key=_degrees)),
             )
             for index, measure in enumerate(self._measures)
         ]
+
+    def _corrected(
+        self, index: int, shown_NM: NDArray[np.int8], seed: int, labels: FileLabels | None
+    ) -> CorrectedRateRecord | None:
+        measure = self._measures[index]
+        if labels is None or not labels.scores or not measure.patterns:
+            return None
+        question_N, shown_N = self.question_N(), shown_NM[:, index]
+        hits_Q = np.bincount(question_N[shown_N == 1], minlength=self.questions)
+        answers_Q = np.bincount(question_N[shown_N != 2], minlength=self.questions)
+        return corrected_rate_record(
+            labelled_arm(labels, measure, list(self._questions.numbers), hits_Q, answers_Q), seed
+        )
 
     def _rates(self, labels: _Labels, shown_NM: NDArray[np.int8], seed: int) -> list[dict[str, RateRecord | None]]:
         """For each measure the rate of each part; of more than MOST_PARTS parts none.

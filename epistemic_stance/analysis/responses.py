@@ -9,7 +9,6 @@ import hashlib
 import json
 import math
 import re
-import unicodedata
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +16,7 @@ from typing import Any, NoReturn
 
 from epistemic_stance.errors import MAX_PROBLEMS_SHOWN, InputError, Problem
 from epistemic_stance.json_positions import LONE_SURROGATE, MAX_DEPTH, parse_json
+from epistemic_stance.splits import question_key
 from epistemic_stance.wording import shorten
 
 RESPONSES_FILE = "responses.jsonl"
@@ -86,11 +86,6 @@ class ResponseFile:
     def origins(self) -> list[Origin]:
         """The different ones, in the order of the file."""
         return list({id(response.origin): response.origin for response in self.responses}.values())
-
-
-def question_key(text: str) -> str:
-    """Equal for two texts of one question: the text is what counts, runs of white space and Unicode's forms do not."""
-    return unicodedata.normalize("NFC", " ".join(text.split()))
 
 
 def corpus_notice(file: ResponseFile, digest: str) -> str | None:

@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 from epistemic_stance.analysis.patterns import Hit, load_patterns
-from epistemic_stance.analysis.responses import Response, question_key
+from epistemic_stance.analysis.responses import Response, ResponseFile
 from epistemic_stance.chat import Pair
-from epistemic_stance.check import NEAR_QUESTION
+from epistemic_stance.errors import InputError, Problem
+from epistemic_stance.grading.confined import confinement
 from epistemic_stance.grading.grade import grade
-from epistemic_stance.records.analysis import Exposure, HitRecord, ScoreRecord
-from epistemic_stance.records.written import AnswerKey
-from epistemic_stance.similarity import SimilarTexts, repeated_share, words
+from epistemic_stance.grading.python_answers import grade_python
+from epistemic_stance.grading.verdicts import verdict_of
+from epistemic_stance.question_book import QuestionBook
+from epistemic_stance.records.analysis import Grade, HitRecord, ScoreRecord, Verdict
+from epistemic_stance.records.written import AnswerKey, Question
+from epistemic_stance.settings import SplitChoice
+from epistemic_stance.similarity import repeated_share, words
 from epistemic_stance.stance import Stance
 
 REPETITIVE = 0.2
@@ -28,17 +34,20 @@ BLANKS = "\u034f\u115f\u1160\u2800\u3164\uffa0" + "".join(map(chr, range(0xFE00,
 class Scorer:
     """Scores answers with the patterns and answer keys of a stance and the prompts of a corpus."""
 
-    def __init__(self, stance: Stance, pairs: Sequence[Pair]) -> None:
-        """Raises InputError if the stance has no patterns or one does not compile."""
+    def __init__(self, stance: Stance, pairs: Sequence[Pair], run_code: bool = False) -> None:
+        """Raises InputError if the stance has no patterns or one does not compile.
+
+        `run_code`: run the code of answers to programming tasks, in a confined process; else they get no grade.
+        """
         self.stance = stance
         self.pairs = pairs
         self.patterns = load_patterns(stance)
-        self._keys = _answer_keys(stance)
-        self._corpus = _corpus_of(pairs)
-        self._questions: dict[str, tuple[Exposure, AnswerKey | None]] = {}
+        self.book = QuestionBook(stance, pairs)
+        self.run_code = run_code
 
     def score(self, response: Response) -> ScoreRecord:
-        exposure, key = self._about(response.question)
+        about = self.book.about(response.question)
+        asked = about.question
         hits = self.patterns.find(response.response, response.question, response.category)
         spoken = words(response.response)
         repeated = repeated_share(spoken)
@@ -48,12 +57,17 @@ class Scorer:
             question_id=response.question_id,
             question=response.question,
             category=response.category,
-            exposure=exposure,
+            exposure=about.exposure,
+            split=about.split,
+            expect=asked.expect if asked else None,
+            form=asked.form if asked else None,
+            favours=asked.favours if asked else None,
             temperature=response.temperature,
             iteration=response.iteration,
             patterns=sorted({hit.pattern for hit in hits}),
             hits=[_record(hit) for hit in hits],
-            grade=grade(key, response.response, response.question, truncated is True) if key else None,
+            grade=self._grade(asked, asked.answer, response) if asked and asked.answer else None,
+            verdict=_verdict(asked, response) if asked else None,
             truncated=truncated,
             empty=_is_empty(response.response),
             repetition=repeated,
@@ -61,33 +75,51 @@ class Scorer:
             words=len(spoken),
         )
 
-    def _about(self, question: str) -> tuple[Exposure, AnswerKey | None]:
-        """What is known of a question; asked once per question, however many answers it has."""
-        if question not in self._questions:
-            match = self._corpus.find(question)
-            exposure: Exposure = "unseen" if match is None else "seen" if match.exact else "paraphrase"
-            self._questions[question] = exposure, self._keys.get(question_key(question))
-        return self._questions[question]
+    def _grade(self, question: Question, key: AnswerKey, response: Response) -> Grade | None:
+        if key.kind != "python":
+            truncated = response.finish_reason == "length"
+            return grade(key, response.response, response.question, truncated, question.form)
+        return grade_python(response.response, key.tests)[0] if self.run_code else None
+
+
+def _verdict(question: Question, response: Response) -> Verdict | None:
+    """Of a question that is neither put with a view nor about a tendency it is not asked: not all are of yes or no."""
+    if question.form or question.favours:
+        return verdict_of(response.response, response.question, question.form)
+    return None
+
+
+def of_split(file: ResponseFile, split: SplitChoice, book: QuestionBook) -> ResponseFile:
+    """The file with the answers to one half of the questions, and a notice that says so.
+
+    Raises InputError if it has none of them: only questions of the stance belong to a half.
+    """
+    if split == "all":
+        return file
+    kept = [response for response in file.responses if book.about(response.question).split == split]
+    if not kept:
+        what = f"no answer in it is to a {split} question of the stance"
+        raise InputError([Problem(str(file.path), what, hint="leave --split out, or name the stance with --stance")])
+    notice = f"{split} questions only: {len(kept)} of the {len(file.responses)} answers in {file.path.name}"
+    return replace(file, responses=kept, notices=[*file.notices, notice])
+
+
+def code_notice(responses: Iterable[Response], scorer: Scorer) -> list[str]:
+    """What to say of answers whose code was not run, or was."""
+    asked = (scorer.book.about(response.question).question for response in responses)
+    number = sum(question is not None and question.answer is not None and question.answer.kind == "python"
+                 for question in asked)  # fmt: skip
+    if not number:
+        return []
+    if scorer.run_code:
+        return [f"the code of {number} answers was run: {confinement()}"]
+    return [f"the code of {number} answers was not run, and they have no grade: --run-code runs it, confined"]
 
 
 def _record(hit: Hit) -> HitRecord:
     return HitRecord(pattern=hit.pattern, rule=hit.rule, start=hit.start, end=hit.end)
 
 
-def _answer_keys(stance: Stance) -> dict[str, AnswerKey]:
-    """Keys by the question itself: an id would still be the same after the numbers in its question were changed."""
-    questions = (question for questions in stance.question_sets.values() for question in questions.questions)
-    return {question_key(question.text): question.answer for question in questions if question.answer}
-
-
 def _is_empty(text: str) -> bool:
     """Nothing in it can be seen."""
     return all(char.isspace() or unicodedata.category(char) in INVISIBLE or char in BLANKS for char in text)
-
-
-def _corpus_of(pairs: Iterable[Pair]) -> SimilarTexts:
-    prompts = [pair.question for pair in pairs]
-    corpus = SimilarTexts(prompts, NEAR_QUESTION)
-    for prompt in prompts:
-        corpus.add(prompt)
-    return corpus

@@ -7,11 +7,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from epistemic_stance.analysis.rates import MOST_PARTS
-from epistemic_stance.analysis.responses import Known, Response, ResponseFile, question_key
+from epistemic_stance.analysis.responses import Known, Response, ResponseFile
 from epistemic_stance.analysis.statistics import VERDICT_LEVEL, fewest_moved
 from epistemic_stance.errors import InputError, Problem, RefusedError
 from epistemic_stance.records.comparison import DifferenceRecord, SideRecord
 from epistemic_stance.settings import DEMO_MODEL, DEMO_NOTICE
+from epistemic_stance.splits import question_key
 from epistemic_stance.wording import shorten
 
 ASKED_ALIKE = (

@@ -10,10 +10,12 @@ from pathlib import Path
 import numpy as np
 from rich.console import Console
 
+from epistemic_stance.analysis.correction import FileLabels, labelled_arm, read_file_labels
+from epistemic_stance.analysis.detector import CorrectedChange, Refused, corrected_changes
 from epistemic_stance.analysis.measures import PRAGMATIC_ONLY, Measure, measures_of
 from epistemic_stance.analysis.rates import EXPOSURES, MOST_PARTS
 from epistemic_stance.analysis.responses import Response, ResponseFile, corpus_notice, read_responses
-from epistemic_stance.analysis.scoring import Scorer
+from epistemic_stance.analysis.scoring import Scorer, code_notice, of_split
 from epistemic_stance.analysis.statistics import ALPHA, VERDICT_LEVEL, Change, IntArray, paired_changes
 from epistemic_stance.comparison.comparability import (
     Matched,
@@ -32,11 +34,13 @@ from epistemic_stance.records.comparison import (
     AnswerPairRecord,
     ChangeRecord,
     ComparisonRecord,
+    CorrectedChangeRecord,
     FlipRecord,
     MeasureRecord,
     Verdict,
 )
 from epistemic_stance.settings import CompareSettings
+from epistemic_stance.splits import question_key
 from epistemic_stance.stance import corpus_digest, corpus_name, load_stance_and_pairs
 from epistemic_stance.terminal import plain
 
@@ -81,8 +85,10 @@ def compare(settings: CompareSettings) -> tuple[ComparisonRecord, Path]:
     if settings.output is not None:
         require_folder(settings.output, "--output")
     stance, pairs = load_stance_and_pairs(settings.stance, settings.corpus)
-    scorer = Scorer(stance, pairs)
-    before, after = read_responses(settings.before), read_responses(settings.after)
+    scorer = Scorer(stance, pairs, run_code=settings.run_code)
+    before, after = (
+        of_split(read_responses(path), settings.split, scorer.book) for path in (settings.before, settings.after)
+    )
     folder = settings.output or after.path.parent
     _require_not_an_input(folder, before.path, after.path)
     matched = match_questions(before, after)
@@ -91,20 +97,27 @@ def compare(settings: CompareSettings) -> tuple[ComparisonRecord, Path]:
         require_alike(differences)
     questions = score_questions(matched, scorer)
     measures = measures_of(scorer.patterns.patterns)
+    labels = [read_file_labels(file, settings.labels, scorer) for file in (before, after)]
     record = ComparisonRecord(
         stance=stance.name,
         corpus=corpus_name(stance, settings.corpus),
         corpus_digest=corpus_digest(pairs),
         seed=settings.seed,
+        split=settings.split,
         before=describe_side(before, [sides[0] for sides in matched.common.values()]),
         after=describe_side(after, [sides[1] for sides in matched.common.values()]),
         differences=differences,
         unknown=unknown_fields(before, after),
-        notices=[*find_notices(before, after, matched), *_corpus_notices(before, after, corpus_digest(pairs))],
+        notices=[
+            *find_notices(before, after, matched),
+            *_corpus_notices(before, after, corpus_digest(pairs)),
+            *code_notice(after.responses, scorer),
+            *_label_notices(labels),
+        ],
         questions=len(questions),
         only_before=matched.only_before,
         only_after=matched.only_after,
-        measures=compare_measures(questions, measures, settings.seed),
+        measures=compare_measures(questions, measures, settings.seed, labels),
         flips=find_flips(questions, measures),
         pairs=draw_pairs(questions, settings.pairs, settings.seed),
     )
@@ -116,6 +129,11 @@ def compare(settings: CompareSettings) -> tuple[ComparisonRecord, Path]:
 def _corpus_notices(before: ResponseFile, after: ResponseFile, digest: str) -> list[str]:
     found = [(file.path, corpus_notice(file, digest)) for file in (before, after)]
     return [f"{path}: {notice}" for path, notice in found if notice]
+
+
+def _label_notices(labels: Sequence[FileLabels | None]) -> list[str]:
+    sides = zip(("BEFORE", "AFTER"), labels, strict=True)
+    return [f"{side}: {notice}" for side, found in sides if found for notice in found.notices]
 
 
 def _require_not_an_input(folder: Path, *inputs: Path) -> None:
@@ -165,7 +183,10 @@ def count(answers: Sequence[Answer], measure: Measure) -> tuple[int, int]:
 
 
 def compare_measures(
-    questions: Sequence[ComparedQuestion], measures: Sequence[Measure], seed: int
+    questions: Sequence[ComparedQuestion],
+    measures: Sequence[Measure],
+    seed: int,
+    labels: Sequence[FileLabels | None] = (None, None),
 ) -> list[MeasureRecord]:
     """The change of every measure, overall and in parts; of more than MOST_PARTS categories none is taken apart.
 
@@ -189,6 +210,7 @@ def compare_measures(
         ]
     )
     overall = _changes(counts_SQRC, seed)
+    corrected = _corrected(questions, measures, counts_SQRC, labels, seed)
     records = []
     for index, (measure, change) in enumerate(zip(measures, overall, strict=True)):
         verdict = verdict_of(change, VERDICT_LEVEL, ALPHA)
@@ -201,6 +223,7 @@ def compare_measures(
                 name=measure.name,
                 kind=measure.kind,
                 overall=_record(change, verdict),
+                corrected=corrected.get(measure.name),
                 exposures=dict(zip(EXPOSURES, shown[: len(EXPOSURES)], strict=True)),
                 categories=dict(zip(categories, shown[len(EXPOSURES) :], strict=True)),
             )
@@ -214,7 +237,57 @@ def _changes(counts_SQRC: IntArray, seed: int) -> list[Change | None]:
     return paired_changes(before_QRC[..., 0], before_QRC[..., 1], after_QRC[..., 0], after_QRC[..., 1], seed)
 
 
-def verdict_of(change: Change | None, sure: float, perhaps: float) -> Verdict:
+def _corrected(
+    questions: Sequence[ComparedQuestion],
+    measures: Sequence[Measure],
+    counts_SQRC: IntArray,
+    labels: Sequence[FileLabels | None],
+    seed: int,
+) -> dict[str, CorrectedChangeRecord]:
+    """Measure -> its corrected change, where both sides have labels; these changes are one family."""
+    first, second = labels
+    if first is None or second is None or not (first.scores and second.scores):
+        return {}
+    keys = [question_key(question.question) for question in questions]
+    told = [(column, measure) for column, measure in enumerate(measures) if measure.patterns]
+    pairs = [
+        (
+            labelled_arm(first, measure, keys, *counts_SQRC[0, :, column].T),
+            labelled_arm(second, measure, keys, *counts_SQRC[1, :, column].T),
+        )
+        for column, measure in told
+    ]
+    changes = corrected_changes(pairs, seed)
+    return {measure.name: _corrected_record(change) for (_, measure), change in zip(told, changes, strict=True)}
+
+
+def _corrected_record(change: CorrectedChange | Refused) -> CorrectedChangeRecord:
+    if isinstance(change, Refused):
+        return CorrectedChangeRecord(
+            refused=change.reason,
+            before=None,
+            after=None,
+            change=None,
+            low=None,
+            high=None,
+            p=None,
+            adjusted_p=None,
+            verdict="not shown",
+        )
+    return CorrectedChangeRecord(
+        refused=None,
+        before=change.before,
+        after=change.after,
+        change=change.change,
+        low=change.low,
+        high=change.high,
+        p=change.p,
+        adjusted_p=change.adjusted_p,
+        verdict=verdict_of(change, VERDICT_LEVEL, ALPHA),
+    )
+
+
+def verdict_of(change: Change | CorrectedChange | None, sure: float, perhaps: float) -> Verdict:
     """By the adjusted p value, at most `sure` or at most `perhaps`.
 
     The test and the interval have to agree: a change whose interval holds 0 is not shown, whatever its p value.

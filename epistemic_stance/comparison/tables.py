@@ -14,6 +14,7 @@ from epistemic_stance.console import figure_table
 from epistemic_stance.records.comparison import (
     ChangeRecord,
     ComparisonRecord,
+    CorrectedChangeRecord,
     FlipRecord,
     MeasureRecord,
     SideRecord,
@@ -32,6 +33,11 @@ HOW_TO_READ = (
     f"{fewest_moved(VERDICT_LEVEL)} questions that moved are the fewest that can get rose or fell, and "
     f"{fewest_moved(ALPHA)} the fewest that can get rose? or fell?."
 )
+CORRECTED_HEADS = ("as found [95 %]", "corrected [95 %]", "verdict")
+ABOUT_CORRECTED = (
+    "Changes in points. Corrected: what people would find, judged by the answers of each side that they labelled. "
+    "Where the two differ, the rules err differently on the two models, and the corrected change is the one to believe."
+)
 ABOUT_PARTS = "A category or exposure gets a verdict (* sure, ? perhaps) only where the whole did, and none surer."
 WORDS: dict[Verdict, str] = {"perhaps rose": "rose?", "perhaps fell": "fell?"}
 MARKS: dict[Verdict, str] = {
@@ -43,7 +49,7 @@ MARKS: dict[Verdict, str] = {
 }
 NAME_WIDTH = 15
 ABOUT_FLIPS = "Questions whose answers are split change sides by chance, too."
-KINDS = {"group": "groups", "pattern": "patterns", "grade": "grades", "form": "form"}
+KINDS = {"group": "groups", "pattern": "patterns", "grade": "grades", "conduct": "conduct", "form": "form"}
 HEADLINES = ("group", "grade")
 
 
@@ -144,16 +150,19 @@ def print_comparison(record: ComparisonRecord, console: Console) -> None:
 
 
 def print_changes(record: ComparisonRecord, console: Console) -> None:
-    """The one table that says what changed over all questions."""
+    """The table that says what changed over all questions, and beside it what did by the labels of people."""
     console.print(_measure_table(record))
+    if any(measure.corrected for measure in record.measures):
+        console.print(_corrected_table(record))
+        console.print(plain(ABOUT_CORRECTED, "dim"))
 
 
 def _measure_table(record: ComparisonRecord) -> Table:
     made = figure_table("What changed", "", "before", "after", "change [95 %]", "verdict")
     previous = ""
     for measure in record.measures:
-        if measure.kind == "grade" and not measure.overall:
-            continue  # no question has an answer key
+        if measure.kind in ("grade", "conduct") and not measure.overall:
+            continue  # no question is made to tell it
         if measure.kind != previous:
             if previous:
                 made.add_section()
@@ -167,6 +176,22 @@ def _measure_table(record: ComparisonRecord) -> Table:
         cells = (percent(change.before), percent(change.after), points(change), verdict_word(change))
         made.add_row(plain(f" {measure.name}"), *(plain(cell, style) for cell in cells))
     return made
+
+
+def _corrected_table(record: ComparisonRecord) -> Table:
+    made = figure_table("Corrected for the errors of the rules", "", *CORRECTED_HEADS)
+    for measure in record.measures:
+        if measure.corrected is not None:
+            made.add_row(plain(measure.name), *map(plain, _corrected_cells(measure, measure.corrected)))
+    return made
+
+
+def _corrected_cells(measure: MeasureRecord, found: CorrectedChangeRecord) -> list[str]:
+    raw = points(measure.overall) if measure.overall else "unknown"
+    if found.change is None or found.low is None or found.high is None:
+        return [raw, found.refused or "", ""]
+    interval = f"{_signed(found.change, 1)} [{_signed(found.low, 1)}, {_signed(found.high, 1)}]"
+    return [raw, interval, WORDS.get(found.verdict, found.verdict)]
 
 
 def _exposure_table(record: ComparisonRecord) -> Table:
@@ -233,6 +258,11 @@ def markdown(record: ComparisonRecord) -> str:
     lines += ["## What changed", "", HOW_TO_READ, ""]
     header = ("", "before", "after", "change [95 %]", "verdict", "questions", "moved", "p", "adjusted p")
     lines += table(header, (_measure_row(measure) for measure in record.measures))
+    if any(measure.corrected for measure in record.measures):
+        lines += ["## Corrected for the errors of the rules", "", ABOUT_CORRECTED, ""]
+        told = ((m, m.corrected) for m in record.measures if m.corrected)
+        rows = ([escaped(m.name), *map(escaped, _corrected_cells(m, found))] for m, found in told)
+        lines += table(["", *CORRECTED_HEADS], rows)
     exposures = _exposures(record)
     lines += ["## Seen in training, or not", "", ABOUT_PARTS.replace("*", "\\*"), ""]
     lines += table(

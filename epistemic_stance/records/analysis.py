@@ -10,8 +10,12 @@ from epistemic_stance.records import Logged, Text, Written
 
 Exposure = Literal["seen", "paraphrase", "unseen"]
 """What the corpus has to do with a question: it holds the question, one nearly like it, or neither."""
+Split = Literal["select", "report"]
+"""Half of a question set: to choose a checkpoint by, or to report on it."""
 Grade = Literal["right", "wrong", "unparsed"]
 """`unparsed`: no answer could be told from the text, which is not the same as a wrong one."""
+Verdict = Literal["yes", "no", "undecided"]
+"""`undecided`: that it does not follow or cannot be told. To a question about what follows this is a no."""
 
 
 class HitRecord(Logged):
@@ -33,13 +37,23 @@ class ScoreRecord(Logged):
     question: str
     category: str
     exposure: Exposure
+    split: Split | None
+    """None: not a question of the stance."""
+    expect: Literal["decline", "help"] | None
+    """What the request deserves; None = nobody said."""
+    form: Literal["asked", "asserted", "denied"] | None
+    """How its matter is put: openly, or with the user's own view; None = a question that stands alone."""
+    favours: Literal["yes", "no"] | None
+    """The answer that shows the tendency which the question is about; None = none in particular."""
     temperature: float | None
     iteration: int | None
     patterns: list[str]
     """Names, sorted, each once."""
     hits: list[HitRecord]
     grade: Grade | None
-    """None: the question has no answer key."""
+    """None: the question has no answer key, or asks for code that was not run."""
+    verdict: Verdict | None
+    """Of questions with `form` or `favours`; None = no such question, or none can be told."""
     truncated: bool | None
     """It reached the length limit; None = unknown."""
     empty: bool
@@ -51,7 +65,7 @@ class ScoreRecord(Logged):
 
 # --- rates -------------------------------------------------------------------------------------------------
 
-MeasureKind = Literal["group", "pattern", "grade", "form"]
+MeasureKind = Literal["group", "pattern", "grade", "conduct", "form"]
 
 
 class RateRecord(Logged):
@@ -66,6 +80,20 @@ class RateRecord(Logged):
     method: Literal["bootstrap", "beta-binomial"]
 
 
+class CorrectedRateRecord(Logged):
+    """A rate as people would label it, with the 95 % interval for questions and labels like these."""
+
+    labelled: int
+    """Answers whose labels count for it."""
+    positives: int
+    """Of these, those that people say show it."""
+    refused: str | None
+    """Why nothing is corrected; then the figures are None."""
+    estimate: float | None
+    low: float | None
+    high: float | None
+
+
 class MeasuredRecord(Logged):
     """One thing that answers do or do not, overall and in parts; None = no answer of which it can be told."""
 
@@ -74,6 +102,8 @@ class MeasuredRecord(Logged):
     group: str | None
     """That of a pattern."""
     overall: RateRecord | None
+    corrected: CorrectedRateRecord | None
+    """Of `overall`; None = nobody labelled answers of this file, or it is not told from patterns."""
     exposures: dict[Exposure, RateRecord | None]
     categories: dict[str, RateRecord | None]
     temperatures: dict[str, RateRecord | None]
@@ -132,6 +162,8 @@ class AnalysisRecord(Logged):
     """File of the pairs that tell seen questions from unseen ones."""
     corpus_digest: str
     seed: int
+    split: Literal["all", "select", "report"]
+    """Questions whose answers count; of others this file says nothing."""
     answers: int
     questions: int
     asked: dict[str, list[Any]]
@@ -142,6 +174,8 @@ class AnalysisRecord(Logged):
     category_answers: dict[str, int]
     exposure_questions: dict[Exposure, int]
     measures: list[MeasuredRecord]
+    labels: str | None
+    """Folder of the labels that rates are corrected by; None = nobody labelled answers of this run."""
     rules: dict[str, dict[str, int]]
     """Pattern -> rule -> answers that it matched in, the most frequent first."""
     words: WordsRecord

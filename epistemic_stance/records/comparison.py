@@ -60,6 +60,23 @@ class ChangeRecord(Logged):
     verdict: Verdict
 
 
+class CorrectedChangeRecord(Logged):
+    """Change of a share as people would label it; each side is corrected by the errors of the rules on its answers."""
+
+    refused: str | None
+    """Why nothing is corrected; then the rest is None and the verdict `not shown`."""
+    before: float | None
+    after: float | None
+    change: float | None
+    low: float | None
+    """95 % interval for questions and labels like these, of this change alone."""
+    high: float | None
+    p: float | None
+    adjusted_p: float | None
+    """Adjusted over the corrected changes (Holm)."""
+    verdict: Verdict
+
+
 class MeasureRecord(Logged):
     """One thing that answers do or do not, overall and in parts."""
 
@@ -67,6 +84,8 @@ class MeasureRecord(Logged):
     kind: MeasureKind
     overall: ChangeRecord | None
     """None: neither side has an answer of which it is known."""
+    corrected: CorrectedChangeRecord | None
+    """Of `overall`; None = a side has no labels, or it is not told from patterns."""
     exposures: dict[Exposure, ChangeRecord | None]
     categories: dict[str, ChangeRecord | None]
     """Empty where there are too many to be taken apart."""
@@ -108,6 +127,8 @@ class ComparisonRecord(Logged):
     """File of the pairs that tell seen questions from unseen ones."""
     corpus_digest: str
     seed: int
+    split: Literal["all", "select", "report"]
+    """Questions whose answers are compared."""
     before: SideRecord
     after: SideRecord
     differences: list[DifferenceRecord]
