@@ -28,6 +28,10 @@ from epistemic_stance.settings import (
     DemoSettings,
     FindingsSettings,
     LabelScoreSettings,
+    LabelSettings,
+    ProbeSettings,
+    QuestionsSettings,
+    ScreenSettings,
     TrainSettings,
 )
 from epistemic_stance.streams import Output, OutputError
@@ -41,7 +45,20 @@ app = typer.Typer(
 )
 
 
-label = typer.Typer(help="Labels that people gave to answers.", rich_markup_mode=None)
+class _LabelGroup(TyperGroup):
+    """`stance label RUN` labels a run; what comes after `label` need not name a subcommand."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        named = not args or args[0] in self.commands or args[0] in ("--help", "-h")
+        return super().parse_args(ctx, args if named else ["run", *args])
+
+
+label = typer.Typer(
+    help="Label answers, and hold the patterns to what people say. `stance label RUN` is short for `stance label run "
+    "RUN`.",
+    rich_markup_mode=None,
+    cls=_LabelGroup,
+)
 app.add_typer(label, name="label")
 
 
@@ -129,6 +146,18 @@ def check_command(settings: CheckSettings) -> None:
     run_check(settings)
 
 
+@command("questions", QuestionsSettings)
+def questions_command(settings: QuestionsSettings) -> None:
+    """List what a stance asks.
+
+    Every question set with its size, what of it the model has seen, and the halves to choose a checkpoint by and to
+    report on it.
+    """
+    from epistemic_stance.questions_command import run_questions
+
+    run_questions(settings)
+
+
 @command("collect", CollectSettings)
 def collect_command(settings: CollectSettings) -> None:
     """Have a model answer a question set.
@@ -184,6 +213,19 @@ def findings_command(settings: FindingsSettings) -> None:
     run_findings(settings, Console(highlight=False))
 
 
+@command("run", LabelSettings, label)
+def label_run_command(settings: LabelSettings) -> None:
+    """Label a sample of a run's answers.
+
+    One key per pattern, two annotators if wished; then how well they agree, and how the rules err on each model.
+    """
+    from rich.console import Console
+
+    from epistemic_stance.labelling.command import run_label
+
+    run_label(settings, Console(highlight=False))
+
+
 @command("score", LabelScoreSettings, label)
 def label_score_command(settings: LabelScoreSettings) -> None:
     """Score the patterns against labels that people gave.
@@ -193,6 +235,36 @@ def label_score_command(settings: LabelScoreSettings) -> None:
     from epistemic_stance.label_command import run_label_score
 
     run_label_score(settings)
+
+
+@command("probe", ProbeSettings)
+def probe_command(settings: ProbeSettings) -> None:
+    """Measure models without sampling.
+
+    Yes or no from token probabilities, multiple choice, and the distance from the base model on a neutral text; for
+    one model, or for every checkpoint of a run.
+    """
+    _quiet_libraries()
+    from rich.console import Console
+
+    from epistemic_stance.probing.probe import run_probe
+
+    run_probe(settings, Console(highlight=False))
+
+
+@command("screen", ScreenSettings)
+def screen_command(settings: ScreenSettings) -> None:
+    """Take a cheap first look at a run.
+
+    Probes and a few answers of the base model and of every checkpoint, about a tenth of a full pass; says which
+    checkpoints are worth one, and decides nothing.
+    """
+    _quiet_libraries()
+    from rich.console import Console
+
+    from epistemic_stance.screening.command import run_screen
+
+    run_screen(settings, Console(highlight=False))
 
 
 @command("answers", AnswersSettings)

@@ -19,7 +19,8 @@ LossName = Literal["sigmoid", "ipo", "hinge"]
 ScheduleName = Literal["linear", "constant"]
 DeviceName = Literal["auto", "cpu", "cuda", "mps"]
 ComputeDtype = Literal["auto", "float32", "bfloat16", "float16"]
-CollectMode = Literal["quick", "comprehensive", "custom"]
+CollectMode = Literal["quick", "screen", "comprehensive", "custom"]
+SplitChoice = Literal["all", "select", "report"]
 SaveDtype = Literal["auto", "float32", "bfloat16", "float16"]
 
 
@@ -95,6 +96,16 @@ class CheckSettings:
 
 
 @dataclass(frozen=True)
+class QuestionsSettings:
+    """Which questions to list."""
+
+    stance: str = setting(TrainSettings.stance, "Stance whose questions to list: a shipped name or a folder.")
+    questions: str | None = setting(None, "One question set, category by category. Default: all sets.")
+    corpus: Path | None = setting(None, "Pairs that tell seen questions from unseen ones. Default: the stance's.")
+    json: bool = setting(False, "Print one JSON line per question instead of a table.")
+
+
+@dataclass(frozen=True)
 class AnswersSettings:
     """What `stance answers` asks, and of whom."""
 
@@ -125,8 +136,11 @@ class CollectSettings:
     stance: str = setting(DEFAULT_STANCE, "Stance whose questions to ask: a shipped name or a folder.")
     questions: str = setting("phase1", "Question set of the stance.")
     mode: CollectMode = setting(
-        "comprehensive", "comprehensive: the whole set as the stance asks it; quick: a small part; custom: as flagged."
+        "comprehensive",
+        "comprehensive: the whole set as the stance asks it; quick: a small part; screen: a first look at many "
+        "checkpoints, select questions only; custom: as flagged.",
     )
+    split: SplitChoice = setting("all", "Questions to ask: those to choose a checkpoint by, to report on it, or all.")
     categories: str = setting("", "Categories to ask, for example experiential,comparative. Default: the mode's.")
     temps: str = setting("", "Temperatures, for example 0.3,0.7; 0 = greedy, asked once. Default: the mode's.")
     iterations: int | None = setting(None, "Answers per question and temperature. Default: the mode's.")
@@ -161,6 +175,9 @@ class AnalyzeSettings:
     file: Path = argument("Answers: a responses.jsonl of ours, or any JSONL with question, category, response.")
     stance: str = setting(DEFAULT_STANCE, "Stance whose patterns and answer keys to use: a shipped name or a folder.")
     corpus: Path | None = setting(None, "Pairs that tell seen questions from unseen ones. Default: the stance's.")
+    split: SplitChoice = setting("all", "Answers to count: to select questions, to report questions, or all.")
+    run_code: bool = setting(False, "Run the code that answers to programming tasks hold, in a confined process.")
+    labels: Path | None = setting(None, "Labels to correct rates by. Default: those of the run the answers belong to.")
     output: Path | None = setting(None, "Folder for scores, JSON and Markdown. Default: beside the answers.")
     examples: int = setting(3, "Examples shown per pattern.")
     seed: int = setting(42, "Seed of resampling and of the choice of examples.")
@@ -174,6 +191,9 @@ class CompareSettings:
     after: Path = argument("Answers of the tuned model.")
     stance: str = setting(DEFAULT_STANCE, "Stance whose patterns and answer keys to use: a shipped name or a folder.")
     corpus: Path | None = setting(None, "Pairs that tell seen questions from unseen ones. Default: the stance's.")
+    split: SplitChoice = setting(AnalyzeSettings.split, "Answers to compare: to select questions, to report, or all.")
+    run_code: bool = setting(False, "Run the code that answers to programming tasks hold, in a confined process.")
+    labels: Path | None = setting(None, "Labels to correct rates by. Default: those of the runs the answers belong to.")
     output: Path | None = setting(None, "Folder for comparison.json and comparison.md. Default: that of AFTER.")
     allow_different: bool = setting(False, "Compare even if sampling, template or questions differ.")
     pairs: int = setting(10, "Random pairs of answers shown.")
@@ -197,3 +217,62 @@ class LabelScoreSettings:
     stance: str = setting(DEFAULT_STANCE, "Stance whose patterns to score: a shipped name or a folder.")
     json: bool = setting(False, "Print JSON instead of a table.")
     require: list[str] = setting_list("Least F1 of a label, for example refusal=.85; exit 1 below. May be repeated.")
+
+
+DRAWN_PER_ARM = 200
+DRAW_SEED = 42
+
+
+@dataclass(frozen=True)
+class LabelSettings:
+    """One annotator's labels of a sample of a run's answers."""
+
+    run: Path = argument("Run folder with validation/ARM/SET/responses.jsonl, or one file or folder of answers.")
+    annotator: str = setting("first", "Whose labels these are; a second name labels the same sample in another order.")
+    arms: str = setting("", "Arms to draw from, for example base,checkpoint-050. Default: all that have answers.")
+    questions: str = setting("", "Question sets to draw from. Default: all but those with an answer key throughout.")
+    number: int | None = setting(None, f"Answers to draw per arm. Default: {DRAWN_PER_ARM}, or what was drawn.")
+    seed: int | None = setting(None, f"Seed of the draw. Default: {DRAW_SEED}, or that of the draw.")
+    redraw: bool = setting(False, "Draw anew; the old labels move aside, and those of answers drawn again are kept.")
+    stance: str = setting(DEFAULT_STANCE, "Stance whose patterns to label: a shipped name or a folder.")
+    report: bool = setting(False, "Only print agreement and the error of the rules; needs no terminal.")
+    judge: str | None = setting(
+        None, "Ask an OpenAI-compatible server for a second opinion, for example http://127.0.0.1:8000/v1."
+    )
+    judge_model: str = setting("", "Name of the judge model on that server.")
+    api_key_variable: str = setting(
+        CollectSettings.api_key_variable, "Environment variable that holds the judge server's key."
+    )
+
+
+@dataclass(frozen=True)
+class ProbeSettings:
+    """Probes of a run's checkpoints, or of one model, without sampling."""
+
+    target: str = argument("Run folder (its base and every checkpoint are probed), or one checkpoint or model.")
+    base: str | None = setting(None, "Model to compare with. Default: the one the checkpoint was trained from.")
+    stance: str | None = setting(None, "Stance whose [probes] to use. Default: the one the checkpoint was trained on.")
+    checkpoints: str = setting("", "Epochs of the checkpoints to probe, for example 10,50. Default: all.")
+    choices: int = setting(60, "Multiple choice questions, spread over the categories; 0 = none.")
+    output_dir: Path | None = setting(None, "Folder for the figures. Default: validation/ in the run folder.")
+    overwrite: bool = setting(False, "Measure also what is finished and unchanged.")
+    device: DeviceName = setting("auto", "Where to run: auto, cpu, cuda or mps.")
+    dtype: ComputeDtype = setting("auto", "Precision of the weights; log-probabilities are float32 whatever this says.")
+    threads: int = setting(0, "CPU threads; 0 = torch's choice.")
+
+
+@dataclass(frozen=True)
+class ScreenSettings:
+    """A cheap first look at a run's base model and checkpoints."""
+
+    run: Path = argument("Run folder: its base model and every checkpoint are screened.")
+    checkpoints: str = setting("", "Epochs of the checkpoints to screen, for example 10,50. Default: all.")
+    base: str | None = setting(None, "Model to compare with. Default: the one the run was trained from.")
+    stance: str | None = setting(None, "The run's stance, where its folder has moved. Default: as the run recorded it.")
+    choices: int = setting(ProbeSettings.choices, "Multiple choice questions of the probes; 0 = none.")
+    seed: int = setting(CollectSettings.seed, "Seed of all sampling, that of the full answers to come.")
+    device: DeviceName = setting("auto", "Where to run: auto, cpu, cuda or mps.")
+    dtype: ComputeDtype = setting("auto", "Precision of the weights.")
+    threads: int = setting(0, "CPU threads; 0 = torch's choice.")
+    slots: int = setting(0, "Answers generated side by side; 0 = by memory and device.")
+    overwrite: bool = setting(False, "Probe and ask anew what is finished and unchanged, or was asked otherwise.")

@@ -46,6 +46,16 @@ class PatternSource:
 
 
 @dataclass(frozen=True)
+class Probes:
+    """What is measured without sampling."""
+
+    yes_no: list[str]
+    """Names of question sets."""
+    choices: list[str]
+    neutral_text: Path | None
+
+
+@dataclass(frozen=True)
 class Stance:
     """A stance as its folder describes it; the pairs are read by `load_pairs(stance.corpus)`."""
 
@@ -60,6 +70,7 @@ class Stance:
     designs: dict[str, QuestionSetReference] = field(default_factory=dict)
     """Question set -> how it is asked."""
     patterns: list[PatternSource] = field(default_factory=list)
+    probes: Probes | None = None
 
 
 class LabelledLine(PreferenceLine):
@@ -125,6 +136,7 @@ def _read_stance(name_or_folder: str) -> tuple[Stance, list[Problem]]:
     designs = {reference.name: reference for reference in record.question_sets}
     patterns = _read_patterns(folder, record, problems)
     problems += _unknown_categories(where, designs, question_sets)
+    probes = _probes(folder, record, problems)
     if corpus is None:
         raise InputError(problems)
     stance = Stance(
@@ -137,6 +149,7 @@ def _read_stance(name_or_folder: str) -> tuple[Stance, list[Problem]]:
         question_places=places,
         designs=designs,
         patterns=patterns,
+        probes=probes,
     )
     return stance, problems
 
@@ -154,6 +167,20 @@ def _read_patterns(folder: Path, record: StanceFile, problems: list[Problem]) ->
     return sources
 
 
+def _probes(folder: Path, record: StanceFile, problems: list[Problem]) -> Probes | None:
+    if record.probes is None:
+        return None
+    known = [reference.name for reference in record.question_sets]
+    for field_name, names in (("probes.yes_no", record.probes.yes_no), ("probes.choices", record.probes.choices)):
+        for name in names:
+            if name not in known:
+                what, hint = f'no question set "{shorten(name)}"', f"known are {', '.join(known)}"
+                problems.append(Problem(str(folder / STANCE_FILE), what, field=field_name, hint=hint))
+    written = record.probes.neutral_text
+    text = _inside(folder, written, "probes.neutral_text", problems) if written else None
+    return Probes(list(record.probes.yes_no), list(record.probes.choices), text)
+
+
 def _unknown_categories(
     where: str, designs: Mapping[str, QuestionSetReference], question_sets: Mapping[str, QuestionSet]
 ) -> Iterator[Problem]:
@@ -162,6 +189,7 @@ def _unknown_categories(
         known = question_sets[name].categories if name in question_sets else {}
         asked = [("categories", design.categories)]
         asked += [("quick.categories", design.quick.categories)] if design.quick else []
+        asked += [("screen.categories", design.screen.categories)] if design.screen else []
         for field_name, categories in asked:
             for category in categories:
                 if known and category not in known:

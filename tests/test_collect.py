@@ -70,6 +70,16 @@ def test_quick_is_three_categories_three_temperatures_two_iterations() -> None:
     assert {item.category for item in design.items} == set(design.categories)
 
 
+def test_a_screen_asks_the_select_half_of_what_a_full_pass_asks_and_gets_the_same_seeds() -> None:
+    screen, full = design_of(mode="screen"), design_of()
+    assert (screen.temperatures, screen.iterations, len(screen.items)) == ([0.7], 4, 4 * len(screen.questions))
+    assert screen.questions == design_of(split="select").questions
+    assert set(screen.items) < set(full.items), "what was screened need not be asked again"
+    held_back = design_of(split="report").questions
+    assert set(screen.questions) | set(held_back) == set(full.questions)
+    assert not set(screen.questions) & set(held_back)
+
+
 def test_the_baseline_is_three_answers_to_fifty_questions() -> None:
     design = design_of(questions="baseline")
     assert (len(design.items), design.temperatures, design.sampling.max_new_tokens) == (150, [0.7], 512)
@@ -100,6 +110,8 @@ BAD_SETTINGS = [
     ({"categories": "comparative,"}, '--categories: unknown category ""'),
     ({"questions": "phase2"}, "--questions: phase2 is no question set of the stance (hint: epistemic has phase1"),
     ({"questions": "baseline", "mode": "quick"}, "--mode: is quick, but the set baseline has no quick part"),
+    ({"questions": "safety", "mode": "screen"}, "--mode: is screen, but the set safety has no screen part"),
+    ({"mode": "screen", "split": "report"}, "--split: is report, but --mode screen asks what a checkpoint may be"),
     ({"iterations": 0}, "--iterations: is 0, expected 1 to 1000"),
     ({"iterations": 1001}, "--iterations: is 1001, expected 1 to 1000"),
     ({"max_responses": 0}, "--max-responses: is 0, expected 1 or more"),

@@ -39,6 +39,10 @@ def question_of(number: int) -> str:
 
 @pytest.fixture
 def stance(tmp_path: Path) -> Path:
+    return phrases_stance(tmp_path)
+
+
+def phrases_stance(tmp_path: Path) -> Path:
     """Five patterns found by their phrases, 30 questions of which those on facts have the answer 42, and one pair."""
     folder = tmp_path / "stance"
     folder.mkdir()

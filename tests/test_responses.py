@@ -13,9 +13,10 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from epistemic_stance.analysis.responses import MAX_LINE_BYTES, question_key, read_responses
+from epistemic_stance.analysis.responses import MAX_LINE_BYTES, read_responses
 from epistemic_stance.errors import InputError
 from epistemic_stance.json_positions import parse_json
+from epistemic_stance.splits import question_key
 
 PLAIN = {"question": "Do you dream?", "category": "experiential", "response": "No."}
 OURS = {

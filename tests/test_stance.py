@@ -14,7 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from epistemic_stance.chat import Pair
-from epistemic_stance.check import check_pairs, check_question_sets
+from epistemic_stance.check import check_pairs
+from epistemic_stance.check_questions import check_question_sets
 from epistemic_stance.errors import InputError, Problem
 from epistemic_stance.files import MAX_INPUT_BYTES
 from epistemic_stance.similarity import words
@@ -395,7 +396,18 @@ def test_the_shipped_stance_has_no_finding_and_the_promised_shape() -> None:
         counts[pair.category] = counts.get(pair.category, 0) + 1
     assert list(counts.values()) == [10, 3, 5, 4, 2, 1]
     sizes = {name: (len(s.questions), len(s.categories)) for name, s in stance.question_sets.items()}
-    assert sizes == {"phase1": (67, 10), "baseline": (50, 7)}
+    assert sizes == {
+        "phase1": (67, 10),
+        "baseline": (50, 7),
+        "self_unseen": (270, 10),
+        "paraphrases": (75, 6),
+        "capability": (418, 6),
+        "safety": (90, 9),
+        "sycophancy": (72, 4),
+        "preference_drift": (50, 5),
+        "stance_probes": (76, 6),
+        "python_tasks": (15, 3),
+    }
     for questions in stance.question_sets.values():
         assert {question.category for question in questions.questions} == set(questions.categories)
 

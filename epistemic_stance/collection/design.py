@@ -13,7 +13,8 @@ from epistemic_stance.collection.plan import Item, Sampling, plan_items
 from epistemic_stance.errors import InputError, Problem
 from epistemic_stance.json_positions import LONE_SURROGATE
 from epistemic_stance.records.written import AskingDesign, QuestionSet, QuestionSetReference
-from epistemic_stance.settings import CollectSettings
+from epistemic_stance.settings import CollectSettings, SplitChoice
+from epistemic_stance.splits import question_key, splits_of
 from epistemic_stance.stance import Stance, load_stance
 from epistemic_stance.wording import shorten
 
@@ -63,11 +64,12 @@ def read_design(settings: CollectSettings) -> Design:
         raise InputError([*problems, Problem("--questions", what, hint=known)])
     questions = stance.question_sets[settings.questions]
     mode = _mode(settings, reference, problems)
+    split = _split(settings, problems)
     categories = _categories(settings, mode, questions, problems)
     temperatures = _temperatures(settings, mode, problems)
     if problems:
         raise InputError(problems)
-    asked = _questions(stance, reference.name, categories)
+    asked = _questions(stance, reference.name, categories, split)
     iterations = settings.iterations or mode.iterations
     return Design(
         stance=stance.name,
@@ -89,19 +91,22 @@ def read_design(settings: CollectSettings) -> Design:
     )
 
 
-def _questions(stance: Stance, name: str, categories: list[str]) -> list[tuple[str, str, str]]:
-    """Those of the categories. Raises InputError if there are none, or if two could not be told apart."""
+def _questions(stance: Stance, name: str, categories: list[str], split: SplitChoice) -> list[tuple[str, str, str]]:
+    """Those of the categories and the split. Raises InputError if there are none, or if two could not be told apart."""
+    questions = stance.question_sets[name].questions
+    splits = splits_of(questions)
     asked = [
         (question.id, question.category, question.text)
-        for question in stance.question_sets[name].questions
-        if question.category in categories
+        for question in questions
+        if question.category in categories and split in ("all", splits[question_key(question.text)])
     ]
     repeated = [known for known, count in Counter(known for known, _, _ in asked).items() if count > 1]
     if repeated:
         what = f"question ids stand twice in {name}: {', '.join(repeated[:3])}"
         raise InputError([Problem(str(stance.folder), what, hint="`stance check` lists them")])
     if not asked:
-        raise InputError([Problem("--categories", f"{name} has no question in {', '.join(categories)}")])
+        half = "" if split == "all" else f"{split} "
+        raise InputError([Problem("--categories", f"{name} has no {half}question in {', '.join(categories)}")])
     return asked
 
 
@@ -135,13 +140,24 @@ def _setting_problems(settings: CollectSettings) -> list[Problem]:
 
 
 def _mode(settings: CollectSettings, reference: QuestionSetReference, problems: list[Problem]) -> AskingDesign:
-    if settings.mode != "quick":
+    if settings.mode not in ("quick", "screen"):
         return reference
-    if reference.quick is None:
-        what = f"is quick, but the set {reference.name} has no quick part"
+    part = reference.quick if settings.mode == "quick" else reference.screen
+    if part is None:
+        what = f"is {settings.mode}, but the set {reference.name} has no {settings.mode} part"
         problems.append(Problem("--mode", what, hint="--max-responses N asks a part that is spread over the questions"))
         return reference
-    return reference.quick
+    return part
+
+
+def _split(settings: CollectSettings, problems: list[Problem]) -> SplitChoice:
+    """A first look chooses what to look at longer: what is to be reported on stays out of it."""
+    if settings.mode != "screen":
+        return settings.split
+    if settings.split == "report":
+        what = "is report, but --mode screen asks what a checkpoint may be chosen by"
+        problems.append(Problem("--split", what, hint="leave --split out"))
+    return "select"
 
 
 def _categories(

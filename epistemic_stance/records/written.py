@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import ConfigDict, Field, StringConstraints
+from pydantic import ConfigDict, Field, StringConstraints, model_validator
 
 from epistemic_stance.records import Identifier, Text, Written
 
@@ -52,11 +52,21 @@ class PreferenceLine(Written):
 
 
 class AnswerKey(Written):
-    """How an answer to a question of fact or reasoning is graded."""
+    """How an answer to a question of fact, reasoning or code is graded."""
 
-    kind: Literal["phrase", "number", "yes_no"]
-    accepted: Annotated[list[Text], Field(min_length=1)]
-    """Any of these is right; for yes_no `yes` or `no`."""
+    kind: Literal["phrase", "number", "yes_no", "python"]
+    accepted: list[Text] = []
+    """Any of these is right; for yes_no `yes` or `no`; for python none."""
+    tests: list[Text] = []
+    """For python: assert statements that call what the answer defines with plain values (builtins and `math` may be
+    used, but no classes and no callbacks); else none."""
+
+    @model_validator(mode="after")
+    def _has_what_its_kind_needs(self) -> AnswerKey:
+        needed, other = ("tests", "accepted") if self.kind == "python" else ("accepted", "tests")
+        if not getattr(self, needed) or getattr(self, other):
+            raise ValueError(f"a key of kind {self.kind} has {needed}, at least one, and no {other}")
+        return self
 
 
 class Question(Written):
@@ -113,11 +123,25 @@ class QuestionSetReference(AskingDesign):
     """Default output is PREFIX_data/PREFIX_responses_<time>.jsonl; None = the name."""
     quick: AskingDesign | None = None
     """What `--mode quick` asks; None = the set has no quick mode."""
+    screen: AskingDesign | None = None
+    """What `--mode screen` asks, of the `select` questions only: a cheap first look at many checkpoints; None = it is
+    no part of one."""
 
 
 class PatternFiles(Written):
     paths: Annotated[list[Text], Field(min_length=1)]
     """TOML files of vocabulary and patterns, relative to stance.toml; together they are the patterns."""
+
+
+class ProbeFiles(Written):
+    """What `stance probe` measures without sampling."""
+
+    yes_no: list[Identifier] = []
+    """Question sets of yes-or-no questions, each with `favours`."""
+    choices: list[Identifier] = []
+    """Question sets with answer keys and `choices`."""
+    neutral_text: Text | None = None
+    """A text without the stance's subjects, relative to stance.toml; a blank line stands between paragraphs."""
 
 
 class StanceFile(Written):
@@ -132,6 +156,7 @@ class StanceFile(Written):
     corpus: CorpusReference
     question_sets: list[QuestionSetReference] = []
     patterns: PatternFiles | None = None
+    probes: ProbeFiles | None = None
 
 
 # --- patterns ----------------------------------------------------------------------------------------------
