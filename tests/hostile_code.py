@@ -30,6 +30,7 @@ HOSTILE = {
     "writes everywhere": EVERY_DESCRIPTOR + "def f(x): tell(b'ok\\n')",
     "answers before it is asked": EVERY_DESCRIPTOR + "tell(b\"('value', 9)\\n\" * 1000)\ndef f(x): return 9",
     "answers with no answer": EVERY_DESCRIPTOR + "tell(b'()\\n(1, 2, 3)\\n[\\n\\n')",
+    "answers in no encoding": EVERY_DESCRIPTOR + "tell(bytes(range(128, 256)))",
     "answers deeply": EVERY_DESCRIPTOR + "tell(b'(' * 500000 + b'\\n')",
     "equal to everything": ALWAYS_EQUAL.format(base="", value="", shown="<Equal>"),
     "a number equal to everything": ALWAYS_EQUAL.format(base="(int)", value="7", shown="9"),
@@ -84,3 +85,69 @@ def f(port):
     return LIBC.connect(end, address, 16)
 """
 """Connects to a port of this machine; 0 = it did."""
+
+KEYS = """
+import collections
+LIBC = collections._sys.modules["__main__"].LIBC
+def f(add_key, keyctl):
+    text = collections._sys.modules["ctypes"].create_string_buffer(32)
+    theirs = LIBC.syscall(keyctl, 10, -3, b"user", b"stance-theirs", 0)
+    length = LIBC.syscall(keyctl, 11, theirs, text, 32)
+    LIBC.syscall(add_key, b"user", b"stance-ours", b"left", 4, -3)
+    return text.raw[:max(length, 0)]
+"""
+"""Reads a key of the session it is run in, and leaves another; what the first says."""
+
+SHARED_MEMORY = """
+import sys
+LIBC = sys.modules["__main__"].LIBC
+def f():
+    held = [LIBC.shmget(0, 200 * 2**20, 0o1600) for _ in range(6)]
+    for number in held:
+        LIBC.shmctl(number, 0, None)
+    return sum(number >= 0 for number in held)
+"""
+"""Asks for 1.2 GB that no limit of memory counts, and gives it back; how many of six parts it got."""
+
+OTHER_NUMBERS = """
+import sys
+ctypes, LIBC = sys.modules["ctypes"], sys.modules["__main__"].LIBC
+program = bytes.fromhex("b814000000cd80c3")
+LIBC.mmap.restype = ctypes.c_void_p
+place = LIBC.mmap(None, 4096, 7, 0x22, -1, 0)
+ctypes.memmove(ctypes.c_void_p(place), program, len(program))
+f = ctypes.CFUNCTYPE(ctypes.c_int)(place)
+def g(): return f()
+"""
+"""Asks for its process number in machine code of x86-64, in the way of 32-bit programs, where 20 means getpid."""
+
+FORGE = (
+    """
+import os, time
+def tell(path):
+    try: out = os.open(path, os.O_WRONLY)
+    except OSError: return
+    os.write(out, b"{token} ")
+for number in [os.getppid(), os.getpid(), *range(1, 9), *range(os.getppid() - 9, os.getpid() + 9)]:
+    for fd in range(9):
+        tell("/proc/%d/fd/%d" % (number, fd))
+"""
+    + EVERY_DESCRIPTOR
+    + """
+tell(b"\\n{token} ")
+os._exit(0)
+"""
+)
+"""Says that it passed, with the token, to whatever it can write."""
+
+ENVIRONMENT = """
+import os
+def f(): return sorted(os.environ)
+def g():
+    seen = b""
+    for number in [os.getppid(), *range(2, 5), *range(os.getpid() - 9, os.getpid())]:
+        try: seen += open("/proc/%d/environ" % number, "rb").read()
+        except OSError: pass
+    return b"SECRET" in seen
+"""
+"""Its environment, and whether that of another process has the word SECRET in it."""

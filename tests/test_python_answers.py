@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 
 import pytest
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 
 from epistemic_stance.grading import python_answers
 from epistemic_stance.grading.confined import MODULES, Outcome
-from epistemic_stance.grading.python_answers import LONGEST_CODE, extract_code, grade_python, refusal
+from epistemic_stance.grading.python_answers import FENCE, LONGEST_CODE, OPENS_CODE, extract_code, grade_python, refusal
 from epistemic_stance.records.analysis import Grade
 
 SQUARE = "def square(x):\n    return x * x"
@@ -92,6 +93,68 @@ def test_a_hostile_answer_is_read_within_seconds(name: str, fence: str) -> None:
     if code is not None:
         refusal(code)
     assert time.process_time() - started < 3
+
+
+LINE = 100_000
+QUADRATIC = {
+    "tildes, then a backtick": "~" * LINE + "`",
+    "backticks, then another": "`" * LINE + "x`",
+    "blanks, then a backtick": "~~~" + " " * LINE + "`",
+    "tabs, then a backtick": "```" + "\t" * LINE + "`",
+    "a long name, then a backtick": "```" + "a" * LINE + "`",
+    "all in turn, then a backtick": "~" * (LINE // 4)
+    + " \t" * (LINE // 8)
+    + "a." * (LINE // 8)
+    + " x" * (LINE // 8)
+    + "`",
+    "blanks before it": " " * LINE + "```",
+    "definition without an end": "def " + "a" * LINE,
+    "import without an end": "from " + "a." * (LINE // 2),
+}
+
+
+@pytest.mark.parametrize("pattern", [FENCE, OPENS_CODE], ids=["fence", "code"])
+@pytest.mark.parametrize("name", QUADRATIC)
+def test_a_long_line_takes_linear_time(name: str, pattern: re.Pattern[str]) -> None:
+    started = time.process_time()
+    pattern.fullmatch(QUADRATIC[name])
+    pattern.match(QUADRATIC[name])
+    assert time.process_time() - started < 0.1
+
+
+@pytest.mark.parametrize("name", QUADRATIC)
+def test_an_answer_of_a_long_line_is_read_at_once(name: str) -> None:
+    started = time.process_time()
+    extract_code(QUADRATIC[name])
+    assert time.process_time() - started < 0.1
+
+
+FENCES = {
+    "```": "",
+    "~~~~": "",
+    "  ```python": "python",
+    "~~~~ \tc++ title=x": "c++",
+    "``` {.python}": "",
+    "~~~ ~~~": "",
+    "``": None,
+    "~~": None,
+    "```x```": None,
+    "~~~ a`b": None,
+    "x ```": None,
+    " " * 13 + "```": None,
+}
+
+
+@pytest.mark.parametrize("line", FENCES)
+def test_what_opens_a_block(line: str) -> None:
+    fence = FENCE.fullmatch(line)
+    assert (fence and fence["language"]) == FENCES[line]
+
+
+@given(st.text(alphabet=st.sampled_from("`~ \ta.+-{"), max_size=30))
+def test_a_fence_that_gives_nothing_back_is_the_same_fence(line: str) -> None:
+    fence, slow = FENCE.fullmatch(line), re.fullmatch(FENCE.pattern.replace("++", "+").replace("*+", "*"), line)
+    assert (fence and fence["language"]) == (slow and slow["language"])
 
 
 @given(st.text(alphabet=st.sampled_from("`~ \n\tdefimport:()=x1'\"\\#@[,]\r\x00\u2028"), max_size=400))

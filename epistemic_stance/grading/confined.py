@@ -1,13 +1,16 @@
 """Code of an answer, tested in a child process that is kept from everything it does not need.
 
-Where the system allows user namespaces (most Linux systems), the code has no network, sees an empty file system that
-it cannot write and no process but its own, and has no privileges. Everywhere it has an empty environment, no standard
-streams, limits of processor time, memory, open files and file size, may start no process, and is killed with all it
-started when its time is up. A caller who is root has it run as the user nobody.
+On Linux on x86-64 and ARM64 a filter of system calls leaves the code only what computing takes: memory, time, the
+pipes to the process that tests it, and its end; what else it asks of the kernel is refused. Where the system allows
+user namespaces (most Linux systems), it besides has no network, sees an empty file system that it cannot write and no
+process but its own, and has no privileges, so that either holds if the other fails. Everywhere it has an empty
+environment, no standard streams, limits of processor time, memory, open files and file size, may start no process, and
+is killed with all it started when its time is up. A caller who is root has it run as the user nobody.
 
-Not promised: the kernel is shared, so this is no virtual machine; and where namespaces are not to be had
-(`Outcome.exposed` says so) the code may read what its user may read, delete what its user may delete, reach the
-network, and signal the processes of its user.
+Not promised: the kernel is shared, so this is no virtual machine. Without the filter the code may use the keyrings of
+its user's kernel (those of the session excepted) and hold memory that no limit counts; without namespaces too it may
+read what its user may read, delete what its user may delete, reach the network, and signal the processes of its user.
+`Outcome.exposed` says which of these it is.
 """
 
 from __future__ import annotations
@@ -42,7 +45,8 @@ class Outcome:
     reason: str
     """What went wrong, in our words; empty if all tests passed."""
     exposed: tuple[str, ...]
-    """What the code could have reached: of "network", "files", "processes" and "memory" (as much as there is)."""
+    """What the code could have reached: of "network", "files", "processes", "keys" (of the kernel, or of the user's
+    keychain) and "memory" (as much as there is)."""
 
 
 def run_tests(code: str, tests: Sequence[str]) -> Outcome:

@@ -7,13 +7,14 @@ Whatever the answer replaces, raises, prints or exits with, it can only return w
 
 Arguments: length of the code in bytes, then modules to import before the file system is out of reach. Standard input:
 the code, then the literal of (token, tests). Standard output: a line that names what stays within reach ("network",
-"files", "processes", "memory"), then the token and what went wrong, nothing if all tests passed.
+"files", "processes", "keys", "memory"), then the token and what went wrong, nothing if all tests passed.
 """
 
 from __future__ import annotations
 
 import ast
 import builtins
+import errno
 import importlib
 import math
 import os
@@ -31,7 +32,7 @@ try:
 except ImportError:  # a Python that was built without
     LIBC: Any = None
 else:
-    LIBC = ctypes.CDLL(None)
+    LIBC = ctypes.CDLL(None, use_errno=True)
 
 PROCESSOR_SECONDS = 2
 MEMORY_BYTES = 512 * 2**20
@@ -47,8 +48,37 @@ NOBODY = 65534
 CLONE_NEWNS, CLONE_NEWIPC, CLONE_NEWUSER, CLONE_NEWPID, CLONE_NEWNET = 0x20000, 0x8000000, 0x10000000, 0x20000000, 2**30
 READ_ONLY = 0b1111
 """MS_RDONLY, MS_NOSUID, MS_NODEV, MS_NOEXEC of mount(2)."""
-PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_SET_NO_NEW_PRIVS = 1, 4, 38
+PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_SET_SECCOMP, PR_SET_NO_NEW_PRIVS = 1, 4, 22, 38
 CAPABILITY_VERSION = 0x20080522
+KEYCTL_JOIN_SESSION_KEYRING = 1
+
+SECCOMP_MODE_FILTER, SECCOMP_ALLOW, SECCOMP_REFUSE = 2, 0x7FFF0000, 0x00050000 | errno.EPERM
+BPF_LOAD, BPF_JUMP_IF_EQUAL, BPF_RETURN = 0x20, 0x15, 0x06
+ARCHITECTURES = {"x86_64": (0xC000003E, 0), "aarch64": (0xC00000B7, 1)}
+"""AUDIT_ARCH_* of linux/audit.h, and which of the numbers in `CALLS` and `KEYCTL`."""
+CALLS = {
+    "read": (0, 63),
+    "write": (1, 64),
+    "close": (3, 57),
+    "mmap": (9, 222),
+    "mprotect": (10, 226),
+    "munmap": (11, 215),
+    "brk": (12, 214),
+    "mremap": (25, 216),
+    "madvise": (28, 233),
+    "sched_yield": (24, 124),
+    "futex": (202, 98),
+    "getrandom": (318, 278),
+    "clock_gettime": (228, 113),
+    "clock_nanosleep": (230, 115),
+    "restart_syscall": (219, 128),
+    "rt_sigreturn": (15, 139),
+    "exit": (60, 93),
+    "exit_group": (231, 94),
+}
+"""What an interpreter that only computes asks of the kernel: its pipes, memory, time, and its end."""
+KEYCTL = (250, 219)
+ARCHITECTURE = ARCHITECTURES.get(os.uname().machine) if struct.calcsize("P") == 8 else None
 
 
 class AnswerFailedError(Exception):
@@ -59,6 +89,8 @@ def main() -> None:
     length, modules = int(sys.argv[1]), sys.argv[2:]
     for module in modules:
         importlib.import_module(module)
+    if sys.version_info >= (3, 14):
+        importlib.import_module("annotationlib")  # typing imports it when first used: too late, without files
     null = os.open(os.devnull, os.O_RDWR)
     exposed = confine()
     os.write(1, f"{' '.join(exposed)}\n".encode())
@@ -73,10 +105,12 @@ def main() -> None:
 
 
 def confine() -> list[str]:
-    """Take away what this system lets us take away, for good and for all descendants; returns what stays in reach."""
-    exposed = ["network", "files", "processes"]
-    if not limit(resource.RLIMIT_AS, MEMORY_BYTES):
-        exposed.append("memory")
+    """Take away what this system lets us take away, for good and for all descendants; returns what stays in reach.
+
+    What `filter_calls` takes away is counted here, though only the process of the answer will call it.
+    """
+    exposed = ["network", "files", "processes", "keys", "memory"]
+    limited = limit(resource.RLIMIT_AS, MEMORY_BYTES)
     limit(resource.RLIMIT_CPU, PROCESSOR_SECONDS)
     limit(resource.RLIMIT_FSIZE, 0)
     limit(resource.RLIMIT_CORE, 0)
@@ -85,12 +119,18 @@ def confine() -> list[str]:
         os.setgroups([])
         os.setgid(NOBODY)
         os.setuid(NOBODY)
+    closed: list[str] = []
     if sys.platform == "linux" and LIBC:
-        for closed in enter_namespaces():
-            exposed.remove(closed)
+        LIBC.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
+        LIBC.prctl(PR_SET_DUMPABLE, 0, 0, 0, 0)  # no process of the same user reads or traces another's memory
+        closed = enter_namespaces()
+        if can_filter():
+            closed = [reach for reach in exposed if limited or reach != "memory"]
+        elif ARCHITECTURE:
+            LIBC.syscall(KEYCTL[ARCHITECTURE[1]], KEYCTL_JOIN_SESSION_KEYRING, None)
     os.chdir("/")  # the empty root, or where no ordinary user can leave anything
     die_with_parent()
-    return exposed
+    return [reach for reach in exposed if reach not in closed]
 
 
 def limit(kind: int, value: int) -> bool:
@@ -110,8 +150,6 @@ def enter_namespaces() -> list[str]:
     In a user namespace of its own, so that no privilege is needed where the system allows those; the privileges that
     come with it are dropped in the end. capabilities(7), user_namespaces(7), pid_namespaces(7).
     """
-    LIBC.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
-    LIBC.prctl(PR_SET_DUMPABLE, 0, 0, 0, 0)  # no process of the same user reads or traces another's memory
     if LIBC.unshare(CLONE_NEWUSER | CLONE_NEWNET | CLONE_NEWPID | CLONE_NEWIPC | CLONE_NEWNS) != 0:
         return []
     root = os.fsencode(os.getcwd())  # noqa: PTH109 -- pathlib would have to be imported
@@ -121,6 +159,33 @@ def enter_namespaces() -> list[str]:
     if LIBC.capset(struct.pack("Ii", CAPABILITY_VERSION, 0), bytes(24)) != 0:
         return []
     return ["network", "processes", "files"] if empty else ["network", "processes"]
+
+
+def can_filter() -> bool:
+    """Whether `filter_calls` will work here; seccomp(2) has a null pointer as the way to ask."""
+    if sys.platform != "linux" or not LIBC or not ARCHITECTURE:
+        return False
+    return LIBC.prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, None) == -1 and ctypes.get_errno() == errno.EFAULT
+
+
+def filter_calls() -> None:
+    """From here on every system call fails but `CALLS`, in this process and for good; raises OSError if that fails.
+
+    A list of what is allowed is shorter than one of what is not, and closes what a later kernel adds. The architecture
+    is compared too: the numbers of a 32-bit call mean other calls.
+    """
+    assert ARCHITECTURE is not None
+    architecture, column = ARCHITECTURE
+    allowed = [numbers[column] for numbers in CALLS.values()]
+    program = [
+        *((BPF_LOAD, 0, 0, 4), (BPF_JUMP_IF_EQUAL, 0, len(allowed) + 1, architecture), (BPF_LOAD, 0, 0, 0)),
+        *((BPF_JUMP_IF_EQUAL, len(allowed) - index, 0, number) for index, number in enumerate(allowed)),
+        *((BPF_RETURN, 0, 0, SECCOMP_REFUSE), (BPF_RETURN, 0, 0, SECCOMP_ALLOW)),
+    ]
+    steps = ctypes.create_string_buffer(b"".join(struct.pack("HBBI", *step) for step in program))
+    header = struct.pack("HP", len(program), ctypes.addressof(steps))
+    if LIBC.prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, header) != 0:
+        raise OSError(ctypes.get_errno(), "no filter of system calls")
 
 
 def die_with_parent() -> None:
@@ -194,7 +259,10 @@ class Answer:
         return self.reply()
 
     def reply(self) -> Any:
-        line = self._replies.readline(LONGEST_REPLY)
+        try:
+            line = self._replies.readline(LONGEST_REPLY)
+        except UnicodeDecodeError:  # `outcome` writes ASCII, so that something else has written here
+            raise AnswerFailedError("returned what is no plain value") from None
         if not line.endswith("\n"):
             raise AnswerFailedError("returned too much" if line else ENDED_EARLY)
         try:
@@ -220,6 +288,8 @@ def serve(code: str, requests: int, replies: int, null: int) -> None:
     limit(resource.RLIMIT_NPROC, 0)
     names: dict[str, Any] = {"__name__": "answer"}
     with os.fdopen(requests) as asked, os.fdopen(replies, "w") as told:
+        if can_filter():
+            filter_calls()
         print(outcome(lambda: run(code, names)), file=told, flush=True)
         for line in asked:
             function, arguments, named = ast.literal_eval(line)
