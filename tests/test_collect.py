@@ -80,6 +80,27 @@ def test_a_screen_asks_the_select_half_of_what_a_full_pass_asks_and_gets_the_sam
     assert not set(screen.questions) & set(held_back)
 
 
+def test_the_questions_of_the_corpus_are_a_set_of_their_own(tmp_path: Path) -> None:
+    design = design_of(questions="trained")
+    assert (len(design.questions), design.temperatures, design.iterations) == (25, [0.7], 3)
+    assert design.questions[0][:2] == ("self_property_01", "self_property_epistemic")
+    corpus = tmp_path / "pairs.jsonl"
+    talk = [{"role": "user", "content": "Hi."}, {"role": "assistant", "content": "Hi!"}]
+    ask = {"role": "user", "content": "Who?"}
+    pairs = [
+        {"id": "one", "prompt": [ask], "chosen": [{"role": "assistant", "content": "I."}]},
+        {"id": "talk", "prompt": [*talk, ask], "chosen": [{"role": "assistant", "content": "I."}]},
+        {"id": "raw", "prompt": "Who? ", "chosen": "I."},
+    ]
+    for pair in pairs:
+        pair["rejected"] = "You." if isinstance(pair["chosen"], str) else [{"role": "assistant", "content": "You."}]
+    corpus.write_text("".join(json.dumps(pair) + "\n" for pair in pairs))
+    assert design_of(questions="trained", corpus=corpus).questions == [("one", "uncategorised", "Who?")]
+    corpus.write_text(json.dumps(pairs[2]) + "\n")
+    with pytest.raises(InputError, match="no pair in it is a single question"):
+        design_of(questions="trained", corpus=corpus)
+
+
 def test_the_baseline_is_three_answers_to_fifty_questions() -> None:
     design = design_of(questions="baseline")
     assert (len(design.items), design.temperatures, design.sampling.max_new_tokens) == (150, [0.7], 512)
@@ -112,6 +133,7 @@ BAD_SETTINGS = [
     ({"questions": "baseline", "mode": "quick"}, "--mode: is quick, but the set baseline has no quick part"),
     ({"questions": "safety", "mode": "screen"}, "--mode: is screen, but the set safety has no screen part"),
     ({"mode": "screen", "split": "report"}, "--split: is report, but --mode screen asks what a checkpoint may be"),
+    ({"corpus": Path("pairs.jsonl")}, "--corpus: is pairs.jsonl, expected --questions trained together with it"),
     ({"iterations": 0}, "--iterations: is 0, expected 1 to 1000"),
     ({"iterations": 1001}, "--iterations: is 1001, expected 1 to 1000"),
     ({"max_responses": 0}, "--max-responses: is 0, expected 1 or more"),

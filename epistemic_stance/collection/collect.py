@@ -60,8 +60,10 @@ class Collection:
         return f"{self.reasons.total()} of {self.plan.responses} answers are in {self.file.path}"
 
 
-def collect(settings: CollectSettings, console: Console) -> Path:
+def collect(settings: CollectSettings, console: Console, display: Display | None = None) -> Path:
     """Ask what is missing of a collection, new or begun; returns the file of answers.
+
+    `display` shows it in place of the usual view on the console, as part of something larger.
 
     Raises InputError, RefusedError, StorageError, EndpointError or StoppedError; whatever was answered before is on
     the disk, and the same command asks for the rest.
@@ -71,7 +73,7 @@ def collect(settings: CollectSettings, console: Console) -> Path:
     require_folder(folder, "--output-dir")
     source = find_source(settings, design.system_prompt)
     known = _known_fields(settings, design, source)
-    display = Display(console)
+    display = display or Display(console)
     again = "the same command without --overwrite" if settings.overwrite else "the same command"
     with folder_lock(folder) as lock:
         file, begun = _output(settings, design, folder, known)

@@ -15,7 +15,8 @@ from epistemic_stance.json_positions import LONE_SURROGATE
 from epistemic_stance.records.written import AskingDesign, QuestionSet, QuestionSetReference
 from epistemic_stance.settings import CollectSettings, SplitChoice
 from epistemic_stance.splits import question_key, splits_of
-from epistemic_stance.stance import Stance, load_stance
+from epistemic_stance.stance import Stance, load_pairs, load_stance
+from epistemic_stance.trained import DESIGN, TRAINED, trained_questions
 from epistemic_stance.wording import shorten
 
 MAX_TEMPERATURE = 5.0
@@ -57,19 +58,14 @@ def read_design(settings: CollectSettings) -> Design:
         stance = load_stance(settings.stance)
     except InputError as error:
         raise InputError([*problems, *error.problems]) from None
-    reference = stance.designs.get(settings.questions)
-    if reference is None:
-        known = f"{stance.name} has {', '.join(stance.designs) or 'none'}"
-        what = f"{shorten(settings.questions)} is no question set of the stance"
-        raise InputError([*problems, Problem("--questions", what, hint=known)])
-    questions = stance.question_sets[settings.questions]
+    reference, questions = _asked_set(settings, stance, problems)
     mode = _mode(settings, reference, problems)
     split = _split(settings, problems)
     categories = _categories(settings, mode, questions, problems)
     temperatures = _temperatures(settings, mode, problems)
     if problems:
         raise InputError(problems)
-    asked = _questions(stance, reference.name, categories, split)
+    asked = _questions(stance, questions, categories, split)
     iterations = settings.iterations or mode.iterations
     return Design(
         stance=stance.name,
@@ -91,13 +87,29 @@ def read_design(settings: CollectSettings) -> Design:
     )
 
 
-def _questions(stance: Stance, name: str, categories: list[str], split: SplitChoice) -> list[tuple[str, str, str]]:
+def _asked_set(
+    settings: CollectSettings, stance: Stance, problems: list[Problem]
+) -> tuple[QuestionSetReference, QuestionSet]:
+    """A set of the stance, or the questions of the corpus. Raises InputError if there is neither."""
+    name = settings.questions
+    if name in stance.designs:
+        return stance.designs[name], stance.question_sets[name]
+    if name == TRAINED:
+        corpus = settings.corpus or stance.corpus
+        return DESIGN, trained_questions(load_pairs(corpus), corpus)
+    known = f"{stance.name} has {', '.join([*stance.designs, TRAINED])}"
+    what = f"{shorten(name)} is no question set of the stance"
+    raise InputError([*problems, Problem("--questions", what, hint=known)])
+
+
+def _questions(
+    stance: Stance, questions: QuestionSet, categories: list[str], split: SplitChoice
+) -> list[tuple[str, str, str]]:
     """Those of the categories and the split. Raises InputError if there are none, or if two could not be told apart."""
-    questions = stance.question_sets[name].questions
-    splits = splits_of(questions)
+    name, splits = questions.name, splits_of(questions.questions)
     asked = [
         (question.id, question.category, question.text)
-        for question in questions
+        for question in questions.questions
         if question.category in categories and split in ("all", splits[question_key(question.text)])
     ]
     repeated = [known for known, count in Counter(known for known, _, _ in asked).items() if count > 1]
@@ -131,6 +143,8 @@ def _setting_problems(settings: CollectSettings) -> list[Problem]:
     require("request_timeout", 0 < settings.request_timeout < math.inf, "above 0")
     require("seed", 0 <= settings.seed < 2**31, "0 to 2147483647")
     require("system_prompt", not LONE_SURROGATE.search(settings.system_prompt or ""), "text in UTF-8")
+    only = settings.corpus is None or settings.questions == TRAINED
+    require("corpus", only, f"--questions {TRAINED} together with it")
     require("overwrite", not settings.overwrite or settings.output_dir is not None, "--output-dir together with it")
     if settings.endpoint is not None:
         for name in LOCAL_ONLY:
