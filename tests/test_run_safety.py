@@ -120,8 +120,15 @@ def test_overwrite_clears_a_run_whole_and_leaves_what_lies_beside_it(folder: Run
     (folder.root / "validation" / "scores.jsonl").write_text("{}")
     (folder.state / ".bad-step-00000003").mkdir()
     (log,) = folder.logs.glob("training_log_*.jsonl")
+    found = ["validation/base/probes.json", "validation/checkpoint-002/once/responses.jsonl", "selection.json"]
+    for name in found:
+        (folder.root / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder.root / name).write_text("{}")
     folder.clear()
-    assert sorted(contents(folder.root)) == [f"logs/old/{log.name}", "validation/scores.jsonl"]
+    (aside,) = (folder.root / "old").iterdir()
+    moved = [f"old/{aside.name}/{name}" for name in found[1:]]
+    kept = [f"logs/old/{log.name}", "validation/base/probes.json", "validation/scores.jsonl"]
+    assert sorted(contents(folder.root)) == sorted(kept + moved), "what was found out about other weights is set aside"
     assert not folder.holds_a_run()
 
 

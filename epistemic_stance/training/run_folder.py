@@ -8,6 +8,7 @@ import re
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -118,7 +119,9 @@ class RunFolder:
         )
 
     def clear(self) -> None:
-        """Delete the run in here, but keep its log: it moves to logs/old/.
+        """Delete the run in here, but keep its log, which moves to logs/old/, and what was found out about it.
+
+        Answers, probes, labels, choice and report were made of other weights: they move to old/<time>/.
 
         Raises RefusedError, with nothing deleted, if anything else would go with it. run.json goes last: until
         then an interrupted clearing can be repeated.
@@ -135,10 +138,23 @@ class RunFolder:
             for log in self.logs.glob("training_log_*.jsonl"):
                 old.mkdir(exist_ok=True)
                 log.replace(old / log.name)
+            self._set_findings_aside()
             for path in (self.steps_log, self.record_path):
                 path.unlink(missing_ok=True)
 
+    def _set_findings_aside(self) -> None:
+        """The base model's answers and probes stay: they are as good as before."""
+        found = [path for name in ARM_FOLDERS for path in sorted((self.root / name).glob("checkpoint-*"))]
+        found += [path for name in FINDINGS if (path := self.root / name).exists()]
+        place = self.root / "old" / datetime.now(UTC).strftime("%Y%m%d_%H%M%S_%f")
+        for path in found:
+            target = place / path.relative_to(self.root)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            path.replace(target)
 
+
+ARM_FOLDERS = ("validation", "screen")
+FINDINGS = ("validation/rule.json", "screening.json", "selection.json", "report.html", "report.md", "labels")
 OUR_CHECKPOINTS = re.compile(r"checkpoint-\d{3,}|\.(tmp|old)-checkpoint-\d{3,}-\d+")
 OUR_STATES = re.compile(
     r"(\.bad-)?step-\d{8,}|\.(tmp|old)-step-\d{8,}-\d+|(reference|watch)\.json|\.(reference|watch)\.json\.\d+\.tmp"
