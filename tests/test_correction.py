@@ -99,10 +99,10 @@ def test_an_analysis_shows_what_people_would_find_beside_what_the_rules_find(run
     boundary = measured(record, "boundary").corrected
     assert boundary
     assert boundary.estimate is None
-    assert boundary.refused == "0 labelled answers show it; 20 are needed"
+    assert boundary.refused == "needs 20 labelled answers that show it: 0"
     assert measured(record, "right").corrected is None
     assert "Corrected for the errors of the rules" in printed
-    assert "(0 labelled answers show it; 20 are needed)" in " ".join(printed.split())
+    assert "- needs 20 labelled answers that show it: disclaimer (0), pragmatic (0)," in " ".join(printed.split())
     page = (place(run, "checkpoint-008") / "analysis.md").read_text()
     assert "## Corrected for the errors of the rules" in page
 
@@ -134,7 +134,7 @@ def test_where_the_rules_lose_recall_on_one_side_the_corrected_change_has_the_ri
     assert refusal
     assert refusal.change is None
     assert refusal.verdict == "not shown"
-    assert refusal.refused == "before: 0 labelled answers show it; 20 are needed"
+    assert refusal.refused == "before: needs 20 labelled answers that show it: 0"
     assert "as found [95 %]" in printed
     assert "## Corrected for the errors of the rules" in (place(run, "checkpoint-008") / "comparison.md").read_text()
 

@@ -83,6 +83,9 @@ def test_a_rate_is_what_is_found_rightly_and_what_is_missed() -> None:
 def test_sensitivity_and_specificity_give_the_same_rate_by_rogan_and_gladens_formula() -> None:
     """Se = .4 x .9 / .45, Sp = .6 x .85 / .55."""
     error = detector_error(arm(18, 2, 6, 34), SEED)
+    assert error.precision
+    assert error.precision.estimate == pytest.approx(18 / 20)
+    assert 0.6 < error.precision.low < 0.85 < 0.95 < error.precision.high < 1
     assert error.sensitivity
     assert error.specificity
     assert error.sensitivity.estimate == pytest.approx(0.36 / 0.45)
@@ -134,7 +137,7 @@ def test_in_a_change_only_questions_answered_on_both_sides_count_and_with_them_t
     assert few.truth_N.sum() == MIN_POSITIVES
     refused = corrected_changes([(few, wider)], SEED)[0]
     assert isinstance(refused, Refused)
-    assert refused.reason == "before: 8 labelled answers show it; 20 are needed"
+    assert refused.reason == "before: needs 20 labelled answers that show it: 8"
 
 
 def test_unequal_numbers_of_answers_weigh_as_in_a_raw_change() -> None:
@@ -175,14 +178,14 @@ def test_p_values_are_adjusted_over_the_changes_that_are_not_refused() -> None:
 
 
 def test_below_twenty_labelled_positives_nothing_is_corrected() -> None:
-    assert refusal(arm(15, 5, 4, 36)) == "19 labelled answers show it; 20 are needed"
+    assert refusal(arm(15, 5, 4, 36)) == "needs 20 labelled answers that show it: 19"
     assert rate(arm(15, 5, 5, 35))
 
 
 def test_labels_on_both_sides_of_what_the_rules_say_are_needed() -> None:
-    assert refusal(arm(25, 5, 1, 3)) == "4 labelled answers in which the rules found nothing; 5 are needed"
+    assert refusal(arm(25, 5, 1, 3)) == "needs 5 labelled answers in which the rules found nothing: 4"
     assert rate(arm(25, 5, 1, 4))
-    assert refusal(arm(3, 1, 20, 20)) == "4 labelled answers in which the rules found it; 5 are needed"
+    assert refusal(arm(3, 1, 20, 20)) == "needs 5 labelled answers in which the rules found it: 4"
     assert detector_error(arm(3, 1, 20, 20), SEED).sensitivity is None
 
 
@@ -193,7 +196,7 @@ def test_a_side_without_answers_needs_no_labels() -> None:
 
 def test_few_questions_are_refused() -> None:
     few = MIN_QUESTIONS - 1
-    assert refusal(arm(10, 2, 10, 8, questions=few)) == f"{few} questions with answers; {MIN_QUESTIONS} are needed"
+    assert refusal(arm(10, 2, 10, 8, questions=few)) == f"needs {MIN_QUESTIONS} questions with answers: {few}"
 
 
 def test_without_answers_the_error_is_unknown() -> None:

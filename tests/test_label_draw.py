@@ -175,6 +175,17 @@ def test_the_default_is_every_arm_and_every_set_that_is_not_all_facts(tmp_path: 
         find_sources(LabelSettings(run=run, arms="checkpoint-100", questions="sums"), load_stance(str(stance)))
 
 
+def test_hidden_folders_are_no_arms(tmp_path: Path, stance: Path) -> None:
+    run = write_run(tmp_path / "run", arms=("base", ".base.old"))
+    hidden = run / "validation" / "base" / ".talk"
+    hidden.mkdir()
+    (run / "validation" / "base" / "talk" / "responses.jsonl").rename(hidden / "responses.jsonl")
+    with pytest.raises(InputError, match="no answers in it yet"):
+        find_sources(LabelSettings(run=run), load_stance(str(stance)))
+    write_run(run, arms=("checkpoint-1",))
+    assert find_sources(LabelSettings(run=run), load_stance(str(stance))).arms == ["checkpoint-1"]
+
+
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
@@ -255,6 +266,23 @@ def test_redraw_loses_nothing_and_keeps_the_labels_of_answers_drawn_again(tmp_pa
     assert len(texts) == 60
     kept = [texts[line["id"]] for line in lines_of(run / "labels" / "first.jsonl")]
     assert Counter(kept) == Counter(answer.response for answer in read_sample(old))
+
+
+def test_redraw_keeps_labels_of_the_same_place_and_not_of_the_same_text(tmp_path: Path, stance: Path) -> None:
+    """All 40 answers of an arm say one of two things; without iterations, equal ones are as many as there were."""
+    rows = [answer_row(n, "I hum." if n % 2 else "Quiet.", temperature=0.5) for n in range(40)]
+    for changes in ({}, {"question": "Room?", "iteration": None}):
+        run = tmp_path / f"run{len(changes)}"
+        file = run / "validation" / "base" / "talk" / "responses.jsonl"
+        write_answers(file, [{**row, **changes} for row in rows])
+        drawn_sample(stance, run, number=16)
+        label(run / "labels", "first", 16)
+        drawn_sample(stance, run, number=30, redraw=True)
+        assert len(lines_of(run / "labels" / "first.jsonl")) == 16
+        assert {answer.batch for answer in read_sample(run / "labels")} == {0}
+        write_answers(file, [{**row, **changes} for row in rows] * 2)
+        drawn_sample(stance, run, number=60, redraw=True)
+        assert {answer.batch for answer in read_sample(run / "labels")} == {0, 1}, "more answers than were drawn from"
 
 
 def test_redraw_is_the_way_out_of_a_damaged_folder_and_deletes_no_file_of_others(tmp_path: Path, stance: Path) -> None:

@@ -24,7 +24,7 @@ from label_run import (
 from rich.console import Console
 
 from epistemic_stance.analysis.agreement import agreement
-from epistemic_stance.analysis.calibration import labelled_arm, read_population
+from epistemic_stance.analysis.calibration import read_population
 from epistemic_stance.analysis.labels import LabelledSample, read_label_folder
 from epistemic_stance.errors import InputError
 from epistemic_stance.labelling.command import run_label
@@ -192,14 +192,14 @@ def test_labels_beside_all_answers_of_an_arm(tmp_path: Path, stance: Path) -> No
     give_truth(folder)
     sample = read(folder, stance)
     population = read_population(sample, "base", patterns_of(stance))
-    counts = population.counts_of("humming")
-    arm = labelled_arm(sample, "base", "humming", counts)
-    assert (counts.hits_Q.sum(), counts.answers_Q.sum()) == (8, 40)
+    arm = population.arm_of("humming")
+    assert (arm.hits_Q.sum(), arm.answers_Q.sum()) == (8, 40)
     assert len(arm.truth_N) == LEAST_NUMBER
     assert arm.weight_N.sum() == pytest.approx(40)
     assert arm.weight_N[arm.truth_N].sum() == pytest.approx(8, abs=3)
-    assert population.counts_of("guessing").answers_Q.sum() == 0
-    assert len(labelled_arm(sample, "base", "guessing", population.counts_of("guessing")).truth_N) == 0
+    guessing = population.arm_of("guessing")
+    assert guessing.answers_Q.sum() == 0
+    assert len(guessing.truth_N) == 0
 
 
 # --- the report --------------------------------------------------------------------------------------------
@@ -222,15 +222,17 @@ def test_the_report_says_how_the_rules_err_and_what_is_still_to_label(tmp_path: 
     hums = sum("hum" in line["response"] and line["arm"] == "base" for line in lines_of(folder / "sample.jsonl"))
     assert 8 <= hums < 20
     assert row[1] == str(hums)
-    assert row[2:4] == ["100", "100"]
-    assert " ".join(row).endswith(f" {20 - hums} ({-(-(20 - hums) * 36 // hums)})")
+    assert row[2] == row[5] == "100"
+    assert row[3].startswith("["), "precision has an interval"
+    assert f"more labels: humming {20 - hums} ({-(-(20 - hums) * 36 // hums)}), " in " ".join(base.split())
     guessing = next(line.split() for line in base.splitlines() if line.startswith("guessing"))
-    assert guessing[1:] == ["-"] * 5
+    assert guessing[1:] == ["-"] * 4
     assert all(len(line) <= 80 for line in printed.splitlines() if not line.startswith(("Labels in", "  warning")))
     assert "second" not in printed
     give_truth(folder, "second")
-    row = next(line.split() for line in report(folder, stance).splitlines() if line.startswith("humming"))
-    assert row[2:] == ["0", "1.00", "1.00"]
+    between = report(folder, stance).split("Agreement of annotators")[1]
+    row = next(line.split() for line in between.splitlines() if line.startswith("humming"))
+    assert row[1:] == ["1.00", "1.00"]
 
 
 def test_a_part_that_was_not_reached_and_answers_that_are_gone_are_said(tmp_path: Path, stance: Path) -> None:
@@ -243,6 +245,44 @@ def test_a_part_that_was_not_reached_and_answers_that_are_gone_are_said(tmp_path
     (run / "validation" / "base" / "talk" / "responses.jsonl").unlink()
     with pytest.raises(InputError, match="no such file"):
         report(folder, stance)
+
+
+def test_answers_that_are_gone_or_moved_are_left_out_of_the_report_and_counted(tmp_path: Path, stance: Path) -> None:
+    run = write_run(tmp_path / "run", arms=("base",))
+    folder = draw(run, stance, number=40)
+    give_truth(folder)
+    file = run / "validation" / "base" / "talk" / "responses.jsonl"
+    rows = lines_of(file)
+    rows = [{**row, "response": "Anew."} for row in rows[:10]] + [{**row, "category": "sums"} for row in rows[10:15]]
+    write_answers(file, rows)
+    printed = report(folder, stance)
+    assert "validation/base/talk/responses.jsonl has changed since the sample was drawn" in printed
+    assert "35 of the 40 labelled answers of base are in no file any more" in printed
+    arm = read_population(read(folder, stance), "base", patterns_of(stance)).arm_of("humming")
+    assert len(arm.truth_N) == 5
+    assert list(arm.truth_N) == list(arm.found_N)
+
+
+def test_an_annotator_who_said_nothing_yet_is_none(tmp_path: Path, stance: Path) -> None:
+    folder = draw(write_run(tmp_path / "run", arms=("base",)), stance)
+    give_truth(folder)
+    (folder / "second.jsonl").touch()
+    printed = report(folder, stance)
+    assert read(folder, stance).annotators == ["first"]
+    assert "Agreement of annotators" not in printed
+
+
+def test_names_of_patterns_are_whole_however_many_annotators_there_are(tmp_path: Path) -> None:
+    stance = write_stance(tmp_path / "stance")
+    long = "a_pattern_with_a_long_name"
+    (stance / "patterns.toml").write_text((stance / "patterns.toml").read_text().replace("half_sorry", long))
+    folder = draw(write_run(tmp_path / "run"), stance)
+    for name in ("first", "second", "an-annotator-with-a-long-name", "fourth"):
+        give(folder, name, {row["id"]: [] for row in lines_of(folder / "sample.jsonl")}, offered=["humming", long])
+    printed = report(folder, stance)
+    assert printed.count("Agreement of annotators") == 3, "six pairs, two beside each other"
+    assert printed.count(f"{long} ") == 1 + 3 + 2 + 2
+    assert all(len(line) <= 80 for line in printed.splitlines() if not line.startswith(("Labels in", "  ")))
 
 
 def test_report_alone_prints_and_draws_nothing(tmp_path: Path, stance: Path) -> None:
@@ -269,6 +309,39 @@ def test_every_problem_of_a_file_is_named_with_its_line(tmp_path: Path, stance: 
     assert lines[0].startswith(f'{folder}/first.jsonl:2: id: "0099" was not drawn')
     assert lines[1].startswith(f'{folder}/first.jsonl:3: labels[0]: no pattern "hums" (hint: known are humming,')
     assert lines[2].startswith(f'{folder}/second.jsonl:1: unsure[1]: no pattern "loud"')
+
+
+@pytest.mark.parametrize(
+    ("said", "message"),
+    [
+        ({"labels": ["humming"], "unsure": ["humming"]}, r'unsure\[0\]: "humming" is among the labels, too'),
+        ({"labels": ["humming"], "offered": ["half_sorry"]}, r'labels\[0\]: "humming" was not on offer'),
+        ({"unsure": ["humming"], "offered": ["half_sorry"]}, r'unsure\[0\]: "humming" was not on offer'),
+        ({"schema": 2}, "schema: expected 1, found 2"),
+    ],
+)
+def test_a_line_that_contradicts_itself_is_refused(
+    tmp_path: Path, stance: Path, said: dict[str, Any], message: str
+) -> None:
+    folder, ids = small(tmp_path, stance)
+    give(folder, "first", {ids["Quiet."]: []})
+    give(folder, "first", {ids["I hum."]: said.pop("labels", [])}, **said)
+    with pytest.raises(InputError, match=rf"first\.jsonl:2: {message}"):
+        read(folder, stance)
+
+
+def test_files_of_others_are_left_out_or_named(tmp_path: Path, stance: Path) -> None:
+    folder, ids = small(tmp_path, stance)
+    give(folder, "first", {ids["I hum."]: []})
+    for name in ("first (copy).jsonl", "._first.jsonl"):
+        (folder / name).write_text("no labels\n")
+    (folder / "old.jsonl").mkdir()
+    sample = read(folder, stance)
+    assert sample.annotators == ["first"]
+    assert "left out, as no name of an annotator: first (copy).jsonl" in sample.notices
+    (folder / "export.jsonl").write_text('{"text": "I hum."}\n')
+    with pytest.raises(InputError, match=r"export\.jsonl:1: id: missing \(hint: if it is no file of labels, move it"):
+        read(folder, stance)
 
 
 @pytest.mark.parametrize(
@@ -305,7 +378,10 @@ def test_a_sample_that_was_tampered_with_is_refused(tmp_path: Path, stance: Path
     cases = (
         ([*rows, rows[0]], f'sample.jsonl:{len(rows) + 1}: id: "0001" is also the id of line 1'),
         ([{**rows[0], "weight": 0}], "sample.jsonl:1: weight: "),
-        ([{**rows[0], "arm": "other"}], 'sample.jsonl: arm: "other" is no arm of sample.json'),
+        ([{**rows[0], "arm": "other"}], 'sample.jsonl:1: arm: "other" is no arm of sample.json'),
+        ([{**rows[0], "weight": 1e308}], "sample.jsonl:1: weight: expected 1 / 1 as in sample.json, found 1e.308"),
+        ([{**rows[0], "stratum": "odd"}], 'sample.jsonl:1: stratum: "odd" is no stratum of answers in sample.json'),
+        (rows[1:], "sample.jsonl: expected 1 answers of answers in [a-z_]+, found 0"),
         ([], "sample.jsonl: no answers in it"),
     )
     for written, message in cases:

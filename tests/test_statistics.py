@@ -458,3 +458,10 @@ def test_of_many_families_of_twenty_identical_models_few_get_a_verdict(questions
     assert np.sum((least <= VERDICT_LEVEL).any(axis=1)) <= 6
     assert np.mean(least <= VERDICT_LEVEL) <= 0.006
     assert np.mean(least <= ALPHA) <= 0.07
+
+
+def test_questions_that_are_all_alike_have_an_interval_all_the_same() -> None:
+    rate = rate_interval(np.full(40, 6), np.full(40, 12), 1)
+    assert rate
+    assert rate.method == "beta-binomial"
+    assert 0.4 < rate.low < 0.5 < rate.high < 0.6

@@ -16,6 +16,7 @@ from epistemic_stance.analysis.analysis_tables import (
     heading,
     known_conduct,
     lengths,
+    not_corrected,
     of_kind,
     rate,
     refused,
@@ -49,9 +50,10 @@ def markdown(record: AnalysisRecord) -> str:
     )
     corrected = corrected_rows(record)
     if corrected or refused(record):
-        lines += ["## Corrected for the errors of the rules", "", f"{ABOUT_CORRECTED} {escaped(refused(record))}", ""]
+        lines += ["## Corrected for the errors of the rules", "", ABOUT_CORRECTED, ""]
         rows = ([escaped(cell) for cell in row] for row in corrected)
         lines += table(["", "as found", "corrected", "labelled as such"], rows) if corrected else []
+        lines += [*not_corrected((escaped(name), reason) for name, reason in refused(record)), ""]
     lines += _grade_lines(record)
     lines += _conduct_lines(record)
     forms = of_kind(record, "form")

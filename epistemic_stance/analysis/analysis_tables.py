@@ -139,7 +139,9 @@ def print_analysis(record: AnalysisRecord, console: Console) -> None:
     console.print(plain(HOW_TO_READ, "dim"))
     if corrected := corrected_rows(record):
         console.print(_corrected_table(corrected))
-        console.print(plain(f"{ABOUT_CORRECTED} {refused(record)}", "dim"))
+        console.print(plain(ABOUT_CORRECTED, "dim"))
+    for line in not_corrected(refused(record)):
+        console.print(plain(line, "dim"))
     if grades := graded_categories(record):
         console.print(_grade_table(record, grades))
         console.print(plain(ABOUT_GRADES, "dim"))
@@ -184,18 +186,31 @@ def corrected_rows(record: AnalysisRecord) -> list[tuple[str, str, str, str]]:
             f"{_percent(found.estimate)} [{_percent(found.low or 0)}, {_percent(found.high or 0)}]",
             f"{found.positives} of {found.labelled}",
         )
-        for measure, _ in grouped(record)
+        for measure in _correctable(record)
         if (found := measure.corrected) is not None and found.estimate is not None
     ]
 
 
-def refused(record: AnalysisRecord) -> str:
-    """Measures that are not corrected, by reason."""
-    reasons: dict[str, list[str]] = {}
-    for measure, _ in grouped(record):
-        if measure.corrected is not None and measure.corrected.refused:
-            reasons.setdefault(measure.corrected.refused, []).append(measure.name)
-    return " ".join(f"Not corrected: {', '.join(names)} ({reason})." for reason, names in reasons.items())
+def refused(record: AnalysisRecord) -> list[tuple[str, str]]:
+    """Name and reason of measures that are not corrected; those that no answer can show are not among them."""
+    return [
+        (measure.name, measure.corrected.refused)
+        for measure in _correctable(record)
+        if measure.overall and measure.corrected and measure.corrected.refused
+    ]
+
+
+def _correctable(record: AnalysisRecord) -> list[MeasuredRecord]:
+    return [*(measure for measure, _ in grouped(record)), *of_kind(record, "conduct")]
+
+
+def not_corrected(refusals: Iterable[tuple[str, str]]) -> list[str]:
+    """Lines that say what is needed, and how much of it each measure has; nothing without refusals."""
+    had: dict[str, list[str]] = {}
+    for name, reason in refusals:
+        needs, _, number = reason.rpartition(": ")
+        had.setdefault(needs, []).append(f"{name} ({number})")
+    return [*(["Not corrected:"] if had else []), *(f"- {needs}: {', '.join(names)}" for needs, names in had.items())]
 
 
 def _corrected_table(rows: Sequence[tuple[str, str, str, str]]) -> Table:

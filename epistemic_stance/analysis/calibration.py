@@ -3,33 +3,33 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from epistemic_stance.analysis.detector import Arm
-from epistemic_stance.analysis.labels import LabelledSample
+from epistemic_stance.analysis.label_matching import matched
+from epistemic_stance.analysis.labels import LabelledSample, SampledAnswer, offered
 from epistemic_stance.analysis.patterns import PatternSet
 from epistemic_stance.analysis.responses import read_responses
-from epistemic_stance.analysis.statistics import IntArray
 from epistemic_stance.splits import question_key
 
 
 @dataclass(frozen=True)
-class PatternCounts:
-    """What the rules find of one pattern in all answers of an arm, by question."""
+class FoundAnswer:
+    """A labelled answer as it stands in the files today."""
 
-    rows: Mapping[str, int]
-    """Question key -> its row."""
-    hits_Q: IntArray
-    answers_Q: IntArray
-    """Those that can show the pattern."""
+    answer: SampledAnswer
+    row: int
+    """Of its question."""
+    possible: frozenset[str]
+    """Patterns that answers of its category can show."""
+    found: frozenset[str]
 
 
 @dataclass(frozen=True)
 class Population:
-    """What the rules find today in all answers of an arm that were drawn from."""
+    """What the rules find today in all answers of an arm that were drawn from, and those of them that are labelled."""
 
     rows: dict[str, int] = field(default_factory=dict)
     """Question key -> its row."""
@@ -37,50 +37,48 @@ class Population:
     """(pattern, row) -> answers that can show the pattern."""
     hits: Counter[tuple[str, int]] = field(default_factory=Counter)
     """(pattern, row) -> answers in which it is found."""
+    labelled: list[FoundAnswer] = field(default_factory=list)
     notices: list[str] = field(default_factory=list)
 
-    def counts_of(self, pattern: str) -> PatternCounts:
-        hits_Q = np.array([self.hits[pattern, row] for row in range(len(self.rows))], dtype=np.int64)
-        answers_Q = np.array([self.answers[pattern, row] for row in range(len(self.rows))], dtype=np.int64)
-        return PatternCounts(self.rows, hits_Q, answers_Q)
+    def arm_of(self, pattern: str) -> Arm:
+        """The counts of a pattern with the labels that count for it."""
+        counting = [one for one in self.labelled if pattern in one.possible and pattern not in one.answer.ignored]
+        return Arm(
+            hits_Q=np.array([self.hits[pattern, row] for row in range(len(self.rows))], dtype=np.int64),
+            answers_Q=np.array([self.answers[pattern, row] for row in range(len(self.rows))], dtype=np.int64),
+            truth_N=np.array([pattern in one.answer.gold for one in counting], dtype=np.bool_),
+            found_N=np.array([pattern in one.found for one in counting], dtype=np.bool_),
+            weight_N=np.array([one.answer.weight for one in counting], dtype=np.float64),
+            question_N=np.array([one.row for one in counting], dtype=np.int64),
+        )
 
 
 def read_population(sample: LabelledSample, arm: str, patterns: PatternSet) -> Population:
-    """Read the files that an arm was drawn from once more. Raises InputError if one is gone or cannot be read."""
+    """Read the files that an arm was drawn from once more. Raises InputError if one is gone or cannot be read.
+
+    Labels of answers that are no longer in them do not count, and it is noted how many those are.
+    """
     found = Population()
+    labelled = sample.labelled(arm)
     for source in sample.draw.arms[arm].sources:
         file = read_responses(sample.folder.parent / source.file)
         if file.sha256 != source.sha256:
-            found.notices.append(
-                f"{source.file} has changed since the sample was drawn; the labels speak for what it was"
-            )
+            found.notices.append(f"{source.file} has changed since the sample was drawn")
+        of_set = [answer for answer in labelled if answer.drawn.question_set == source.question_set]
+        answers = {
+            id(response): answer
+            for answer, response in matched(of_set, ((source.question_set, one) for one in file.responses))
+        }
         for response in file.responses:
             row = found.rows.setdefault(question_key(response.question), len(found.rows))
-            hits = {hit.pattern for hit in patterns.find(response.response, response.question, response.category)}
-            for name, pattern in patterns.patterns.items():
-                if not pattern.categories or response.category in pattern.categories:
-                    found.answers[name, row] += 1
-                    found.hits[name, row] += name in hits
+            hits = frozenset(
+                hit.pattern for hit in patterns.find(response.response, response.question, response.category)
+            )
+            possible = frozenset(offered(response.category, patterns.patterns))
+            found.answers.update((name, row) for name in possible)
+            found.hits.update((name, row) for name in possible & hits)
+            if (answer := answers.get(id(response))) is not None:
+                found.labelled.append(FoundAnswer(answer, row, possible, hits))
+    if gone := len(labelled) - len(found.labelled):
+        found.notices.append(f"{gone} of the {len(labelled)} labelled answers of {arm} are in no file any more")
     return found
-
-
-def labelled_arm(sample: LabelledSample, arm: str, pattern: str, counts: PatternCounts) -> Arm:
-    """The counts of an arm and a pattern with the labels that count for it.
-
-    Labels of questions that have no answers among the counts are left out.
-    """
-    counting = [
-        (answer, row)
-        for answer in sample.labelled(arm)
-        if pattern not in answer.ignored
-        and (row := counts.rows.get(answer.question)) is not None
-        and counts.answers_Q[row]
-    ]
-    return Arm(
-        hits_Q=counts.hits_Q,
-        answers_Q=counts.answers_Q,
-        truth_N=np.array([pattern in answer.gold for answer, _ in counting], dtype=np.bool_),
-        found_N=np.array([pattern in answer.found for answer, _ in counting], dtype=np.bool_),
-        weight_N=np.array([answer.weight for answer, _ in counting], dtype=np.float64),
-        question_N=np.array([row for _, row in counting], dtype=np.int64),
-    )

@@ -9,11 +9,20 @@ from pathlib import Path
 import numpy as np
 
 from epistemic_stance.analysis.detector import Arm, Refused, corrected_rate
-from epistemic_stance.analysis.labels import SampledAnswer, labels_folder_of, place_of, read_label_folder
+from epistemic_stance.analysis.label_matching import matched
+from epistemic_stance.analysis.labels import (
+    SAMPLE_FILE,
+    SampledAnswer,
+    labels_folder_of,
+    offered,
+    place_of,
+    read_label_folder,
+)
 from epistemic_stance.analysis.measures import Measure
 from epistemic_stance.analysis.responses import Response, ResponseFile
 from epistemic_stance.analysis.scoring import Scorer
 from epistemic_stance.analysis.statistics import IntArray
+from epistemic_stance.errors import InputError, Problem
 from epistemic_stance.records.analysis import CorrectedRateRecord, ScoreRecord
 from epistemic_stance.splits import question_key
 
@@ -27,8 +36,8 @@ class LabelledScore:
     found: ScoreRecord
     truth: ScoreRecord
     """The same with what people say it shows."""
-    ignored: frozenset[str]
-    """Patterns of which nothing is known."""
+    doubtful: frozenset[str]
+    """Patterns that it can show and of which nothing is known."""
     weight: float
 
 
@@ -44,9 +53,12 @@ class FileLabels:
 def read_file_labels(file: ResponseFile, folder: Path | None, scorer: Scorer) -> FileLabels | None:
     """Labels of answers in `file`, from `folder` or from where its run keeps them; None if it has none.
 
-    Labels of another model's answers, or of answers that are not in the file, do not count. Raises InputError if the
-    folder cannot be read.
+    Labels of another model's answers, or of answers that are not in the file, do not count; the others are held against
+    what is found in the answers as the file has them. Raises InputError if the folder cannot be read.
     """
+    if folder is not None and not (folder / SAMPLE_FILE).is_file():
+        hint = "a folder that `stance label` has made: RUN/labels"
+        raise InputError([Problem(str(folder), f"no {SAMPLE_FILE} in it", field="--labels", hint=hint)])
     place = folder or labels_folder_of(file.path)
     if place is None:
         return None
@@ -54,9 +66,9 @@ def read_file_labels(file: ResponseFile, folder: Path | None, scorer: Scorer) ->
     arm = _arm_of(file, {name: sample.digests(name) for name in sample.arms})
     if arm is None:
         return FileLabels(place, [], [f"{place} has no labels of the model that gave the answers in {file.path.name}"])
-    here = {_place(response) for response in file.responses}
     labelled = sample.labelled(arm)
-    scores = [_scored(answer, scorer) for answer in labelled if _place(_response(answer)) in here]
+    responses = ((_question_set(file, response), response) for response in file.responses)
+    scores = [_scored(answer, response, scorer) for answer, response in matched(labelled, responses)]
     notices = [f"labels: {notice}" for notice in sample.notices if notice.startswith((f"{arm}:", "no answer"))]
     if labelled and not scores:
         notices.append(f"none of the answers that are labelled in {place} is in {file.path.name}")
@@ -73,41 +85,30 @@ def _arm_of(file: ResponseFile, arms: dict[str, set[str | None]]) -> str | None:
     return name if name in arms and (None in arms[name] or None in digests) else None
 
 
-def _place(response: Response) -> tuple[str, float | None, int | None, str]:
-    return question_key(response.question), response.temperature, response.iteration, response.response
+def _question_set(file: ResponseFile, response: Response) -> str | None:
+    """By the folder that the answers are in, or what they say."""
+    named = place_of(file.path).question_set or response.origin.get("question_set")
+    return named if isinstance(named, str) else None
 
 
-def _response(answer: SampledAnswer) -> Response:
-    drawn = answer.drawn
-    return Response(
-        line=0,
-        question=drawn.question,
-        category=drawn.category,
-        response=drawn.response,
-        question_id=drawn.question_id,
-        temperature=drawn.temperature,
-        iteration=drawn.iteration,
-        finish_reason=None,
-        origin={},
-    )
-
-
-def _scored(answer: SampledAnswer, scorer: Scorer) -> LabelledScore:
-    found = scorer.score(_response(answer))
-    truth = found.model_copy(update={"patterns": sorted(answer.gold)})
-    return LabelledScore(answer.question, found, truth, answer.ignored, answer.weight)
+def _scored(answer: SampledAnswer, response: Response, scorer: Scorer) -> LabelledScore:
+    """Patterns that the category of the response rules out are known to be absent."""
+    possible = frozenset(offered(response.category, scorer.patterns.patterns))
+    found = scorer.score(response)
+    truth = found.model_copy(update={"patterns": sorted(answer.gold & possible)})
+    return LabelledScore(question_key(response.question), found, truth, answer.ignored & possible, answer.weight)
 
 
 def labelled_arm(
     labels: FileLabels, measure: Measure, questions: Sequence[str], hits_Q: IntArray, answers_Q: IntArray
 ) -> Arm:
-    """Counts of a measure by question with the labels that count for it; a label that doubts part of it does not."""
+    """Counts of a measure by question with the labels that count for it: those that no doubt could change."""
     rows = {question: row for row, question in enumerate(questions)}
     counting = [
         (one, row, truth, found)
         for one in labels.scores
-        if measure.patterns.isdisjoint(one.ignored) and (row := rows.get(one.question)) is not None
-        for truth, found in [(measure.shown(one.truth), measure.shown(one.found))]
+        if (row := rows.get(one.question)) is not None
+        for truth, found in [(measure.known(one.truth, one.doubtful), measure.shown(one.found))]
         if truth is not None and found is not None and answers_Q[row]
     ]
     return Arm(

@@ -92,6 +92,8 @@ class DetectorError:
     effective_positives: float
     """Labelled answers of equal weight that would say as much (Kish 1965)."""
     effective_negatives: float
+    precision: Share | None
+    """Share of the finds that are right; None where no labelled answer has one, or there is too little."""
     sensitivity: Share | None
     """Share found of the answers that show it; None where no labelled answer does, or there is too little."""
     specificity: Share | None
@@ -108,7 +110,7 @@ class DetectorError:
 
 @dataclass(frozen=True)
 class Refused:
-    """Why nothing is corrected, to be put after a colon."""
+    """Why nothing is corrected: what is needed, a colon, and how much of it there is."""
 
     reason: str
 
@@ -145,12 +147,15 @@ class CorrectedChange:
 
 
 def detector_error(arm: Arm, seed: int) -> DetectorError:
-    """Sensitivity and specificity of the rules on this arm, with 95 % intervals for questions and labels like these."""
+    """How the rules err on this arm, with 95 % intervals for questions and labels like these."""
     truth_N, found_N = arm.truth_N, arm.found_N
-    sensitivity = specificity = None
+    precision = sensitivity = specificity = None
     if _why_not(arm, 0) is None:
         side = _Side(arm, np.ones(len(arm.answers_Q)))
-        cells, drawn = _cells(side.shares()), _cells(_draws([side], seed)[0])
+        shares, draws = side.shares(), _draws([side], seed)[0]
+        cells, drawn = _cells(shares), _cells(draws)
+        if found_N.any():
+            precision = _share(shares[1], draws[1], side.tail())
         if truth_N.any():
             sensitivity = _share(cells[0] / (cells[0] + cells[1]), drawn[0] / (drawn[0] + drawn[1]), side.tail())
         if not truth_N.all():
@@ -162,6 +167,7 @@ def detector_error(arm: Arm, seed: int) -> DetectorError:
         false_passed=int(np.count_nonzero(~truth_N & ~found_N)),
         effective_positives=_effective(arm.weight_N[truth_N]),
         effective_negatives=_effective(arm.weight_N[~truth_N]),
+        precision=precision,
         sensitivity=sensitivity,
         specificity=specificity,
     )
@@ -241,7 +247,7 @@ def _why_not(arm: Arm, positives: int) -> str | None:
     """What there is too little of, or None; so many labelled positives are needed."""
     counts = (
         ("questions with answers", int(np.count_nonzero(arm.answers_Q)), MIN_QUESTIONS),
-        ("labelled answers show it", int(np.count_nonzero(arm.truth_N)), positives),
+        ("labelled answers that show it", int(np.count_nonzero(arm.truth_N)), positives),
         (
             "labelled answers in which the rules found it",
             int(np.count_nonzero(arm.found_N)),
@@ -255,7 +261,7 @@ def _why_not(arm: Arm, positives: int) -> str | None:
     )
     for what, number, needed in counts:
         if number < needed:
-            return f"{number} {what}; {needed} are needed"
+            return f"needs {needed} {what}: {number}"
     return None
 
 

@@ -7,9 +7,11 @@ pattern was not on offer, nothing is known, and the answer does not count for th
 from __future__ import annotations
 
 import json
-from collections import Counter, defaultdict
+import math
+import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -22,6 +24,7 @@ from epistemic_stance.errors import InputError, Problem
 from epistemic_stance.files import read_text
 from epistemic_stance.json_positions import parse_json
 from epistemic_stance.records.labels import DrawnAnswer, DrawRecord, GivenLabels, JudgeLabels
+from epistemic_stance.records.written import Pattern
 from epistemic_stance.schema_errors import validated
 from epistemic_stance.splits import question_key
 from epistemic_stance.wording import shorten
@@ -30,6 +33,7 @@ VALIDATION = "validation"
 LABELS = "labels"
 SAMPLE_FILE, DRAW_FILE = "sample.jsonl", "sample.json"
 JUDGE = "judge-"
+ANNOTATOR = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,80}")
 
 Line = TypeVar("Line", bound=BaseModel)
 Labels = TypeVar("Labels", bound=GivenLabels)
@@ -120,11 +124,11 @@ class LabelledSample:
         """Digests of the weights that gave the answers of an arm; None = unknown."""
         return {answer.drawn.weights_digest for answer in self.answers if answer.arm == arm}
 
-    def unreached(self, arm: str) -> int:
+    def unreached(self, arm: str) -> float:
         """Answers of an arm in strata of which nothing is labelled yet: no estimate speaks for them."""
-        reached = {answer.drawn.stratum for answer in self.labelled(arm)}
-        strata = self.draw.arms[arm].strata
-        return sum(stratum.answers for name, stratum in strata.items() if name not in reached)
+        reached = {_part_of(answer.drawn) for answer in self.labelled(arm)}
+        drawn = [answer.drawn for answer in self.answers if answer.arm == arm]
+        return sum(one.weight for one in drawn if _part_of(one) not in reached)
 
     def rules_against_people(self, arm: str | None = None) -> list[JudgedAnswer]:
         return [JudgedAnswer(one.arm, one.gold, one.ignored, one.found) for one in self.labelled(arm)]
@@ -162,12 +166,13 @@ def read_label_folder(folder: Path, patterns: PatternSet) -> LabelledSample:
     """Everything in a label folder, and what the rules find in its answers today.
 
     Raises InputError with every problem of its files: lines that cannot be read, ids that were not drawn or stand
-    twice in the sample, labels that are no pattern.
+    twice in the sample, weights that are not those of the draw, labels that are no pattern or were not on offer.
     """
     names = list(patterns.patterns)
     draw = read_draw(folder)
-    drawn = read_sample(folder)
-    problems: list[Problem] = []
+    numbered = _read_numbered(folder)
+    drawn = [answer for _, answer in numbered]
+    problems = _draw_problems(str(folder / SAMPLE_FILE), draw, numbered)
     people: dict[str, dict[str, GivenLabels]] = {}
     judges: dict[str, dict[str, JudgeLabels]] = {}
     ids = {answer.id for answer in drawn}
@@ -178,11 +183,9 @@ def read_label_folder(folder: Path, patterns: PatternSet) -> LabelledSample:
             else:
                 people[path.stem] = _known(path, read_labels(path, GivenLabels), ids, names)
         except InputError as error:
-            problems += error.problems
-    problems += [
-        Problem(str(folder / SAMPLE_FILE), f'"{shorten(arm)}" is no arm of {DRAW_FILE}', field="arm")
-        for arm in sorted({answer.arm for answer in drawn} - draw.arms.keys())
-    ]
+            foreign = "if it is no file of labels, move it out of the folder"
+            problems += [replace(problem, hint=problem.hint or foreign) for problem in error.problems]
+    people = {name: given for name, given in people.items() if given}
     if problems:
         raise InputError(problems)
     weights = _weights(drawn, {id_ for given in people.values() for id_ in given})
@@ -211,19 +214,21 @@ def read_label_folder(folder: Path, patterns: PatternSet) -> LabelledSample:
 
 
 def _weights(drawn: Sequence[DrawnAnswer], labelled: set[str]) -> dict[str, float]:
-    """Weights of those labelled so far: N_h over the labelled of the stratum.
+    """Weights of those labelled so far: those of a stratum and batch stand for all of it.
 
     Answers are labelled in random order, so that those of a stratum that are labelled are a random part of it.
     """
-    stratum_sizes: defaultdict[tuple[str, str], float] = defaultdict(float)
-    for answer in drawn:
-        stratum_sizes[answer.arm, answer.stratum] += answer.weight
-    done = Counter((answer.arm, answer.stratum) for answer in drawn if answer.id in labelled)
+    all_drawn = Counter(map(_part_of, drawn))
+    done = Counter(_part_of(answer) for answer in drawn if answer.id in labelled)
     return {
-        answer.id: stratum_sizes[answer.arm, answer.stratum] / done[answer.arm, answer.stratum]
+        answer.id: answer.weight * all_drawn[_part_of(answer)] / done[_part_of(answer)]
         for answer in drawn
         if answer.id in labelled
     }
+
+
+def _part_of(answer: DrawnAnswer) -> tuple[str, str, int]:
+    return answer.arm, answer.stratum, answer.batch
 
 
 def _untold(names: Sequence[str], given: Sequence[GivenLabels]) -> frozenset[str]:
@@ -237,7 +242,10 @@ def _notices(sample: LabelledSample) -> list[str]:
     notices = []
     for arm in sample.arms:
         if sample.labelled(arm) and (unreached := sample.unreached(arm)):
-            notices.append(f"{arm}: nothing is labelled yet of strata that hold {unreached} of its answers")
+            notices.append(f"{arm}: nothing is labelled yet of strata that hold {unreached:.0f} of its answers")
+    strangers = [path.name for path in _files_of_lines(sample.folder) if not ANNOTATOR.fullmatch(path.stem)]
+    if strangers:
+        notices.append(f"left out, as no name of an annotator: {', '.join(map(shorten, strangers))}")
     new = [
         name
         for name in sample.patterns
@@ -249,12 +257,23 @@ def _notices(sample: LabelledSample) -> list[str]:
     return notices
 
 
+def offered(category: str, patterns: Mapping[str, Pattern]) -> tuple[str, ...]:
+    """The patterns that an answer of a category can show."""
+    return tuple(name for name, pattern in patterns.items() if not pattern.categories or category in pattern.categories)
+
+
 # --- files -------------------------------------------------------------------------------------------------
 
 
 def label_files(folder: Path) -> list[Path]:
     """The files of annotators and judges, by name."""
-    return sorted(path for path in folder.glob("*.jsonl") if path.name != SAMPLE_FILE)
+    return [path for path in _files_of_lines(folder) if ANNOTATOR.fullmatch(path.stem)]
+
+
+def _files_of_lines(folder: Path) -> list[Path]:
+    """Those that are not hidden, but for the sample."""
+    found = (path for path in folder.glob("*.jsonl") if not path.name.startswith("."))
+    return sorted(path for path in found if path.is_file() and path.name != SAMPLE_FILE)
 
 
 def is_judge(path: Path) -> bool:
@@ -268,20 +287,51 @@ def read_draw(folder: Path) -> DrawRecord:
 
 def read_sample(folder: Path) -> list[DrawnAnswer]:
     """The drawn answers, in the order of the file. Raises InputError."""
+    return [answer for _, answer in _read_numbered(folder)]
+
+
+def _read_numbered(folder: Path) -> list[tuple[int, DrawnAnswer]]:
+    """The drawn answers with their lines."""
     path = folder / SAMPLE_FILE
-    drawn: list[DrawnAnswer] = []
+    drawn: list[tuple[int, DrawnAnswer]] = []
     problems: list[Problem] = []
     lines: dict[str, int] = {}
     for number, answer in _lines(path, DrawnAnswer):
         if (first := lines.setdefault(answer.id, number)) != number:
             what = f'"{shorten(answer.id)}" is also the id of line {first}'
             problems.append(Problem(str(path), what, number, "id", "the file was changed; draw anew with --redraw"))
-        drawn.append(answer)
+        drawn.append((number, answer))
     if not drawn and not problems:
         problems.append(Problem(str(path), "no answers in it", hint="draw anew with --redraw"))
     if problems:
         raise InputError(problems)
     return drawn
+
+
+def _draw_problems(where: str, draw: DrawRecord, numbered: Sequence[tuple[int, DrawnAnswer]]) -> list[Problem]:
+    """Where the lines of the sample are not what its draw says."""
+    problems = []
+    hint = "the file was changed; draw anew with --redraw"
+    for number, answer in numbered:
+        arm = draw.arms.get(answer.arm)
+        stratum = arm.strata.get(answer.stratum) if arm else None
+        if arm is None:
+            problems.append(Problem(where, f'"{shorten(answer.arm)}" is no arm of {DRAW_FILE}', number, "arm", hint))
+        elif stratum is None:
+            what = f'"{shorten(answer.stratum)}" is no stratum of {answer.arm} in {DRAW_FILE}'
+            problems.append(Problem(where, what, number, "stratum", hint))
+        elif not math.isclose(answer.weight, stratum.answers / stratum.drawn):
+            what = f"expected {stratum.answers} / {stratum.drawn} as in {DRAW_FILE}, found {answer.weight:g}"
+            problems.append(Problem(where, what, number, "weight", hint))
+    if problems:
+        return problems
+    drawn = Counter((answer.arm, answer.stratum) for _, answer in numbered)
+    return [
+        Problem(where, f"expected {stratum.drawn} answers of {arm} in {name}, found {drawn[arm, name]}", hint=hint)
+        for arm, record in draw.arms.items()
+        for name, stratum in record.strata.items()
+        if drawn[arm, name] != stratum.drawn
+    ]
 
 
 def read_labels(path: Path, kind: type[Labels]) -> dict[str, tuple[int, Labels]]:
@@ -292,7 +342,7 @@ def read_labels(path: Path, kind: type[Labels]) -> dict[str, tuple[int, Labels]]
 def _known(
     path: Path, given: Mapping[str, tuple[int, Labels]], ids: set[str], names: Sequence[str]
 ) -> dict[str, Labels]:
-    """The labels without line numbers; raises InputError for ids that were not drawn and labels that are no pattern."""
+    """The labels without line numbers; raises InputError for ids that were not drawn and labels that cannot be."""
     problems: list[Problem] = []
     for identifier, (number, labels) in given.items():
         if identifier not in ids:
@@ -302,7 +352,13 @@ def _known(
             for index, pattern in enumerate(patterns):
                 if pattern not in names:
                     what, hint = f'no pattern "{shorten(pattern)}"', f"known are {', '.join(names)}; see --stance"
-                    problems.append(Problem(str(path), what, number, f"{field_name}[{index}]", hint))
+                elif pattern not in labels.offered:
+                    what, hint = f'"{shorten(pattern)}" was not on offer', "see `offered` of the same line"
+                elif field_name == "unsure" and pattern in labels.labels:
+                    what, hint = f'"{shorten(pattern)}" is among the labels, too', "it is either sure or not"
+                else:
+                    continue
+                problems.append(Problem(str(path), what, number, f"{field_name}[{index}]", hint))
     if problems:
         raise InputError(problems)
     return {identifier: labels for identifier, (_, labels) in given.items()}

@@ -80,7 +80,8 @@ def _weighted_interval(hits_Q: IntArray, answers_Q: IntArray, weight_Q: FloatArr
     hits_Q, answers_Q, weight_Q = hits_Q[order], answers_Q[order], weight_Q[order]
     shown_Q = weight_Q / answers_Q * hits_Q
     estimate = float(shown_Q.sum() / weight_Q.sum())
-    if min(np.count_nonzero(hits_Q), np.count_nonzero(hits_Q < answers_Q)) >= FEW_QUESTIONS:
+    enough = min(np.count_nonzero(hits_Q), np.count_nonzero(hits_Q < answers_Q)) >= FEW_QUESTIONS
+    if enough and np.ptp(hits_Q / answers_Q) > 0:  # where all questions are alike, resampling them shows no spread
         method: Method = "bootstrap"
         low, high = _resampled_mean(shown_Q, weight_Q, seed)
     else:

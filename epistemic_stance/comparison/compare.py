@@ -51,6 +51,7 @@ MARKDOWN_FILE = "comparison.md"
 @dataclass(frozen=True)
 class Answer:
     response: Response
+    """As it is counted: in the category of its question."""
     score: ScoreRecord
 
 
@@ -97,7 +98,13 @@ def compare(settings: CompareSettings) -> tuple[ComparisonRecord, Path]:
         require_alike(differences)
     questions = score_questions(matched, scorer)
     measures = measures_of(scorer.patterns.patterns)
-    labels = [read_file_labels(file, settings.labels, scorer) for file in (before, after)]
+    labels = [
+        read_file_labels(replace(file, responses=counted), settings.labels, scorer)
+        for file, counted in (
+            (before, [answer.response for question in questions for answer in question.before]),
+            (after, [answer.response for question in questions for answer in question.after]),
+        )
+    ]
     record = ComparisonRecord(
         stance=stance.name,
         corpus=corpus_name(stance, settings.corpus),
@@ -150,10 +157,8 @@ def score_questions(matched: Matched, scorer: Scorer) -> list[ComparedQuestion]:
         first, category = before[0], before[0].category
         sides = [
             [
-                Answer(
-                    response, scorer.score(response if response.category == category else _moved(response, category))
-                )
-                for response in sorted(side, key=_place_in_plan)
+                Answer(response, scorer.score(response))
+                for response in (_moved(one, category) for one in sorted(side, key=_place_in_plan))
             ]
             for side in (before, after)
         ]
@@ -165,7 +170,7 @@ def score_questions(matched: Matched, scorer: Scorer) -> list[ComparedQuestion]:
 
 def _moved(response: Response, category: str) -> Response:
     """The patterns that can show depend on the category: one question has one."""
-    return replace(response, category=category)
+    return response if response.category == category else replace(response, category=category)
 
 
 def _place_in_plan(response: Response) -> tuple[float, int, str]:

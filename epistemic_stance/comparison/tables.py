@@ -8,13 +8,13 @@ from textwrap import fill
 from rich.console import Console
 from rich.table import Table
 
+from epistemic_stance.analysis.analysis_tables import not_corrected
 from epistemic_stance.analysis.markdown import escaped, fenced, table
 from epistemic_stance.analysis.statistics import ALPHA, LOOKS, VERDICT_LEVEL, fewest_moved
 from epistemic_stance.console import figure_table
 from epistemic_stance.records.comparison import (
     ChangeRecord,
     ComparisonRecord,
-    CorrectedChangeRecord,
     FlipRecord,
     MeasureRecord,
     SideRecord,
@@ -152,9 +152,11 @@ def print_comparison(record: ComparisonRecord, console: Console) -> None:
 def print_changes(record: ComparisonRecord, console: Console) -> None:
     """The table that says what changed over all questions, and beside it what did by the labels of people."""
     console.print(_measure_table(record))
-    if any(measure.corrected for measure in record.measures):
+    if _corrected_rows(record):
         console.print(_corrected_table(record))
         console.print(plain(ABOUT_CORRECTED, "dim"))
+    for line in not_corrected(_refused(record)):
+        console.print(plain(line, "dim"))
 
 
 def _measure_table(record: ComparisonRecord) -> Table:
@@ -180,18 +182,29 @@ def _measure_table(record: ComparisonRecord) -> Table:
 
 def _corrected_table(record: ComparisonRecord) -> Table:
     made = figure_table("Corrected for the errors of the rules", "", *CORRECTED_HEADS)
-    for measure in record.measures:
-        if measure.corrected is not None:
-            made.add_row(plain(measure.name), *map(plain, _corrected_cells(measure, measure.corrected)))
+    for row in _corrected_rows(record):
+        made.add_row(*map(plain, row))
     return made
 
 
-def _corrected_cells(measure: MeasureRecord, found: CorrectedChangeRecord) -> list[str]:
-    raw = points(measure.overall) if measure.overall else "unknown"
-    if found.change is None or found.low is None or found.high is None:
-        return [raw, found.refused or "", ""]
-    interval = f"{_signed(found.change, 1)} [{_signed(found.low, 1)}, {_signed(found.high, 1)}]"
-    return [raw, interval, WORDS.get(found.verdict, found.verdict)]
+def _corrected_rows(record: ComparisonRecord) -> list[list[str]]:
+    """Name, raw and corrected change, verdict, of the measures that are corrected."""
+    rows = []
+    for measure in record.measures:
+        found = measure.corrected
+        if measure.overall and found and not (found.change is None or found.low is None or found.high is None):
+            interval = f"{_signed(found.change, 1)} [{_signed(found.low, 1)}, {_signed(found.high, 1)}]"
+            rows.append([measure.name, points(measure.overall), interval, WORDS.get(found.verdict, found.verdict)])
+    return rows
+
+
+def _refused(record: ComparisonRecord) -> list[tuple[str, str]]:
+    """Name and reason of measures that are not corrected; those that no answer can show are not among them."""
+    return [
+        (measure.name, measure.corrected.refused)
+        for measure in record.measures
+        if measure.overall and measure.corrected and measure.corrected.refused
+    ]
 
 
 def _exposure_table(record: ComparisonRecord) -> Table:
@@ -260,9 +273,9 @@ def markdown(record: ComparisonRecord) -> str:
     lines += table(header, (_measure_row(measure) for measure in record.measures))
     if any(measure.corrected for measure in record.measures):
         lines += ["## Corrected for the errors of the rules", "", ABOUT_CORRECTED, ""]
-        told = ((m, m.corrected) for m in record.measures if m.corrected)
-        rows = ([escaped(m.name), *map(escaped, _corrected_cells(m, found))] for m, found in told)
-        lines += table(["", *CORRECTED_HEADS], rows)
+        corrected = [[escaped(cell) for cell in row] for row in _corrected_rows(record)]
+        lines += table(["", *CORRECTED_HEADS], corrected) if corrected else []
+        lines += [*not_corrected((escaped(name), reason) for name, reason in _refused(record)), ""]
     exposures = _exposures(record)
     lines += ["## Seen in training, or not", "", ABOUT_PARTS.replace("*", "\\*"), ""]
     lines += table(

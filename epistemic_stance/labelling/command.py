@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import signal
 import sys
 from pathlib import Path
@@ -10,7 +9,14 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeElapsedColumn
 
-from epistemic_stance.analysis.labels import JUDGE, SAMPLE_FILE, read_label_folder, read_labels, read_sample
+from epistemic_stance.analysis.labels import (
+    ANNOTATOR,
+    JUDGE,
+    SAMPLE_FILE,
+    read_label_folder,
+    read_labels,
+    read_sample,
+)
 from epistemic_stance.analysis.patterns import PatternSet, load_patterns
 from epistemic_stance.console import Printer, program
 from epistemic_stance.errors import InputError, Problem, StoppedError
@@ -22,8 +28,6 @@ from epistemic_stance.records.labels import GivenLabels
 from epistemic_stance.settings import LabelSettings
 from epistemic_stance.signals import StopAtOnce
 from epistemic_stance.stance import load_stance
-
-ANNOTATOR = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,60}")
 
 
 def run_label(settings: LabelSettings, console: Console) -> None:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-from collections import defaultdict
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from epistemic_stance.analysis.label_matching import drawn_places
 from epistemic_stance.analysis.labels import (
     DRAW_FILE,
     SAMPLE_FILE,
@@ -126,11 +126,15 @@ def _put_in_place(
     with contextlib.ExitStack() as stack, storage_errors(str(folder)):
         shutil.rmtree(temporary, ignore_errors=True)
         stack.callback(shutil.rmtree, temporary, ignore_errors=True)
+        for path in label_files(folder):
+            hint = f"{path.stem} is at work on the sample: draw anew when they have stopped; what they saved is kept"
+            stack.enter_context(_lock(folder, path.stem, hint))
+        worth_keeping = _is_worth_keeping(folder)
+        if worth_keeping:
+            drawn = _in_batches(drawn, record.arms, folder)
         write_atomic(temporary / DRAW_FILE, dump_json(record.model_dump(mode="json"), indent=1) + "\n")
         write_atomic(temporary / SAMPLE_FILE, _text(drawn))
-        if _is_worth_keeping(folder):
-            for path in label_files(folder):
-                stack.enter_context(_lock(folder, path.stem))
+        if worth_keeping:
             kept = _carry_over(folder, temporary, drawn, names, note)
             old = _free_name(folder)
             folder.rename(old)
@@ -149,28 +153,55 @@ def _is_worth_keeping(folder: Path) -> bool:
     return any(path.name not in ours and not path.name.startswith(LOCK) for path in folder.iterdir())
 
 
-def _carry_over(old: Path, new: Path, drawn: Sequence[DrawnAnswer], names: Collection[str], note: Note) -> int:
-    """Write the labels of the old sample that are of answers in the new one: a text deserves the same in any arm.
+def _in_batches(drawn: Sequence[DrawnAnswer], arms: Mapping[str, ArmRecord], old: Path) -> list[DrawnAnswer]:
+    """Tell answers of the old sample, whose labels are kept, from those that come in now.
 
+    Where the answers of an arm and their strata are what they were, the old sample is a random part of each stratum
+    and may stand for the new one until that is labelled. Elsewhere they are batches, each of which stands for itself.
+    """
+    try:
+        before, old_arms = read_sample(old), read_draw(old).arms
+    except InputError:
+        return list(drawn)
+    by_place = dict(zip(drawn_places(before).values(), before, strict=True))
+    again = {name: by_place[place] for name, place in drawn_places(drawn).items() if place in by_place}
+    newest: dict[str, int] = {}
+    for arm, record in arms.items():
+        pairs = [(again[answer.id], answer) for answer in drawn if answer.arm == arm and answer.id in again]
+        batches = {earlier.batch for earlier, _ in pairs} or {0}
+        alike = arm in old_arms and _outline(old_arms[arm]) == _outline(record) and len(batches) == 1
+        alike = alike and all(earlier.stratum == answer.stratum for earlier, answer in pairs)
+        newest[arm] = max(batches) + (bool(pairs) and not alike)
+    batch_of = {one.id: again[one.id].batch if one.id in again else newest[one.arm] for one in drawn}
+    return [one.model_copy(update={"batch": batch_of[one.id]}) for one in drawn]
+
+
+def _outline(arm: ArmRecord) -> tuple[dict[str | None, str], dict[str, int]]:
+    """Its answers, and how many of them are in each stratum."""
+    sources = {source.question_set: source.sha256 for source in arm.sources}
+    return sources, {name: stratum.answers for name, stratum in arm.strata.items()}
+
+
+def _carry_over(old: Path, new: Path, drawn: Sequence[DrawnAnswer], names: Collection[str], note: Note) -> int:
+    """Write the labels of the old sample that are of answers in the new one.
+
+    Not those of equal texts that were drawn elsewhere: a frequent text would be over-represented until all is labelled.
     Lines with a label that is no pattern of today, one of `names`, stay behind, and files that cannot be read.
     Returns how many lines were written.
     """
-    ids: defaultdict[tuple[str, str, str], list[str]] = defaultdict(list)
-    for answer in drawn:
-        ids[same_text(answer)].append(answer.id)
+    ids = {place: identifier for identifier, place in drawn_places(drawn).items()}
     kept = 0
     for path in label_files(old):
         try:
-            old_texts = {answer.id: same_text(answer) for answer in read_sample(old)}
+            old_places = drawn_places(read_sample(old))
             given = read_labels(path, JudgeLabels if is_judge(path) else GivenLabels)
         except InputError as error:
             note(f"{path.name} stays behind: {error.problems[0]}")
             continue
         lines = [
-            labels.model_copy(update={"id": new_id})
+            labels.model_copy(update={"id": ids[place]})
             for old_id, (_, labels) in given.items()
-            if old_id in old_texts and set(names).issuperset([*labels.labels, *labels.unsure])
-            for new_id in ids.get(old_texts[old_id], ())
+            if (place := old_places.get(old_id)) in ids and _is_sound(labels, names)
         ]
         if lines:
             write_atomic(new / path.name, _text(lines))
@@ -178,9 +209,9 @@ def _carry_over(old: Path, new: Path, drawn: Sequence[DrawnAnswer], names: Colle
     return kept
 
 
-def same_text(answer: DrawnAnswer) -> tuple[str, str, str]:
-    """Equal for answers that a label is the same for."""
-    return answer.category, answer.question, answer.response
+def _is_sound(labels: GivenLabels, names: Collection[str]) -> bool:
+    said = {*labels.labels, *labels.unsure}
+    return said <= {*names}.intersection(labels.offered) and len(said) == len(labels.labels) + len(labels.unsure)
 
 
 def _free_name(folder: Path) -> Path:
@@ -222,7 +253,8 @@ class LabelFile:
 def label_file(folder: Path, name: str) -> Iterator[LabelFile]:
     """The file of one annotator or judge, what a crash left at its end mended. Raises RefusedError if it is in use."""
     path = folder / f"{name}.jsonl"
-    with _lock(folder, name) as lock:
+    hint = f"{name} is being labelled in another terminal: go on there, or choose another --annotator"
+    with _lock(folder, name, hint) as lock:
         _mend(path)
         writer = JsonlWriter(path)
         try:
@@ -232,12 +264,13 @@ def label_file(folder: Path, name: str) -> Iterator[LabelFile]:
 
 
 @contextlib.contextmanager
-def _lock(folder: Path, name: str) -> Iterator[FolderLock]:
+def _lock(folder: Path, name: str, hint: str) -> Iterator[FolderLock]:
+    """Raises RefusedError with the hint if it is held."""
     with contextlib.ExitStack() as stack:
         try:
             lock = stack.enter_context(folder_lock(folder / f"{LOCK}{name}"))
         except RefusedError as error:
-            error.hint = f"{name} is being labelled in another terminal: go on there, or choose another --annotator"
+            error.hint = hint
             raise
         yield lock
 

@@ -13,12 +13,11 @@ import re
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from epistemic_stance.analysis.labels import JUDGE, read_labels
+from epistemic_stance.analysis.labels import JUDGE, offered, read_labels
 from epistemic_stance.collection.endpoint import EndpointBackend, open_endpoint
 from epistemic_stance.collection.plan import Item, Reply, Sampling, item_seed
 from epistemic_stance.errors import InputError, Problem
 from epistemic_stance.labelling.folder import LabelFile, now
-from epistemic_stance.labelling.session import offered
 from epistemic_stance.records.labels import DrawnAnswer, JudgeLabels
 from epistemic_stance.records.written import Pattern
 from epistemic_stance.settings import CollectSettings, LabelSettings

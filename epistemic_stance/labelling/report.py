@@ -3,26 +3,27 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import combinations
 
 from rich.console import Console
 from rich.table import Table
 
 from epistemic_stance.analysis.agreement import Agreement, JudgedAnswer, agreement
-from epistemic_stance.analysis.calibration import Population, labelled_arm, read_population
+from epistemic_stance.analysis.calibration import read_population
 from epistemic_stance.analysis.detector import MIN_POSITIVES, Arm, Share, detector_error
 from epistemic_stance.analysis.labels import LabelledSample
 from epistemic_stance.analysis.patterns import PatternSet
 from epistemic_stance.console import Printer, figure_table
 from epistemic_stance.settings import AnalyzeSettings
 from epistemic_stance.terminal import plain
+from epistemic_stance.wording import shorten
 
+PAIRS_WIDE = 2
 ABOUT_ERRORS = (
     "Percent [95 % interval], each labelled answer counted with the answers of its arm that it stands for. yes: "
-    "answers labelled with the pattern. more: how many more of them are needed before a rate of this arm can be "
-    "corrected, and in brackets about how many more answers have to be labelled to find them. --number N --redraw "
-    "draws more and keeps the labels of those that are drawn again."
+    "answers labelled with the pattern. --number N --redraw draws more and keeps the labels of those that are drawn "
+    "again."
 )
 ABOUT_PEOPLE = (
     "yes: answers labelled with the pattern, in all arms. doubt: those that do not count for it, because annotators "
@@ -50,10 +51,18 @@ def print_report(sample: LabelledSample, patterns: PatternSet, console: Console)
         printer.warning(notice)
     if any(done.values()):
         console.print(_people(sample))
+        for table in _between(sample):
+            console.print(table)
         console.print(plain(ABOUT_PEOPLE, "dim"))
         for arm in filter(sample.labelled, sample.arms):
             population = read_population(sample, arm, patterns)
-            console.print(_errors(sample, arm, population))
+            arms = {pattern: population.arm_of(pattern) for pattern in sample.patterns}
+            console.print(_errors(sample, arm, arms))
+            if few := [text for pattern, cells in arms.items() if (text := _more(pattern, cells))]:
+                what = (
+                    f"More that show it are needed before a rate of {arm} can be corrected, and to find them about so"
+                )
+                console.print(plain(f"{what} many more labels: {', '.join(few)}.", "dim"))
             for notice in population.notices:
                 printer.warning(notice)
         console.print(plain(ABOUT_ERRORS, "dim"))
@@ -66,48 +75,57 @@ def _listed(counts: dict[str, int]) -> str:
 
 
 def _people(sample: LabelledSample) -> Table:
-    pairs = list(combinations(sample.annotators, 2))
-    headers = [f"{first}_{second}_{figure}" for first, second in pairs for figure in ("kappa", "F1")]
-    table = figure_table("The labels", "pattern", "yes", "doubt", *headers)
-    between = {pair: sample.between_people(*pair) for pair in pairs}
+    table = _table("The labels", "yes", "doubt")
     for pattern in sample.patterns:
         yes = sum(pattern in answer.gold for answer in sample.answers)
         doubt = sum(
             pattern in answer.ignored and any(pattern in said.offered for said in answer.given.values())
             for answer in sample.labelled()
         )
-        figures = [figure for pair in pairs for figure in _figures(between[pair], pattern)]
-        table.add_row(pattern, str(yes), str(doubt), *figures)
+        table.add_row(pattern, str(yes), str(doubt))
     return table
 
 
-def _errors(sample: LabelledSample, arm: str, population: Population) -> Table:
+def _between(sample: LabelledSample) -> Iterator[Table]:
+    """How far people agree: tables of as many pairs of annotators as 80 columns hold."""
+    pairs = list(combinations(sample.annotators, 2))
+    for first in range(0, len(pairs), PAIRS_WIDE):
+        shown = pairs[first : first + PAIRS_WIDE]
+        answers = [sample.between_people(*pair) for pair in shown]
+        headers = [f"{shorten(one, 12)}_{shorten(two, 12)}_{f}" for one, two in shown for f in ("kappa", "F1")]
+        table = _table("Agreement of annotators", *headers)
+        for pattern in sample.patterns:
+            table.add_row(pattern, *(figure for each in answers for figure in _figures(each, pattern)))
+        yield table
+
+
+def _table(title: str, *headers: str) -> Table:
+    """One row per pattern, whose name is never broken."""
+    table = figure_table(title, "pattern", *headers)
+    table.columns[0].no_wrap = True
+    return table
+
+
+def _errors(sample: LabelledSample, arm: str, arms: Mapping[str, Arm]) -> Table:
     title = f"The rules against the labels, {arm}: {len(sample.labelled(arm))} answers"
-    table = figure_table(title, "pattern", "yes", "precision", "recall", "specificity", "more")
-    for pattern in sample.patterns:
-        cells = labelled_arm(sample, arm, pattern, population.counts_of(pattern))
-        labelled = len(cells.truth_N)
-        if not labelled:
-            table.add_row(pattern, "-", "-", "-", "-", "-")
+    table = _table(title, "yes", "precision", "recall", "specificity")
+    for pattern, cells in arms.items():
+        if not len(cells.truth_N):
+            table.add_row(pattern, *"----")
             continue
         error = detector_error(cells, AnalyzeSettings.seed)
-        shares = [_precision(cells), _share(error.sensitivity), _share(error.specificity)]
-        table.add_row(pattern, str(error.positives), *shares, _more(error.positives, labelled))
+        shares = [_share(share) for share in (error.precision, error.sensitivity, error.specificity)]
+        table.add_row(pattern, str(error.positives), *shares)
     return table
 
 
-def _precision(cells: Arm) -> str:
-    weight_found = float(cells.weight_N[cells.found_N].sum())
-    right = float(cells.weight_N[cells.found_N & cells.truth_N].sum())
-    return f"{100 * right / weight_found:.0f}" if weight_found else "-"
-
-
-def _more(yes: int, labelled: int) -> str:
-    """`13 (370)`: positives still needed, and the answers among which so many would be found at the rate so far."""
+def _more(pattern: str, cells: Arm) -> str:
+    """`refusal 13 (370)`: positives still needed, and the labels among which so many would be at the rate so far."""
+    yes, labelled = int(cells.truth_N.sum()), len(cells.truth_N)
     needed = MIN_POSITIVES - yes
-    if needed <= 0:
+    if needed <= 0 or not labelled:
         return ""
-    return f"{needed} ({math.ceil(needed * labelled / yes)})" if yes else f"{needed} (?)"
+    return f"{pattern} {needed} ({math.ceil(needed * labelled / yes) if yes else '?'})"
 
 
 def _print_judge(sample: LabelledSample, judge: str, console: Console, printer: Printer) -> None:
@@ -119,7 +137,7 @@ def _print_judge(sample: LabelledSample, judge: str, console: Console, printer: 
     pairs = ("judge_rules", "judge_labels", "rules_labels")
     for arm in [None, *(sample.arms if len(sample.arms) > 1 else [])]:
         headers = [f"{pair}_{figure}" for pair in pairs for figure in ("kappa", "F1")]
-        table = figure_table(f"Agreement, {arm or 'all arms'}", "pattern", *headers)
+        table = _table(f"Agreement, {arm or 'all arms'}", *headers)
         columns: Sequence[list[JudgedAnswer]] = (
             sample.judge_against_rules(judge, arm),
             sample.judge_against_people(judge, arm),

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import typer
 
-from epistemic_stance.labelling.folder import LabelFile, now, same_text
+from epistemic_stance.analysis.label_matching import drawn_places
+from epistemic_stance.analysis.labels import offered
+from epistemic_stance.labelling.folder import LabelFile, now
 from epistemic_stance.labelling.view import STOP_KEY, Marks, Shown, View
 from epistemic_stance.records.labels import DrawnAnswer, GivenLabels
 from epistemic_stance.records.written import Pattern
@@ -23,11 +24,17 @@ BACK_KEYS = ("<", "\x7f", "\b")
 ENTER_KEYS = ("\r", "\n")
 
 
+Labelled = tuple[str, Sequence[str], Marks]
+"""Id of an answer, the patterns on offer, its marks."""
+
+
 @dataclass(frozen=True)
 class Screen:
-    """One text to label. Answers that say the same to the same question are labelled together."""
+    """One text to label. Answers that say the same to the same question are shown once."""
 
     answers: tuple[DrawnAnswer, ...]
+    turns: tuple[int, ...]
+    """Place of each answer in the annotator's order of all answers, rising."""
     patterns: tuple[str, ...]
     """Those that answers of its category can show."""
 
@@ -37,17 +44,16 @@ class Screen:
 
 
 def screens_of(drawn: Sequence[DrawnAnswer], patterns: Mapping[str, Pattern], annotator: str) -> list[Screen]:
-    """What an annotator is shown, in an order of their own, in which a text that was drawn often comes no earlier."""
-    by_text: defaultdict[tuple[str, str, str], list[DrawnAnswer]] = defaultdict(list)
-    for answer in drawn:
-        by_text[same_text(answer)].append(answer)
-    order = sorted(by_text, key=lambda text: hashlib.sha256("|".join((annotator, *text)).encode()).digest())
-    return [Screen(tuple(by_text[text]), offered(text[0], patterns)) for text in order]
-
-
-def offered(category: str, patterns: Mapping[str, Pattern]) -> tuple[str, ...]:
-    """The patterns that an answer of a category can show."""
-    return tuple(name for name, pattern in patterns.items() if not pattern.categories or category in pattern.categories)
+    """What an annotator is shown: all answers in a random order of their own, each text where it first comes."""
+    places = drawn_places(drawn)
+    order = sorted(drawn, key=lambda one: hashlib.sha256(f"{annotator}|{places[one.id]}".encode()).digest())
+    by_text: dict[tuple[str, str, str], list[tuple[int, DrawnAnswer]]] = {}
+    for turn, answer in enumerate(order):
+        by_text.setdefault((answer.category, answer.question, answer.response), []).append((turn, answer))
+    return [
+        Screen(tuple(answer for _, answer in found), tuple(turn for turn, _ in found), offered(category, patterns))
+        for (category, _, _), found in by_text.items()
+    ]
 
 
 def key_presses() -> Iterator[str]:
@@ -68,24 +74,30 @@ def key_presses() -> Iterator[str]:
 
 
 class Session:
-    """One annotator at work."""
+    """One annotator at work.
+
+    A text stands for all answers that say it, but each gets its label only when its turn has come: so the answers
+    labelled so far are at any time the first of a random order, and a frequent text has no more weight than it has.
+    """
 
     def __init__(
         self,
         screens: Sequence[Screen],
         given: Mapping[str, GivenLabels],
         view: View,
-        save: Callable[[Screen, Marks], None],
+        save: Callable[[Sequence[Labelled]], None],
     ) -> None:
         self._screens = screens
         self._view = view
         self._save = save
         self._marks: dict[int, Marks] = {
-            number: marks_of(given[screen.ids[0]])
+            number: marks_of(given[known[0]])
             for number, screen in enumerate(screens)
-            if all(identifier in given for identifier in screen.ids)
+            if (known := [identifier for identifier in screen.ids if identifier in given])
         }
-        """Those that are saved."""
+        """Those of the texts that are labelled."""
+        self._saved = set(given)
+        """Ids of answers."""
 
     @property
     def done(self) -> int:
@@ -95,6 +107,7 @@ class Session:
         """Go on from the first answer without labels until all have some or the annotator stops."""
         if not self._marks and not self._guide(keys):
             return
+        self._save_due()
         number = self._first_without()
         while number is not None:
             step = self._label(number, keys)
@@ -117,8 +130,8 @@ class Session:
         self._show(number, marks, page)
         for key in keys:
             if key in ENTER_KEYS:
-                self._save(screen, marks)
                 self._marks[number] = marks
+                self._save_due(number)
                 return 1
             if key in BACK_KEYS:
                 return -1
@@ -135,6 +148,20 @@ class Session:
                 continue
             self._show(number, marks, page)
         return None
+
+    def _save_due(self, changed: int | None = None) -> None:
+        """Save the answers whose turn has come and that are not saved yet, and again those of the text that changed."""
+        first = self._first_without()
+        reached = float("inf") if first is None else self._screens[first].turns[0]
+        due = [
+            (turn, identifier, number)
+            for number in self._marks
+            for turn, identifier in zip(self._screens[number].turns, self._screens[number].ids, strict=True)
+            if (identifier in self._saved and number == changed) or (identifier not in self._saved and turn < reached)
+        ]
+        if due:
+            self._save([(name, self._screens[number].patterns, self._marks[number]) for _, name, number in sorted(due)])
+            self._saved.update(name for _, name, _ in due)
 
     def _show(self, number: int, marks: Marks, page: int) -> None:
         screen = self._screens[number]
@@ -165,20 +192,21 @@ def marks_of(given: GivenLabels) -> dict[str, bool]:
     return {**dict.fromkeys(given.labels, True), **dict.fromkeys(given.unsure, False)}
 
 
-def saver(file: LabelFile, stop: StopAtOnce) -> Callable[[Screen, Marks], None]:
+def saver(file: LabelFile, stop: StopAtOnce) -> Callable[[Sequence[Labelled]], None]:
     """What Enter does: one line per drawn answer on the disk, before the next answer is shown."""
 
-    def save(screen: Screen, marks: Marks) -> None:
-        common = {
-            "labels": [name for name in screen.patterns if marks.get(name) is True],
-            "unsure": [name for name in screen.patterns if marks.get(name) is False],
-        }
-        with stop.held_back():
-            file.append(
-                [
-                    GivenLabels(id=identifier, offered=list(screen.patterns), timestamp=now(), **common)
-                    for identifier in screen.ids
-                ]
+    def save(answers: Sequence[Labelled]) -> None:
+        lines = [
+            GivenLabels(
+                id=identifier,
+                labels=[name for name in patterns if marks.get(name) is True],
+                unsure=[name for name in patterns if marks.get(name) is False],
+                offered=list(patterns),
+                timestamp=now(),
             )
+            for identifier, patterns, marks in answers
+        ]
+        with stop.held_back():
+            file.append(lines)
 
     return save

@@ -81,7 +81,11 @@ def find_sources(settings: LabelSettings, stance: Stance) -> Sources:
 
 def _of_run(settings: LabelSettings, stance: Stance) -> Sources:
     run = settings.run
-    files = sorted((run / VALIDATION).glob(f"*/*/{RESPONSES_FILE}"))
+    files = [
+        path
+        for path in sorted((run / VALIDATION).glob(f"*/*/{RESPONSES_FILE}"))
+        if not any(part.startswith(".") for part in path.parts[-3:])
+    ]
     if not files:
         raise InputError([Problem(str(run / VALIDATION), "no answers in it yet", hint=FORM)])
     found = [Source(path.parts[-3], path.parts[-2], path) for path in files]

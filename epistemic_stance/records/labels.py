@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field
 
 from epistemic_stance.records import Logged
 
 Weight = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Count = Annotated[int, Field(ge=1, le=10**9)]
 
 
 class DrawnAnswer(Logged):
     """One line of sample.jsonl. The order of the lines is random over arms and strata."""
 
-    schema_version: int = Field(1, alias="schema")
+    schema_version: Literal[1] = Field(1, alias="schema")
     id: str
     arm: str
     """Group of answers with one detector error: base, checkpoint-008, ..."""
@@ -31,13 +32,15 @@ class DrawnAnswer(Logged):
     """The pattern that is rarest in the arm among those that the rules found in it when it was drawn, or `none`."""
     weight: Weight
     """Answers of its arm that it stands for: N_h / n_h of its stratum."""
+    batch: int = 0
+    """Drawings of the arm before this answer came in, where these had other strata: its labels wait for others."""
 
 
 class StratumRecord(Logged):
     """A stratum of an arm: so many answers, of which so many were drawn."""
 
-    answers: int
-    drawn: int
+    answers: Count
+    drawn: Count
 
 
 class SourceRecord(Logged):
@@ -58,7 +61,7 @@ class ArmRecord(Logged):
 class DrawRecord(Logged):
     """sample.json: how the sample was drawn."""
 
-    schema_version: int = Field(1, alias="schema")
+    schema_version: Literal[1] = Field(1, alias="schema")
     timestamp: str
     """UTC, ISO 8601."""
     stance: str
@@ -71,7 +74,7 @@ class DrawRecord(Logged):
 class GivenLabels(Logged):
     """One line of <annotator>.jsonl: the labels of one drawn answer. The last line of an id counts."""
 
-    schema_version: int = Field(1, alias="schema")
+    schema_version: Literal[1] = Field(1, alias="schema")
     id: str
     labels: list[str]
     """Patterns that the answer shows; the others on offer it does not show."""
