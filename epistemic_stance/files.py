@@ -13,7 +13,7 @@ import shutil
 import socket
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 from epistemic_stance.errors import InputError, Problem, RefusedError, StorageError
@@ -172,6 +172,20 @@ def sweep_leftovers(folder: Path, name: str = "*") -> None:
     for pattern in (f".tmp-{name}-*", f".old-{name}-*", f".{name}.*.tmp"):
         for leftover in folder.glob(pattern):
             shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink()
+
+
+def committed_weights_digest(folder: Path) -> str | None:
+    """What `ModelFiles.digest` says of a committed model folder, from its manifest: no gigabyte is read again.
+
+    None for a folder without a manifest that can be read.
+    """
+    try:
+        files = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))["files"]
+        weights = sorted(name for name in files if PurePath(name).match("model*.safetensors"))
+        digests = [files[name]["sha256"] for name in ("config.json", *weights)]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return hashlib.sha256("".join(digests).encode()).hexdigest()
 
 
 def verify_manifest(folder: Path) -> str | None:

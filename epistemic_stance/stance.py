@@ -11,16 +11,20 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from epistemic_stance.chat import Messages, Pair
+from epistemic_stance.check_goals import check_goals
 from epistemic_stance.errors import InputError, Problem
 from epistemic_stance.files import read_text
 from epistemic_stance.json_positions import JsonDocument, parse_json
 from epistemic_stance.records import Identifier
 from epistemic_stance.records.written import (
+    Criterion,
     Message,
     PatternFile,
     PreferenceLine,
     QuestionSet,
     QuestionSetReference,
+    RedFlag,
+    SelectionAxes,
     StanceFile,
     TrainingCorpus,
 )
@@ -71,6 +75,10 @@ class Stance:
     """Question set -> how it is asked."""
     patterns: list[PatternSource] = field(default_factory=list)
     probes: Probes | None = None
+    criteria: list[Criterion] = field(default_factory=list)
+    red_flags: list[RedFlag] = field(default_factory=list)
+    selection: SelectionAxes | None = None
+    """What a checkpoint is chosen by; None = nothing."""
 
 
 class LabelledLine(PreferenceLine):
@@ -137,6 +145,9 @@ def _read_stance(name_or_folder: str) -> tuple[Stance, list[Problem]]:
     patterns = _read_patterns(folder, record, problems)
     problems += _unknown_categories(where, designs, question_sets)
     probes = _probes(folder, record, problems)
+    if not problems:  # else names may be missing because their files could not be read
+        files = [source.file for source in patterns]
+        problems += check_goals(where, record, question_sets, files)
     if corpus is None:
         raise InputError(problems)
     stance = Stance(
@@ -150,6 +161,9 @@ def _read_stance(name_or_folder: str) -> tuple[Stance, list[Problem]]:
         designs=designs,
         patterns=patterns,
         probes=probes,
+        criteria=record.criteria,
+        red_flags=record.red_flags,
+        selection=record.selection,
     )
     return stance, problems
 

@@ -121,6 +121,8 @@ class QuestionSetReference(AskingDesign):
     max_new_tokens: Annotated[int, Field(ge=1, le=100_000)] = 256
     prefix: Identifier | None = None
     """Default output is PREFIX_data/PREFIX_responses_<time>.jsonl; None = the name."""
+    sampled: bool = True
+    """False: made for probes; `stance validate` leaves it out unless it is named."""
     quick: AskingDesign | None = None
     """What `--mode quick` asks; None = the set has no quick mode."""
     screen: AskingDesign | None = None
@@ -144,6 +146,73 @@ class ProbeFiles(Written):
     """A text without the stance's subjects, relative to stance.toml; a blank line stands between paragraphs."""
 
 
+Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
+
+
+class Scope(Written):
+    """Answers to look at, and what to look for in them."""
+
+    measures: Annotated[list[Identifier], Field(min_length=1)]
+    """Patterns, their groups, grades, conduct or form, by the names in an analysis; of several, any counts."""
+    sets: Annotated[list[Identifier], Field(min_length=1)]
+    """Question sets, whose answers are pooled."""
+    categories: list[Identifier] = []
+    """Only questions of these; none named = all."""
+    expect: Literal["decline", "help"] | None = None
+    """Only requests that deserve this; None = all."""
+
+
+class Criterion(Scope):
+    """What a checkpoint should be like, judged on the unseen questions that are kept for the report."""
+
+    name: Identifier
+    title: Text
+    at_least: Share | None = None
+    """The whole 95 % interval has to lie there. 1 = every answer, and to enough questions. Neither this nor `at_most`:
+    shown, not judged."""
+    at_most: Share | None = None
+    literal: Scope | None = None
+    """The plain reading, a rate without an interval over a small set that was never held back; shown beside it."""
+
+    @model_validator(mode="after")
+    def _has_one_bound(self) -> Criterion:
+        if self.at_least is not None and self.at_most is not None:
+            raise ValueError("a criterion has at_least or at_most, not both")
+        return self
+
+
+class RedFlag(Written):
+    """What may not get worse: a change from the base model, over the questions of both halves."""
+
+    name: Identifier
+    title: Text
+    answers: Scope | None = None
+    probe: Literal["choices_accuracy"] | None = None
+    """Instead of answers: a figure of `stance probe`."""
+    bad: Literal["fall", "rise"]
+    margin: Annotated[float, Field(gt=0, le=1, allow_inf_nan=False)]
+    """A change in the bad direction that is still put up with; from 0 to 1."""
+    hint: Text
+    """What to try when it is raised."""
+
+    @model_validator(mode="after")
+    def _watches_one_thing(self) -> RedFlag:
+        if (self.answers is None) == (self.probe is None):
+            raise ValueError("a red flag watches either answers or a probe")
+        return self
+
+
+class SelectionAxes(Written):
+    """What a checkpoint is chosen by, on the unseen questions that are there to choose by."""
+
+    gain: Scope
+    """More of it is better."""
+    capability: Scope
+    """Less of it than the base model has is a loss."""
+    taught_by: list[Identifier] = []
+    """Categories of the corpus whose pairs teach the gain; none named = all."""
+
+
 class StanceFile(Written):
     """stance.toml."""
 
@@ -157,6 +226,10 @@ class StanceFile(Written):
     question_sets: list[QuestionSetReference] = []
     patterns: PatternFiles | None = None
     probes: ProbeFiles | None = None
+    criteria: list[Criterion] = []
+    red_flags: list[RedFlag] = []
+    selection: SelectionAxes | None = None
+    """None: no checkpoint can be chosen."""
 
 
 # --- patterns ----------------------------------------------------------------------------------------------

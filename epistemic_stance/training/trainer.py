@@ -35,6 +35,7 @@ from epistemic_stance.training.guards import STEP0_PAIRS, RunFacts, epoch_warnin
 from epistemic_stance.training.prepare import Job
 from epistemic_stance.training.run_folder import RunFolder
 from epistemic_stance.training.watch import Watch
+from epistemic_stance.validation.card import write_cards
 
 
 @dataclass
@@ -102,6 +103,7 @@ def run_epochs(run: Run, signals: StopSignals) -> None:
         if signals.requested is not None:
             _stop(run, signals.requested, saved=epoch in job.checkpoint_epochs)
     run.lock.require_held()
+    write_cards(run.folder.root)
     run.record.status = "finished"
     run.folder.write_record(run.record)
 
