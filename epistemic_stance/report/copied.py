@@ -1,0 +1,72 @@
+"""Learning or reciting: what the answers copy from the chosen answers of the pairs, beside what the base model does."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from statistics import fmean
+
+from epistemic_stance.report.browser import AnswerPair, Answers, Side
+from epistemic_stance.report.figures import percent
+from epistemic_stance.report.layout import Cell, Section, Table
+
+EXPOSURES = ("seen", "paraphrase", "unseen", "unknown")
+MOST_PAIRS = 10
+ABOUT_COPIED = (
+    "Base model \u2192 checkpoint, plain shares of all answers; red flags judge them with intervals. Parroted: words "
+    "copied from a chosen answer beyond what the base model reaches by chance. Copied: share of an answer's words in "
+    "copied runs, on average. Longest run: in words."
+)
+
+
+def sections(answers: Answers | None) -> list[Section]:
+    """Nothing where the pairs of the run are not known."""
+    pairs = [pair for pair in answers.pairs if pair.after.copying] if answers else []
+    if not pairs:
+        return []
+    tables = [table for table in (_by_exposure(pairs), _by_source(pairs)) if table.rows]
+    return [Section("Copied from the pairs", 3, (), tables, text=(ABOUT_COPIED,))]
+
+
+def _by_exposure(pairs: Sequence[AnswerPair]) -> Table:
+    rows = []
+    for exposure in EXPOSURES:
+        part = [pair for pair in pairs if (pair.after.score.exposure if pair.after.score else "unknown") == exposure]
+        if not part:
+            continue
+        before, after = ([pair.before for pair in part], [pair.after for pair in part])
+        rows.append(
+            [
+                exposure,
+                f"{len(part):,}",
+                f"{percent(_parroted(before))} \u2192 {percent(_parroted(after))}",
+                f"{percent(_copied(before))} \u2192 {percent(_copied(after))}",
+                f"{_longest(before)} \u2192 {_longest(after)}",
+            ]
+        )
+    head = ("questions", "answers", "parroted, %", "copied, %", "longest run")
+    return Table("Copying in answers to seen, reworded and unseen questions", head, rows)
+
+
+def _by_source(pairs: Sequence[AnswerPair]) -> Table:
+    """Pairs of the corpus that the checkpoint's parroted answers copy from."""
+    sources = [pair.after.copying for pair in pairs if pair.after.parroted and pair.after.copying]
+    counted = Counter(one.pair_id for one in sources if one.pair_id)
+    rows: list[list[Cell | str]] = [
+        [name, f"{number:,}", str(max(one.run_words for one in sources if one.pair_id == name))]
+        for name, number in sorted(counted.items(), key=lambda one: (-one[1], one[0]))[:MOST_PAIRS]
+    ]
+    caption = f"Pairs that are parroted most (of {len(counted)})"
+    return Table(caption, ("pair", "answers", "longest run"), rows, folded=True)
+
+
+def _parroted(sides: Sequence[Side]) -> float:
+    return fmean(side.parroted for side in sides)
+
+
+def _copied(sides: Sequence[Side]) -> float:
+    return fmean(side.copying.copied_share if side.copying else 0.0 for side in sides)
+
+
+def _longest(sides: Sequence[Side]) -> int:
+    return max(side.copying.run_words if side.copying else 0 for side in sides)

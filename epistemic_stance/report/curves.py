@@ -1,0 +1,337 @@
+"""What happened over the checkpoints: charts, and under each the figures it is drawn from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from epistemic_stance.analysis.measures import PERFORMATIVE, PRAGMATIC, PRAGMATIC_ONLY
+from epistemic_stance.records.analysis import AnalysisRecord, RateRecord
+from epistemic_stance.records.probes import EstimateRecord
+from epistemic_stance.records.training import EpochRecord
+from epistemic_stance.report import figures
+from epistemic_stance.report.charts import Range, Series, before_and_after, over_epochs
+from epistemic_stance.report.gather import RIGHT, ArmFiles, Material
+from epistemic_stance.report.layout import Chart, Section, Table
+from epistemic_stance.wording import shorten
+
+EXPOSURES = ("seen", "paraphrase", "unseen")
+KL, ACCURACY = "KL from the base model, nats a token", "Multiple choice questions right"
+PREFERENCE, UNDECIDED = "Preference: ", 0.5
+HOW_TO_READ = "Hollow diamonds: base model; dots: checkpoint. Bars are 95 % intervals over questions."
+ABOUT_TRAINING = (
+    "As logged, means over the pairs. None of them says whether the stance moved: loss and margin can be perfect on "
+    "the pairs while unseen answers stay as they were."
+)
+LONGEST_NAME = 24
+"""Characters of a category that fit beside a chart."""
+SHOWN_EPOCHS = 40
+"""Rows of the table under the training curves; of more epochs every so many."""
+
+
+def sections(material: Material, copied: Sequence[Section]) -> list[Section]:
+    """`copied` stands beside the gaps between seen and unseen questions."""
+    found = [
+        *_training(material),
+        *_screening(material),
+        *_full_passes(material),
+        *_gaps(material),
+        *copied,
+        *_categories(material),
+        *_probes(material),
+    ]
+    return [Section("Curves", 2), *found] if found else []
+
+
+def _chosen(material: Material) -> int | None:
+    """Its epoch: a dotted line in the charts."""
+    chosen = material.selection.chosen if material.selection else None
+    return next((arm.epoch for arm in material.arms if arm.name == chosen), None)
+
+
+# --- training ----------------------------------------------------------------------------------------------
+
+
+def _training(material: Material) -> list[Section]:
+    epochs, chosen = material.epochs, _chosen(material)
+    if not epochs:
+        return []
+
+    def chart(name: str, title: str, columns: Mapping[str, str], share: bool = False) -> Chart:
+        numbers = [one.epoch for one in epochs]
+        series = [
+            Series(said, numbers, [getattr(one, field) for one in epochs], colour=place)
+            for place, (said, field) in enumerate(columns.items(), start=1)
+        ]
+        return over_epochs(name, title, series, share=share, chosen=chosen)
+
+    charts = [
+        chart("loss", "Loss", {"loss": "avg_loss", "preference part": "preference_loss"}),
+        chart(
+            "accuracy",
+            "Pairs with the chosen answer ahead",
+            {"reward margin > 0": "avg_accuracy", "log p(chosen) higher": "absolute_preference"},
+            share=True,
+        ),
+        chart(
+            "margin",
+            "Reward margin and its parts",
+            {"margin": "avg_margin", "chosen": "chosen_reward", "rejected": "rejected_reward"},
+        ),
+        chart(
+            "logps",
+            "Log-probability of the answers, nats",
+            {"chosen": "chosen_logps", "rejected": "rejected_logps"},
+        ),
+    ]
+    watched = [(one.epoch, one.watch.kl_neutral) for one in epochs if one.watch and one.watch.kl_neutral is not None]
+    if watched:
+        series = [Series("KL", [epoch for epoch, _ in watched], [value for _, value in watched])]
+        charts.append(over_epochs("watch-kl", "KL while training, nats a token", series, chosen=chosen))
+    dotted = " The dotted line is the chosen checkpoint." if chosen is not None else ""
+    return [Section("Training", 3, [f"{ABOUT_TRAINING}{dotted}"], [_training_table(epochs)], charts)]
+
+
+def _training_table(epochs: Sequence[EpochRecord]) -> Table:
+    step = -(-len(epochs) // SHOWN_EPOCHS)
+    kept = [one for number, one in enumerate(epochs, start=1) if number % step == 0 or number in (1, len(epochs))]
+    rows = [
+        [
+            str(one.epoch),
+            f"{one.avg_loss:.4f}",
+            figures.percent(one.avg_accuracy),
+            f"{one.avg_margin:.3f}",
+            f"{one.chosen_logps:.1f}",
+            f"{one.rejected_logps:.1f}",
+            f"{one.watch.kl_neutral:.3f}" if one.watch and one.watch.kl_neutral is not None else "",
+            one.watch.verdict if one.watch else "",
+        ]
+        for one in kept
+    ]
+    head = ("epoch", "loss", "accuracy, %", "margin", "log p(chosen)", "log p(rejected)", "KL", "watch says")
+    return Table("Training, by epoch", head, rows, folded=True)
+
+
+# --- rates over checkpoints --------------------------------------------------------------------------------
+
+
+def _rates(points: Sequence[tuple[int, RateRecord | None]], name: str, colour: int = 1) -> Series:
+    known = [(epoch, rate) for epoch, rate in points if rate]
+    return Series(
+        name,
+        [epoch for epoch, _ in known],
+        [rate.estimate for _, rate in known],
+        [rate.low for _, rate in known],
+        [rate.high for _, rate in known],
+        colour,
+    )
+
+
+def _screening(material: Material) -> list[Section]:
+    screening = material.screening
+    if screening is None or not screening.arms:
+        return []
+    groups = [one.name for one in screening.arms[0].measures if one.kind == "group"]
+    found = {
+        name: [
+            (arm.epoch or 0, next((one.rate for one in arm.measures if one.name == name), None))
+            for arm in screening.arms
+        ]
+        for name in groups
+    }
+    charts = [
+        over_epochs(
+            f"screen-{name}", said(name).capitalize(), [_rates(found[name], name)], share=True, chosen=_chosen(material)
+        )
+        for name in groups
+    ]
+    rows = [
+        [arm.name, *(figures.interval(found[name][number][1]) for name in groups)]
+        for number, arm in enumerate(screening.arms)
+    ]
+    asked = sum(one.answers for one in screening.sets)
+    text = (
+        f"A cheap look at every checkpoint: {asked} answers of each to select questions. Bars are 95 % intervals over "
+        f"questions. Worth full answers by {screening.ranked_by}: {', '.join(screening.promising) or 'none'}."
+    )
+    table = Table("Screen, in percent of answers", ("model", *map(said, groups)), rows, folded=True)
+    return [Section("Pattern rates over all checkpoints (screen)", 3, (text,), [table], charts)]
+
+
+def _full_passes(material: Material) -> list[Section]:
+    selection = material.selection
+    judged = [one for one in selection.candidates if one.criteria] if selection else []
+    if not judged:
+        return []
+    charts, rows = [], []
+    for place, first in enumerate(judged[0].criteria):
+        column = [(one.epoch, one.criteria[place].rate) for one in judged]
+        points = [(0, first.base), *column]
+        rows.append([first.title, *(figures.interval(rate) for _, rate in points)])
+        bound = first.at_least if first.at_least is not None else first.at_most
+        if bound is None or not any(rate for _, rate in column):
+            continue
+        sign = "\u2265" if first.at_least is not None else "\u2264"
+        title = f"{first.title} ({sign} {100 * bound:g} %)"
+        series = [_rates(points, first.name)]
+        chosen = _chosen(material)
+        charts.append(over_epochs(f"full-{first.name}", title, series, share=True, bound=bound, chosen=chosen))
+    text = "Full answers of base and validated checkpoints to unseen report questions. The dashed line is the bound."
+    head = ("criterion", "base", *(one.name for one in judged))
+    table = Table("Criteria by checkpoint, in percent of answers", head, rows, folded=True)
+    return [Section("Criteria over the validated checkpoints", 3, (text,), [table], charts)]
+
+
+def said(name: str) -> str:
+    return name.replace("_", " ")
+
+
+# --- base and checkpoint -----------------------------------------------------------------------------------
+
+
+def _both(material: Material) -> list[tuple[str, AnalysisRecord, AnalysisRecord]]:
+    """Question sets that were analysed of the base model and of the checkpoint that is shown."""
+    base, subject = material.base, material.subject
+    if base is None or subject is None:
+        return []
+    common = [name for name in base.sets if name in subject.sets]
+    found = [(name, base.sets[name].analysis, subject.sets[name].analysis) for name in common]
+    return [(name, before, after) for name, before, after in found if before and after]
+
+
+def _headlines(record: AnalysisRecord) -> list[str]:
+    """The groups that the stance is about; of another stance all groups."""
+    groups = [one.name for one in record.measures if one.kind == "group"]
+    return [name for name in groups if name in (PERFORMATIVE, PRAGMATIC, PRAGMATIC_ONLY)] or groups
+
+
+def _rate_of(record: AnalysisRecord, name: str, part: str, key: str) -> RateRecord | None:
+    measure = next((one for one in record.measures if one.name == name), None)
+    if measure is None:
+        return None
+    parts: Mapping[str, RateRecord | None] = (
+        measure.categories if part == "category" else {str(name): rate for name, rate in measure.exposures.items()}
+    )
+    return parts.get(key)
+
+
+def _gaps(material: Material) -> list[Section]:
+    """Rates on seen, paraphrased and unseen questions, set by set: nothing is pooled over sets asked differently."""
+    wanted = material.raising
+    both = [one for one in _both(material) if not wanted or one[0] in wanted or _is_known(one[1])]
+    rows: dict[str, list[Range]] = {}
+    for name in _headlines(both[0][1]) if both else ():
+        for exposure in EXPOSURES:
+            for question_set, before, after in both:
+                first, second = (_rate_of(record, name, "exposure", exposure) for record in (before, after))
+                if first or second:
+                    rows.setdefault(name, []).append(
+                        Range(f"{exposure}: {said(shorten(question_set, LONGEST_NAME))}", first, second)
+                    )
+    if not rows:
+        return []
+    charts = [before_and_after(f"gap-{name}", said(name).capitalize(), found) for name, found in rows.items()]
+    text = [f"A change that is much larger on seen questions than on unseen ones is memory. {HOW_TO_READ}"]
+    asked = {row.name.partition(":")[0] for found in rows.values() for row in found}
+    if missing := [name for name in EXPOSURES if name not in asked]:
+        text.append(f"Not asked, so unknown: {', '.join(missing)} questions.")
+    return [Section("Seen, paraphrased and unseen questions", 3, [" ".join(text)], [_range_table(rows)], charts)]
+
+
+def _is_known(record: AnalysisRecord) -> bool:
+    """Whether the corpus holds some of its questions, or nearly."""
+    return any(number for name, number in record.exposure_questions.items() if name != "unseen")
+
+
+def _categories(material: Material) -> list[Section]:
+    """The groups by category in the sets that they should change in, and right answers where there are answer keys."""
+    wanted = material.raising
+    rows: dict[str, list[Range]] = {}
+    both = sorted(_both(material), key=lambda one: one[0] not in (wanted or ()))
+    for question_set, before, after in both:
+        names = _headlines(before) if not wanted or question_set in wanted else []
+        for name in [*names, RIGHT]:
+            found = [
+                Range(
+                    said(shorten(category, LONGEST_NAME)),
+                    *(_rate_of(record, name, "category", category) for record in (before, after)),
+                )
+                for category in before.category_answers
+            ]
+            found = [one for one in found if one.before or one.after]
+            if found:
+                rows[f"{said(question_set).capitalize()}: {said(name)}"] = found
+    if not rows:
+        return []
+    charts = [before_and_after(f"category-{n}", title, found) for n, (title, found) in enumerate(rows.items())]
+    return [Section("Before and after by category", 3, (HOW_TO_READ,), [_range_table(rows)], charts)]
+
+
+def _range_table(rows: Mapping[str, Sequence[Range]]) -> Table:
+    cells = [
+        [said(name), row.name, figures.interval(row.before), figures.interval(row.after)]
+        for name, found in rows.items()
+        for row in found
+    ]
+    head = ("measure", "where", "before", "after")
+    return Table("Before and after, in percent of answers", head, cells, folded=True, left=(0, 1))
+
+
+# --- probes ------------------------------------------------------------------------------------------------
+
+
+def _probes(material: Material) -> list[Section]:
+    probed = [arm for arm in material.arms if arm.probes]
+    if len(probed) < 2:
+        return []
+    columns: dict[str, list[tuple[int, EstimateRecord | None]]] = {
+        KL: [(arm.epoch, _kl(arm)) for arm in probed],
+        ACCURACY: [(arm.epoch, _accuracy(arm)) for arm in probed],
+    }
+    for arm in probed:
+        for one in arm.probes.yes_no if arm.probes else ():
+            column = columns.setdefault(f"{PREFERENCE}{said(one.question_set)}", [])
+            column.append((arm.epoch, one.overall.preference))
+    columns = {title: column for title, column in columns.items() if any(value for _, value in column)}
+    chosen = _chosen(material)
+    charts = [
+        over_epochs(
+            f"probe-{number}",
+            title,
+            [_estimates(column)],
+            share=title != KL,
+            bound=UNDECIDED if title.startswith(PREFERENCE) else None,
+            chosen=chosen,
+        )
+        for number, (title, column) in enumerate(columns.items())
+    ]
+    told = {title: dict(column) for title, column in columns.items()}
+    rows = [[arm.name, *(figures.estimate(told[title].get(arm.epoch)) for title in columns)] for arm in probed]
+    text = (
+        "What probabilities say, without a sampled answer. KL: on a neutral text. Preference: how far yes and no lean "
+        "to the tendency that a set asks about; the dashed line is undecided. Bars are 95 % intervals."
+    )
+    return [Section("Probes", 3, (text,), [Table("Probes", ("model", *columns), rows, folded=True)], charts)]
+
+
+def _kl(arm: ArmFiles) -> EstimateRecord | None:
+    return arm.probes.neutral.kl if arm.probes and arm.probes.neutral else None
+
+
+def _accuracy(arm: ArmFiles) -> EstimateRecord | None:
+    found = arm.probes.choices.overall if arm.probes and arm.probes.choices else None
+    return (
+        EstimateRecord(value=found.accuracy, se=None, low=found.low, high=found.high, units=found.questions)
+        if found
+        else None
+    )
+
+
+def _estimates(column: Sequence[tuple[int, EstimateRecord | None]]) -> Series:
+    known = [(epoch, found) for epoch, found in column if found]
+    return Series(
+        "value",
+        [epoch for epoch, _ in known],
+        [found.value for _, found in known],
+        [found.low for _, found in known],
+        [found.high for _, found in known],
+    )
