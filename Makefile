@@ -7,7 +7,7 @@ INSTALLED := .venv/.installed
 .PHONY: help setup demo test test-all lint types clean
 
 help:
-	@echo "make demo      train the embedded model on the 25 pairs and see its answers before and after (minutes)"
+	@echo "make demo      the whole job on the embedded model: train, ask, judge, choose, report (minutes)"
 	@echo "make test      lint, types and all tests but the slow and GPU ones"
 	@echo "make test-all  the slow tests as well (STANCE_REFERENCE_DATA names real tokenizer files, if you have them)"
 	@echo "make setup     only create .venv"
@@ -21,10 +21,10 @@ demo: $(INSTALLED)
 	@$(BIN)/stance demo
 
 test: $(INSTALLED) lint types
-	@$(BIN)/pytest
+	@$(BIN)/pytest -n 2
 
 test-all: $(INSTALLED) lint types
-	@$(BIN)/pytest -m "not gpu"
+	@$(BIN)/pytest -n 2 -m "not gpu"
 
 lint: $(INSTALLED)
 	@$(BIN)/ruff check .

@@ -134,7 +134,8 @@ class CollectSettings:
 
     model: str = setting(DEFAULT_MODEL, "Model to ask: Hugging Face id, folder, run/checkpoint-50, or demo.")
     stance: str = setting(DEFAULT_STANCE, "Stance whose questions to ask: a shipped name or a folder.")
-    questions: str = setting("phase1", "Question set of the stance.")
+    questions: str = setting("phase1", "Question set of the stance; trained = the questions of the corpus.")
+    corpus: Path | None = setting(None, "Pairs whose questions `trained` asks. Default: the stance's own corpus.")
     mode: CollectMode = setting(
         "comprehensive",
         "comprehensive: the whole set as the stance asks it; quick: a small part; screen: a first look at many "
@@ -276,3 +277,74 @@ class ScreenSettings:
     threads: int = setting(0, "CPU threads; 0 = torch's choice.")
     slots: int = setting(0, "Answers generated side by side; 0 = by memory and device.")
     overwrite: bool = setting(False, "Probe and ask anew what is finished and unchanged, or was asked otherwise.")
+
+
+@dataclass(frozen=True)
+class ChatSettings:
+    """Whom to talk to, and how they answer."""
+
+    model: str = setting("fine_tuned_model/final_model", "Model to talk to: a checkpoint, run/checkpoint-50, demo, ...")
+    base: str | None = setting(
+        None,
+        "Model to talk to beside it; none = talk to one alone. Default: what the checkpoint was trained from, if it is "
+        "one of ours.",
+    )
+    system_prompt: str | None = setting(
+        None, "System prompt. Default: the one the checkpoint was trained with, else the stance's."
+    )
+    temperature: float = setting(0.7, "Temperature; 0 = greedy.")
+    seed: int = setting(42, "Seed of the first answer; each turn adds 1.")
+    max_new_tokens: int = setting(256, "Longest answer in tokens.")
+    device: DeviceName = setting("auto", "Where to run: auto, cpu, cuda or mps.")
+    stance: str | None = setting(None, "Stance whose system prompt to use: a shipped name or a folder.")
+
+
+@dataclass(frozen=True)
+class StatusSettings:
+    """What `stance status` looks at."""
+
+    run: Path = setting(TrainSettings.output_dir, "Run folder to look into.")
+    stance: str | None = setting(None, f"Stance to look at. Default: the one the run trains, else {DEFAULT_STANCE}.")
+    model: str | None = setting(None, f"Model to train. Default: the one the run trains, else {DEFAULT_MODEL}.")
+    output: Path = setting(Path("PHASE2_READY.md"), "Page to write.")
+
+
+@dataclass(frozen=True)
+class ValidateSettings:
+    """Full passes over a run's base model and a few of its checkpoints."""
+
+    run: Path = argument("Run folder of a training.")
+    checkpoints: str = setting(
+        "", "Epochs to ask, for example 50,100,150,200, or all. Default: those that a screen of all finds promising."
+    )
+    questions: str = setting("", "Question sets to ask, for example phase1,safety. Default: all that are sampled.")
+    base: str | None = setting(None, "Model to compare with. Default: the one the checkpoints were trained from.")
+    stance: str | None = setting(None, "Stance whose questions to ask. Default: the one the run was trained on.")
+    choices: int = setting(ProbeSettings.choices, "Multiple choice questions of the probes; 0 = none.")
+    run_code: bool = setting(False, "Run the code that answers to programming tasks hold, in a confined process.")
+    seed: int = setting(CollectSettings.seed, "Seed of all sampling.")
+    device: DeviceName = setting("auto", "Where to run: auto, cpu, cuda or mps.")
+    dtype: ComputeDtype = setting("auto", "Precision of the weights while answering.")
+    slots: int = setting(0, "Answers generated side by side; 0 = by memory and device.")
+    threads: int = setting(0, "CPU threads; 0 = torch's choice.")
+
+
+@dataclass(frozen=True)
+class SelectSettings:
+    """One choice among a run's checkpoints."""
+
+    run: Path = argument("Run folder with validation/ARM/SET/responses.jsonl of base and checkpoints.")
+    stance: str | None = setting(None, "The run's stance, where its folder has moved. Default: as the run recorded it.")
+    corpus: Path | None = setting(None, "Pairs that tell seen questions from unseen ones. Default: the run's.")
+    run_code: bool = setting(False, "Run the code that answers to programming tasks hold, in a confined process.")
+    seed: int = setting(AnalyzeSettings.seed, "Seed of resampling.")
+
+
+@dataclass(frozen=True)
+class ReportSettings:
+    """A run as a page for people."""
+
+    run: Path = argument("Run folder: whatever lies in it is shown, and what is missing is said.")
+    output: Path | None = setting(None, "Folder for report.html and report.md. Default: the run folder.")
+    sample: int = setting(1500, "Pairs of answers, one of each model, that the page holds at most.")
+    seed: int = setting(42, "Seed of the choice of answers.")

@@ -283,9 +283,7 @@ def test_usage_of_a_script_reads_as_it_was_typed(script: str, tmp_path: Path) ->
     ("script", "questions"), [("collect_baseline.py", "baseline"), ("collect_bias_data.py", "phase1")]
 )
 def test_help_of_a_script_shows_its_own_default(script: str, questions: str, tmp_path: Path) -> None:
-    assert without_breaks(f"Question set of the stance. [default: {questions}]") in without_breaks(
-        help_of(script, tmp_path)
-    )
+    assert without_breaks(f"of the corpus. [default: {questions}]") in without_breaks(help_of(script, tmp_path))
 
 
 def help_of(script: str, folder: Path) -> str:

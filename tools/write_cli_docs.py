@@ -18,7 +18,7 @@ from typer.models import ArgumentInfo
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from epistemic_stance.cli import app  # noqa: E402
+from epistemic_stance.commands import app  # noqa: E402
 
 TARGET = ROOT / "docs" / "cli.md"
 
