@@ -51,6 +51,8 @@ REWRITES = [
     Rewrite(r"^tail -f (\S+ \| .+)$", r"timeout 1 tail -f \1", "follows the file for ever"),
     Rewrite(r"--model Qwen/\S+", "--model demo", "the Hub is not reached from a test"),
     Rewrite(r"^(python collect_\w+\.py .*)$", r"\1 --max-responses 4 --max-new-tokens 8", "seconds instead of hours"),
+    Rewrite(r"^(stance collect .*)$", r"\1 --max-responses 4 --max-new-tokens 8", "seconds instead of minutes"),
+    Rewrite(r"^(stance (?:probe|screen) .*)$", r"\1 --choices 6 --threads 1", "seconds instead of minutes"),
     Rewrite(r"^(stance answers .*)$", r"\1 --max-new-tokens 8", "seconds instead of a minute"),
 ]
 """Applied in this order. Of two commands that come out the same the first is run."""
@@ -65,6 +67,10 @@ class Exempt:
 CANNOT_RUN = [
     Exempt("nvidia-smi", "there need not be an NVIDIA GPU"),
     Exempt("watch -n 1 nvidia-smi", "there need not be an NVIDIA GPU, and it never ends"),
+    *(
+        Exempt(f"stance run fine_tuned_model{rest}", "minutes even on the embedded model; test_run_command.py runs it")
+        for rest in ("", " --checkpoints 50,100,150,200", " --checkpoints all")
+    ),
     Exempt("python tools/build_demo_model.py", "half an hour; test_demo_text.py checks what it built"),
 ]
 
@@ -80,6 +86,9 @@ SAYS = {
     "python analyze_bias_patterns.py post_training_phase1/responses.jsonl": r"ai_disclaimer",
     "python analyze_baseline.py post_training_baseline/responses.jsonl": r"right",
     "stance compare base_phase1 post_training_phase1": r"not shown",
+    "stance questions": r"self_unseen +270 ",
+    "stance probe fine_tuned_model": r"KL and top-1",
+    "stance screen fine_tuned_model": r"pragmatic",
     "make demo": r"\.venv/bin/stance demo",
     "make test": r"\.venv/bin/pytest",
 }
@@ -273,13 +282,15 @@ def test_every_command_runs(runner: Runner) -> None:
 
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
-def test_make_demo_shows_answers_before_and_after(tmp_path: Path) -> None:
+def test_make_demo_ends_in_a_report(tmp_path: Path) -> None:
     folder = copy_of_repository(tmp_path / "repository")
     command = ["make", "--old-file=.venv/.installed", "demo"]
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    for part in ("Training finished", "before: demo", "unseen", "not evidence about Qwen", "What changed", "right"):
+    for part in ("Training finished", "before: demo", "unseen", "not evidence about Qwen", "Criteria: ", "Red flags: "):
         assert part in done.stdout
+    assert done.stdout.rstrip().endswith("report: demo_run/report.html")
+    assert (folder / "demo_run" / "report.html").stat().st_size < 6_000_000
     quoted = [line for _, _, block in fences("README.md") for line in block if line.startswith(("epoch ", "Training "))]
     assert quoted
     assert {without_figures(line) for line in quoted} <= {without_figures(line) for line in done.stdout.splitlines()}
