@@ -40,6 +40,8 @@ from epistemic_stance.stance import load_stance
 from epistemic_stance.validation.command import SELECTION_FILE, run_select, select_checkpoint
 from epistemic_stance.validation.rule import freeze_rule, rule_of
 
+UNKNOWN = dict.fromkeys(("memorised", "displacement"), "unknown")
+"""The questions of the corpus were not asked, and there is no training log."""
 CLEAR = ("accuracy", "choices", "parroting", "spill_over", "one_opening")
 
 
@@ -89,7 +91,7 @@ def test_the_earliest_of_the_best_that_kept_its_facts_is_chosen(run: Path, stanc
     assert chosen.gain.change == pytest.approx(0.75, abs=0.05)
     verdicts = {one.name: one.verdict for one in chosen.criteria}
     assert verdicts == {"pragmatism": "met", "performative": "met", "facts": "met", "observes": "measured"}
-    assert {flag.name: flag.state for flag in chosen.flags} == {**dict.fromkeys(CLEAR, "clear"), "memorised": "unknown"}
+    assert {flag.name: flag.state for flag in chosen.flags} == UNKNOWN | dict.fromkeys(CLEAR, "clear")
     literal = chosen.criteria[0].literal
     assert literal
     assert literal.answers == SELF // 2 * ANSWERS

@@ -22,6 +22,7 @@ from epistemic_stance.settings import DEFAULT_STANCE, DEMO_NOTICE, SelectSetting
 from epistemic_stance.stance import STANCE_FILE, Stance, corpus_digest, load_stance_and_pairs
 from epistemic_stance.validation.card import write_cards
 from epistemic_stance.validation.criteria import judge_criteria
+from epistemic_stance.validation.displacement import displacement_flag
 from epistemic_stance.validation.evidence import (
     METADATA_FILE,
     Arm,
@@ -88,7 +89,7 @@ def select_checkpoint(settings: SelectSettings, printer: Printer) -> SelectionRe
         raise InputError([Problem(str(stance.folder / STANCE_FILE), what, hint="the shipped stance shows how")])
     base, arms = _read(run, stance, judge, printer)
     recital = Recital(stance, axes, base, judge)
-    computed = [*recital.flags(), opening_flag(axes.gain, judge)]
+    computed = [*recital.flags(), opening_flag(axes.gain, judge), displacement_flag(run, axes.gain, seed)]
     problems = {arm.name: list(problems_of(base, arm, sets_judged(stance))) for arm in arms}
     sound = [arm for arm in arms if not problems[arm.name]]
     gains = dict(zip((arm.name for arm in sound), gains_of(base, sound, axes.gain, "select", judge), strict=True))

@@ -16,7 +16,7 @@ from epistemic_stance.records.validation import RuleRecord
 from epistemic_stance.records.written import RedFlag, Scope
 from epistemic_stance.splits import splits_of
 from epistemic_stance.stance import Stance
-from epistemic_stance.validation.openings import flag_of
+from epistemic_stance.validation import displacement, openings
 from epistemic_stance.validation.recital import computed_flags
 
 RULE_FILE = "rule.json"
@@ -84,7 +84,7 @@ def state_of_rule(run: Path, rule: RuleRecord) -> Literal["before", "changed", "
 
 
 def _computed(gain: Scope) -> list[RedFlag]:
-    return [*(flag for flag, _ in computed_flags(gain).values()), flag_of(gain)]
+    return [*(flag for flag, _ in computed_flags(gain).values()), openings.flag_of(gain), displacement.flag_of(gain)]
 
 
 def _dumped(record: Any) -> Any:
