@@ -121,6 +121,13 @@ def test_sections_come_in_reading_order(page: str) -> None:
     assert re.findall(r"<h2 [^>]*>([^<]*)</h2>", page) == order
 
 
+def test_memory_and_learning_are_set_side_by_side(built: Path, page: str) -> None:
+    markdown = (built / "report.md").read_text(encoding="utf-8")
+    for text in (page, markdown):
+        assert "Learning or memory" in text
+        assert "no trained question was answered on both sides" in text, "as in this run, which did not ask them"
+
+
 def test_headings_never_skip_a_level(page: str) -> None:
     levels = [int(tag[1]) for tag, _ in Elements(page).tags if re.fullmatch(r"h[1-6]", tag)]
     assert levels[0] == 1

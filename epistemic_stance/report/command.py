@@ -46,6 +46,7 @@ def compose(material: Material, answers: Answers | None) -> Report:
     verdict, state, reason = verdicts.headline(material.selection)
     warnings = [DEMO_NOTICE[:1].upper() + DEMO_NOTICE[1:]] if verdicts.is_demo(material) else []
     warnings += material.notices
+    shown = material.selection.candidate(material.selection.shown) if material.selection else None
     return Report(
         title=f"Report on {material.folder.resolve().name}",
         about=verdicts.about(material),
@@ -56,7 +57,7 @@ def compose(material: Material, answers: Answers | None) -> Report:
         warnings=warnings,
         sections=[
             *verdicts.sections(material),
-            *curves.sections(material, copied.sections(answers)),
+            *curves.sections(material, copied.sections(answers, shown.parroting if shown else None)),
             provenance.corrected(material),
             Section("Answers", 2, answers.notes if answers else ["No answers of both models."], browser=bool(answers)),
             provenance.provenance(material),

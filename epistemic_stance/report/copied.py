@@ -6,9 +6,11 @@ from collections import Counter
 from collections.abc import Sequence
 from statistics import fmean
 
+from epistemic_stance.records.parroting import GainRecord, LearningRecord, ParrotingRecord
 from epistemic_stance.report.browser import AnswerPair, Answers, Side
-from epistemic_stance.report.figures import percent
+from epistemic_stance.report.figures import UNKNOWN, percent
 from epistemic_stance.report.layout import Cell, Section, Table
+from epistemic_stance.validation.tables import points
 
 EXPOSURES = ("seen", "paraphrase", "unseen", "unknown")
 MOST_PAIRS = 10
@@ -17,15 +19,44 @@ ABOUT_COPIED = (
     "copied from a chosen answer beyond what the base model reaches by chance. Copied: share of an answer's words in "
     "copied runs, on average. Longest run: in words."
 )
+ABOUT_LEARNING = (
+    "Questions of the training pairs, rewordings of them, and unseen ones of the same kind, against the base model. "
+    "In own words: without answers that are copied, and without what is found in copied words only. What holds on "
+    "unseen questions in own words was learned; what shows on trained questions alone was memorised."
+)
 
 
-def sections(answers: Answers | None) -> list[Section]:
+def sections(answers: Answers | None, parroting: ParrotingRecord | None) -> list[Section]:
     """Nothing where the pairs of the run are not known."""
+    found = [_learning(parroting.learning)] if parroting else []
     pairs = [pair for pair in answers.pairs if pair.after.copying] if answers else []
-    if not pairs:
-        return []
-    tables = [table for table in (_by_exposure(pairs), _by_source(pairs)) if table.rows]
-    return [Section("Copied from the pairs", 3, (), tables, text=(ABOUT_COPIED,))]
+    if pairs:
+        tables = [table for table in (_by_exposure(pairs), _by_source(pairs)) if table.rows]
+        found.append(Section("Copied from the pairs", 3, (), tables, text=(ABOUT_COPIED,)))
+    return found
+
+
+def _learning(learning: LearningRecord) -> Section:
+    """The verdict, and the gains on the three matched sets that it rests on."""
+    rows = [
+        [exposure, _gain(learning.gains.get(exposure)), _gain(learning.own_words.get(exposure))]
+        for exposure in ("seen", "paraphrase", "unseen")
+    ]
+    lead = [f"{learning.verdict[:1].upper()}{learning.verdict[1:]}: {learning.reason}."]
+    caption = f"Change of {learning.measure}, in points [95 %]"
+    return Section(
+        "Learning or memory",
+        3,
+        lead,
+        [Table(caption, ("questions", "all answers", "in own words"), rows)],
+        text=(ABOUT_LEARNING,),
+    )
+
+
+def _gain(gain: GainRecord | None) -> str:
+    if gain is None:
+        return UNKNOWN
+    return f"{points(gain.change)} [{points(gain.low)}, {points(gain.high)}]"
 
 
 def _by_exposure(pairs: Sequence[AnswerPair]) -> Table:
