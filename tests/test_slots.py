@@ -118,7 +118,7 @@ def test_sampled_answers_equal_a_plain_loop_with_the_same_seeds(sampling: Sampli
     st.integers(1, 5),
 )
 def test_an_answer_does_not_depend_on_its_neighbours(asked: list[tuple[int, float, int]], slots: int) -> None:
-    model = tiny_model("llama")
+    model = tiny_model("llama").double()  # in float32 a draw at the edge of two tokens can fall either way
     wanted = [Request(PROMPTS[prompt], temperature, limit, limit) for prompt, temperature, limit in asked]
     together = decode(model, wanted, slots=slots, stop_ids={9, 11}, sampling=PLAIN)
     alone = [decode(model, [request], slots=1, stop_ids={9, 11}, sampling=PLAIN)[0] for request in wanted]
