@@ -22,7 +22,7 @@ from epistemic_stance.comparison.compare import compare
 from epistemic_stance.console import Printer, duration, program
 from epistemic_stance.errors import InputError, Problem
 from epistemic_stance.probing.probe import run_probe
-from epistemic_stance.probing.targets import Arm, Target, find_target
+from epistemic_stance.probing.targets import Arm, Target, find_target, require_run_folder
 from epistemic_stance.records.screening import ScreeningRecord
 from epistemic_stance.screening.command import run_screen
 from epistemic_stance.settings import (
@@ -60,6 +60,7 @@ def run_validate(settings: ValidateSettings, console: Console) -> Path:
     the same command does the rest.
     """
     printer = Printer(console)
+    require_run_folder(settings.run)
     checkpoints, pace = settings.checkpoints if settings.checkpoints != ALL else "", None
     stance = load_stance(find_target(_probe_settings(settings, checkpoints)).stance)
     names = _sets(settings, stance)

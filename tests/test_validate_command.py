@@ -126,7 +126,8 @@ def test_some_sets_only(settings: ValidateSettings, monkeypatch: pytest.MonkeyPa
 
 
 def test_wrong_input_is_refused_before_anything_is_asked(settings: ValidateSettings, tmp_path: Path) -> None:
-    assert_refused(stance(["validate", tmp_path / "nowhere", "--checkpoints", "2"]), 2, "nowhere")
+    assert_refused(stance(["validate", tmp_path / "nowhere"]), 2, "nowhere: no such run folder")
+    assert_refused(stance(["run", tmp_path]), 2, "holds no checkpoints/, so it is no run folder")
     unknown = stance(["validate", settings.run, "--checkpoints", "2", "--questions", "dreams"])
     assert_refused(unknown, 2, "--questions: dreams is no question set")
     assert_refused(stance(["validate", settings.run, "--checkpoints", "7"]), 2, "there is no checkpoint '7'", "2, 3")

@@ -45,6 +45,13 @@ class Target:
     """What the first checkpoint says of its training."""
 
 
+def require_run_folder(run: Path) -> None:
+    """Raises InputError if `run` is no folder that a training wrote checkpoints into."""
+    if not (run / "checkpoints").is_dir():
+        what = "holds no checkpoints/, so it is no run folder" if run.is_dir() else "no such run folder"
+        raise InputError([Problem(str(run), what, hint="name the --output-dir of a training run")])
+
+
 def find_target(settings: ProbeSettings) -> Target:
     """Raises InputError or RefusedError."""
     name = settings.target

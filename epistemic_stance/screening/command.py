@@ -25,7 +25,7 @@ from epistemic_stance.console import Printer, duration
 from epistemic_stance.errors import InputError, Problem, RefusedError, StoppedError
 from epistemic_stance.files import dump_json, folder_lock, write_atomic
 from epistemic_stance.probing.probe import run_probe
-from epistemic_stance.probing.targets import CHECKPOINT, Arm, Target, find_target
+from epistemic_stance.probing.targets import CHECKPOINT, Arm, Target, find_target, require_run_folder
 from epistemic_stance.provenance import versions
 from epistemic_stance.records.probes import ProbesRecord
 from epistemic_stance.records.screening import (
@@ -125,9 +125,7 @@ def run_screen(settings: ScreenSettings, console: Console) -> ScreeningRecord:
 def _prepared(settings: ScreenSettings, printer: Printer) -> Screening:
     """Everything that can be wrong with settings, run and stance is found here. Raises InputError or RefusedError."""
     run = settings.run
-    if not (run / "checkpoints").is_dir():
-        what = "holds no checkpoints/, so it is no run folder" if run.is_dir() else "no such run folder"
-        raise InputError([Problem(str(run), what, hint="name the --output-dir of a training run")])
+    require_run_folder(run)
     target = find_target(_probe_settings(settings))
     _require_own_stance(settings, target)
     stance, pairs = load_stance_and_pairs(target.stance)
