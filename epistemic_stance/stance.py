@@ -278,6 +278,12 @@ def corpus_name(stance: Stance, corpus: Path | None) -> str:
     return str(corpus) if corpus else f"{stance.corpus.relative_to(stance.folder)} of stance {stance.name}"
 
 
+def patterns_digest(stance: Stance) -> str:
+    """sha256 over all pattern files, however they are written."""
+    files = [source.file.model_dump(mode="json") for source in stance.patterns]
+    return hashlib.sha256(json.dumps(files, sort_keys=True).encode()).hexdigest()
+
+
 def corpus_digest(pairs: Sequence[Pair]) -> str:
     """sha256 over ids and texts in order: the same pairs have one digest however their file is written."""
     digest = hashlib.sha256()

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import random
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -26,7 +24,7 @@ from epistemic_stance.files import dump_json, require_folder, write_atomic
 from epistemic_stance.records import Logged
 from epistemic_stance.records.analysis import AnalysisRecord, ExampleRecord, SampleRecord, ScoreRecord
 from epistemic_stance.settings import DEMO_MODEL, DEMO_NOTICE, AnalyzeSettings
-from epistemic_stance.stance import Stance, corpus_digest, corpus_name, load_stance_and_pairs
+from epistemic_stance.stance import Stance, corpus_digest, corpus_name, load_stance_and_pairs, patterns_digest
 from epistemic_stance.terminal import plain
 from epistemic_stance.wording import shorten
 
@@ -124,7 +122,7 @@ def _analysis(settings: AnalyzeSettings, file: ResponseFile, scorer: Scorer, sco
         file=str(file.path),
         sha256=file.sha256,
         stance=stance.name,
-        patterns_digest=_patterns_digest(stance),
+        patterns_digest=patterns_digest(stance),
         corpus=corpus_name(stance, settings.corpus),
         corpus_digest=digest,
         seed=settings.seed,
@@ -150,11 +148,6 @@ def _analysis(settings: AnalyzeSettings, file: ResponseFile, scorer: Scorer, sco
         examples=_examples(file.responses, scorer, scored, settings),
         samples=_samples(file.responses, scorer, settings.seed),
     )
-
-
-def _patterns_digest(stance: Stance) -> str:
-    files = [source.file.model_dump(mode="json") for source in stance.patterns]
-    return hashlib.sha256(json.dumps(files, sort_keys=True).encode()).hexdigest()
 
 
 def _asked(file: ResponseFile) -> dict[str, list[Known]]:

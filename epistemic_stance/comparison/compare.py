@@ -222,12 +222,12 @@ def compare_measures(
         parts = _changes(counts_SQRC[:, :, index : index + 1] * parts_QP[None, :, :, None], seed)
         sure = ALPHA if verdict in ("rose", "fell") else 0.0
         perhaps = 0.0 if verdict == "not shown" else ALPHA
-        shown = [_record(part, verdict_of(part, sure, perhaps)) for part in parts]
+        shown = [change_record(part, verdict_of(part, sure, perhaps)) for part in parts]
         records.append(
             MeasureRecord(
                 name=measure.name,
                 kind=measure.kind,
-                overall=_record(change, verdict),
+                overall=change_record(change, verdict),
                 corrected=corrected.get(measure.name),
                 exposures=dict(zip(EXPOSURES, shown[: len(EXPOSURES)], strict=True)),
                 categories=dict(zip(categories, shown[len(EXPOSURES) :], strict=True)),
@@ -306,7 +306,8 @@ def verdict_of(change: Change | CorrectedChange | None, sure: float, perhaps: fl
     return "not shown"
 
 
-def _record(change: Change | None, verdict: Verdict) -> ChangeRecord | None:
+def change_record(change: Change | None, verdict: Verdict) -> ChangeRecord | None:
+    """A change as it goes into a file."""
     if change is None:
         return None
     return ChangeRecord(

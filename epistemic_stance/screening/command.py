@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import io
-import json
 import signal
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -44,7 +42,7 @@ from epistemic_stance.screening.figures import (
 from epistemic_stance.screening.table import print_screening
 from epistemic_stance.settings import DEMO_MODEL, DEMO_NOTICE, CollectSettings, ProbeSettings, ScreenSettings
 from epistemic_stance.signals import StopAtOnce
-from epistemic_stance.stance import STANCE_FILE, Stance, corpus_digest, load_stance, load_stance_and_pairs
+from epistemic_stance.stance import STANCE_FILE, corpus_digest, load_stance, load_stance_and_pairs, patterns_digest
 
 SCREEN_FOLDER = "screen"
 """In the run folder: ARM/SET/responses.jsonl."""
@@ -100,7 +98,7 @@ def run_screen(settings: ScreenSettings, console: Console) -> ScreeningRecord:
             run=str(settings.run),
             base_model=target.base_model,
             stance=target.stance,
-            patterns_digest=_patterns_digest(screening.scorer.stance),
+            patterns_digest=patterns_digest(screening.scorer.stance),
             corpus_digest=target.trained.corpus_digest if target.trained else corpus_digest(screening.scorer.pairs),
             seed=settings.seed,
             sets=[_set_record(design) for design in screening.designs.values()],
@@ -324,9 +322,3 @@ def _set_record(design: Design) -> ScreenedSetRecord:
         answers=len(design.items),
         questions_digest=design.questions_digest,
     )
-
-
-def _patterns_digest(stance: Stance) -> str:
-    """As in an analysis."""
-    files = [source.file.model_dump(mode="json") for source in stance.patterns]
-    return hashlib.sha256(json.dumps(files, sort_keys=True).encode()).hexdigest()

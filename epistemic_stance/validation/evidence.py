@@ -18,7 +18,7 @@ from epistemic_stance.analysis.responses import RESPONSES_FILE, ResponseFile, co
 from epistemic_stance.analysis.scoring import Scorer
 from epistemic_stance.analysis.statistics import ALPHA, VERDICT_LEVEL, IntArray, paired_changes
 from epistemic_stance.comparison.comparability import find_differences, match_questions
-from epistemic_stance.comparison.compare import Answer, count, verdict_of
+from epistemic_stance.comparison.compare import Answer, change_record, count, verdict_of
 from epistemic_stance.errors import InputError, Problem
 from epistemic_stance.files import committed_weights_digest
 from epistemic_stance.records.analysis import CorrectedRateRecord, RateRecord, ScoreRecord, Split
@@ -130,21 +130,7 @@ class Judge:
             return None
         before, after = self.paired_counts(base, [arm], scope, split)
         (change,) = paired_changes(before[..., 0], before[..., 1], after[..., 0], after[..., 1], self.seed)
-        if change is None:
-            return None
-        return ChangeRecord(
-            before=change.before,
-            after=change.after,
-            change=change.change,
-            low=change.low,
-            high=change.high,
-            questions=change.questions,
-            moved=change.moved,
-            p=change.p,
-            adjusted_p=change.adjusted_p,
-            method=change.method,
-            verdict=verdict_of(change, VERDICT_LEVEL, ALPHA),
-        )
+        return change_record(change, verdict_of(change, VERDICT_LEVEL, ALPHA))
 
     def paired_counts(
         self, base: Arm, arms: Sequence[Arm], scope: Scope, split: Split | None

@@ -12,8 +12,10 @@ from math import ceil
 
 from scipy.special import ndtri
 
-from epistemic_stance.analysis.statistics import TAIL
+from epistemic_stance.analysis.statistics import TAIL, Change
 from epistemic_stance.comparison.compare import Answer, count
+from epistemic_stance.records.comparison import ChangeRecord
+from epistemic_stance.records.parroting import GainRecord
 from epistemic_stance.records.probes import ProbesRecord
 from epistemic_stance.records.validation import FlagChangeRecord, FlagExampleRecord, FlagRecord, FlagState
 from epistemic_stance.records.written import RedFlag, Scope
@@ -97,7 +99,11 @@ def _watch(flag: RedFlag, base: Arm, arm: Arm, judge: Judge) -> Watched:
     change = judge.change(base, arm, flag.answers, None)
     if change is None:
         return Watched(None, [])
-    record = FlagChangeRecord(
+    return Watched(flag_change(change), _examples(flag.answers, flag.bad, base, arm, judge))
+
+
+def flag_change(change: ChangeRecord | Change | GainRecord) -> FlagChangeRecord:
+    return FlagChangeRecord(
         before=change.before,
         after=change.after,
         change=change.change,
@@ -105,7 +111,6 @@ def _watch(flag: RedFlag, base: Arm, arm: Arm, judge: Judge) -> Watched:
         high=change.high,
         questions=change.questions,
     )
-    return Watched(record, _examples(flag.answers, flag.bad, base, arm, judge))
 
 
 def _examples(scope: Scope, bad: str, base: Arm, arm: Arm, judge: Judge) -> list[FlagExampleRecord]:

@@ -10,11 +10,11 @@ import numpy as np
 from epistemic_stance.analysis.parroting import OPENING
 from epistemic_stance.analysis.statistics import paired_changes
 from epistemic_stance.comparison.compare import Answer
-from epistemic_stance.records.validation import FlagChangeRecord, FlagExampleRecord
+from epistemic_stance.records.validation import FlagExampleRecord
 from epistemic_stance.records.written import RedFlag, Scope
 from epistemic_stance.similarity import words
 from epistemic_stance.validation.evidence import Arm, Judge, select
-from epistemic_stance.validation.flags import EXAMPLES, ComputedFlag, Watched
+from epistemic_stance.validation.flags import EXAMPLES, ComputedFlag, Watched, flag_change
 
 MARGIN = 0.10
 """Points of answers that open as an answer to another question does: at a rate of one half, what 337 questions exclude
@@ -70,14 +70,7 @@ def _watched(sides: tuple[Mapping[str, Sequence[Answer]], Mapping[str, Sequence[
     (change,) = paired_changes(hits, answers, hits_after, answers_after, seed)
     if change is None:
         return Watched(None, [])
-    record = FlagChangeRecord(
-        before=change.before,
-        after=change.after,
-        change=change.change,
-        low=change.low,
-        high=change.high,
-        questions=change.questions,
-    )
+    record = flag_change(change)
     moved = [key for key in common if any(after[key]) and not all(before[key])]
     moved.sort(key=lambda key: sum(before[key]) / len(before[key]) - sum(after[key]) / len(after[key]))
     examples = [

@@ -5,13 +5,13 @@ from __future__ import annotations
 from epistemic_stance.analysis.copying import CheckedAnswer, Parrots
 from epistemic_stance.analysis.measures import PRAGMATIC
 from epistemic_stance.analysis.parroting import arm_parroting
-from epistemic_stance.records.parroting import GainRecord, LearningVerdict, ParrotingRecord
-from epistemic_stance.records.validation import FlagChangeRecord, FlagExampleRecord, FlagState
+from epistemic_stance.records.parroting import LearningVerdict, ParrotingRecord
+from epistemic_stance.records.validation import FlagExampleRecord, FlagState
 from epistemic_stance.records.written import RedFlag, Scope, SelectionAxes
 from epistemic_stance.stance import Stance
 from epistemic_stance.trained import TRAINED
 from epistemic_stance.validation.evidence import Arm, Judge
-from epistemic_stance.validation.flags import EXAMPLES, ComputedFlag, Watched
+from epistemic_stance.validation.flags import EXAMPLES, ComputedFlag, Watched, flag_change
 
 MARGIN = 0.05
 """Share of recited or stray answers that is put up with; some hundred unseen questions exclude it."""
@@ -93,11 +93,11 @@ class Recital:
     def _parroting(self, arm: Arm) -> Watched:
         record = self.record(arm)
         unseen = record.exposures["unseen"] if record else None
-        return Watched(_change(unseen.change), self._recited(arm)) if unseen else Watched(None, [])
+        return Watched(flag_change(unseen.change), self._recited(arm)) if unseen else Watched(None, [])
 
     def _spill_over(self, arm: Arm) -> Watched:
         record = self.record(arm)
-        return Watched(_change(record.spill.either), []) if record and record.spill else Watched(None, [])
+        return Watched(flag_change(record.spill.either), []) if record and record.spill else Watched(None, [])
 
     def _memorised(self, arm: Arm) -> Watched:
         record = self.record(arm)
@@ -114,14 +114,3 @@ class Recital:
             for one in worst
             for asked in [one.score.question]
         ]
-
-
-def _change(gain: GainRecord) -> FlagChangeRecord:
-    return FlagChangeRecord(
-        before=gain.before,
-        after=gain.after,
-        change=gain.change,
-        low=gain.low,
-        high=gain.high,
-        questions=gain.questions,
-    )
