@@ -186,7 +186,7 @@ class EndpointBackend:
             return InputError(
                 [
                     Problem(self.address, f"the server refuses to answer: {why}", field=f"question {name}")
-                    for name, why in reversed(first.items())
+                    for name, why in sorted(first.items())  # not in the order in which replies happened to come
                 ]
             )
         worst = next(each for each in unanswered if not each.final)
