@@ -63,10 +63,7 @@ class Recital:
     def flags(self) -> list[ComputedFlag]:
         watch = {"parroting": self._parroting, "spill_over": self._spill_over, "memorised": self._memorised}
         flags = computed_flags(self._axes.gain).items()
-        return [
-            ComputedFlag(flag, watches, lambda _, arm, name=name: watch[name](arm))  # type: ignore[misc]
-            for name, (flag, watches) in flags
-        ]
+        return [ComputedFlag(flag, watches, watch[name]) for name, (flag, watches) in flags]
 
     def _measured(self, arm: Arm) -> ParrotingRecord:
         gain, taught_by = self._axes.gain, self._axes.taught_by
@@ -90,16 +87,16 @@ class Recital:
             for text in [answer.response.response]
         ]
 
-    def _parroting(self, arm: Arm) -> Watched:
+    def _parroting(self, _base: Arm, arm: Arm) -> Watched:
         record = self.record(arm)
         unseen = record.exposures["unseen"] if record else None
         return Watched(flag_change(unseen.change), self._recited(arm)) if unseen else Watched(None, [])
 
-    def _spill_over(self, arm: Arm) -> Watched:
+    def _spill_over(self, _base: Arm, arm: Arm) -> Watched:
         record = self.record(arm)
         return Watched(flag_change(record.spill.either), []) if record and record.spill else Watched(None, [])
 
-    def _memorised(self, arm: Arm) -> Watched:
+    def _memorised(self, _base: Arm, arm: Arm) -> Watched:
         record = self.record(arm)
         if record is None or TRAINED not in arm.sets.keys() & self._base.sets.keys():
             return Watched(None, [])
