@@ -22,9 +22,9 @@ from pathlib import Path
 
 import typer
 
-from epistemic_stance.analysis.patterns import example_of
-from epistemic_stance.similarity import words
-from epistemic_stance.stance import Stance, load_pairs, load_stance
+from epistemic_stance.foundation.similarity import words
+from epistemic_stance.scoring.patterns import example_of
+from epistemic_stance.stance.load import Stance, load_pairs, load_stance
 
 SMALL = 1340
 TEMPERATURES = (0.3, 0.7, 1.0, 1.3)

@@ -31,20 +31,21 @@ from typing import Any
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM
 
-from epistemic_stance.chat import encode_question
 from epistemic_stance.collection.local import CHECK_QUESTIONS, LocalBackend, automatic_slots, grouped, why_plain
-from epistemic_stance.collection.onednn import use_onednn, use_torch
-from epistemic_stance.collection.plan import Identity, Item, Sampling, plan_items
-from epistemic_stance.collection.slots import Request
-from epistemic_stance.generation import generate
-from epistemic_stance.memory import tune_allocator
-from epistemic_stance.models import tokenizer_in
-from epistemic_stance.settings import DEFAULT_STANCE
-from epistemic_stance.stance import load_stance_and_pairs
+from epistemic_stance.collection.plan import Identity, Item, plan_items
+from epistemic_stance.foundation.settings import DEFAULT_STANCE
+from epistemic_stance.models.chat_template import encode_question
+from epistemic_stance.models.generation import generate
+from epistemic_stance.models.load import tokenizer_in
+from epistemic_stance.models.memory import tune_allocator
+from epistemic_stance.models.onednn import use_onednn, use_torch
+from epistemic_stance.models.sampling_config import SamplingConfig
+from epistemic_stance.models.slots import Request
+from epistemic_stance.stance.load import load_stance_and_pairs
 
 TEMPERATURES = (0.3, 0.7, 1.0, 1.3)
 ITERATIONS = 5
-SAMPLING = Sampling(max_new_tokens=256, top_p=1.0, top_k=0, repetition_penalty=1.0)
+SAMPLING = SamplingConfig(max_new_tokens=256, top_p=1.0, top_k=0, repetition_penalty=1.0)
 SHORTEST = 8
 SPREAD = 0.6
 GREEDY_TOKENS = 24

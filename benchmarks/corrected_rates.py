@@ -18,9 +18,9 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import betaincinv, ndtr
 
-from epistemic_stance.analysis import detector
-from epistemic_stance.analysis.detector import Arm, BoolArray, CorrectedChange, Refused
-from epistemic_stance.analysis.statistics import (
+from epistemic_stance.statistics import detector
+from epistemic_stance.statistics.detector import Arm, BoolArray, CorrectedChange, Refused
+from epistemic_stance.statistics.intervals import (
     ALPHA,
     VERDICT_LEVEL,
     Change,

@@ -13,7 +13,7 @@ import argparse
 import numpy as np
 from scipy.special import betaincinv, expit, logit, ndtr, stdtrit
 
-from epistemic_stance.analysis.statistics import (
+from epistemic_stance.statistics.intervals import (
     ALPHA,
     VERDICT_LEVEL,
     Change,

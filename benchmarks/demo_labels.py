@@ -18,8 +18,8 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from epistemic_stance.answers import ask
-from epistemic_stance.stance import load_stance
+from epistemic_stance.cli.answers import ask
+from epistemic_stance.stance.load import load_stance
 
 LABELS = {
     "performative": "a disclaimer, a flat denial or claim, a designed purpose; nothing pragmatic beside it",

@@ -18,16 +18,16 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from epistemic_stance.analysis.copying import CheckedAnswer, Parrots
-from epistemic_stance.analysis.measures import Measure
-from epistemic_stance.analysis.parroting import arm_parroting
-from epistemic_stance.analysis.rates import EXPOSURES
-from epistemic_stance.chat import Pair
-from epistemic_stance.question_book import QuestionBook
+from epistemic_stance.evaluation.learning import arm_parroting
+from epistemic_stance.evaluation.measures import Measure
+from epistemic_stance.evaluation.rates import EXPOSURES
+from epistemic_stance.foundation.similarity import words
 from epistemic_stance.records.analysis import Exposure, HitRecord, ScoreRecord
 from epistemic_stance.records.parroting import ParrotingRecord
-from epistemic_stance.similarity import words
-from epistemic_stance.stance import load_stance_and_pairs
+from epistemic_stance.scoring.copying import CheckedAnswer, Parrots
+from epistemic_stance.stance.load import load_stance_and_pairs
+from epistemic_stance.stance.pairs import Pair
+from epistemic_stance.stance.question_index import QuestionBook
 
 ICC = 0.3
 ANSWERS = 3

@@ -26,10 +26,11 @@ from functools import cache
 import numpy as np
 from scipy.special import betaincinv, ndtr, ndtri
 
-from epistemic_stance.analysis.statistics import VERDICT_LEVEL, Change, FloatArray, paired_changes, rate_interval
+from epistemic_stance.foundation.similarity import question_key
 from epistemic_stance.records.written import AskingDesign, Question
-from epistemic_stance.splits import question_key, splits_of
-from epistemic_stance.stance import Stance, load_stance
+from epistemic_stance.stance.load import Stance, load_stance
+from epistemic_stance.stance.splits import splits_of
+from epistemic_stance.statistics.intervals import VERDICT_LEVEL, Change, FloatArray, paired_changes, rate_interval
 
 POWER = 0.8
 BASE_RATES = (0.9, 0.6, 0.3)

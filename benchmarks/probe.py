@@ -82,11 +82,11 @@ def write_models(source: Path, folder: Path, checkpoints: int, choices: int, sta
     import torch
     from transformers import AutoConfig, AutoModelForCausalLM
 
-    from epistemic_stance.models import ModelFiles, tokenizer_in
+    from epistemic_stance.models.load import ModelFiles, tokenizer_in
     from epistemic_stance.probing.forward import shared_beginning
     from epistemic_stance.probing.material import read_material
     from epistemic_stance.probing.measure import encode
-    from epistemic_stance.stance import load_stance
+    from epistemic_stance.stance.load import load_stance
 
     config = AutoConfig.from_pretrained(source)
     torch.manual_seed(0)

@@ -31,19 +31,20 @@ from numpy.typing import NDArray
 from rich.console import Console
 from scipy.stats import spearmanr
 
-from epistemic_stance.analysis.measures import PERFORMATIVE, PRAGMATIC_ONLY, Measure
-from epistemic_stance.analysis.responses import Response, read_responses
-from epistemic_stance.analysis.scoring import Scorer
-from epistemic_stance.analysis.statistics import ALPHA, VERDICT_LEVEL, paired_changes
-from epistemic_stance.collection.collect import collect
-from epistemic_stance.comparison.compare import verdict_of
+from epistemic_stance.collection.run import collect
+from epistemic_stance.evaluation.compare import verdict_of
+from epistemic_stance.evaluation.measures import PERFORMATIVE, PRAGMATIC_ONLY, Measure
+from epistemic_stance.evaluation.screening import FINALISTS, finalists, screened_measures
+from epistemic_stance.foundation.settings import CollectSettings, ProbeSettings
+from epistemic_stance.foundation.similarity import question_key
 from epistemic_stance.probing.estimates import mean_estimate
 from epistemic_stance.probing.targets import Arm, find_target
 from epistemic_stance.records.comparison import Verdict
-from epistemic_stance.screening.figures import FINALISTS, finalists, screened_measures
-from epistemic_stance.settings import CollectSettings, ProbeSettings
-from epistemic_stance.splits import question_key, splits_of
-from epistemic_stance.stance import load_stance_and_pairs
+from epistemic_stance.records.response_file import Response, read_responses
+from epistemic_stance.scoring.score import Scorer
+from epistemic_stance.stance.load import load_stance_and_pairs
+from epistemic_stance.stance.splits import splits_of
+from epistemic_stance.statistics.intervals import ALPHA, VERDICT_LEVEL, paired_changes
 
 SEED = 42
 HALVES = 400

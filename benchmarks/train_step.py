@@ -41,9 +41,9 @@ def model_folder() -> Path:
 
 def load_tokenizer_and_pairs() -> tuple[Any, list[Any]]:
     """The tokenizer and the pairs of the shipped corpus in a fixed shuffled order."""
-    from epistemic_stance.models import tokenizer_in
-    from epistemic_stance.settings import DEFAULT_STANCE
-    from epistemic_stance.stance import load_stance_and_pairs
+    from epistemic_stance.foundation.settings import DEFAULT_STANCE
+    from epistemic_stance.models.load import tokenizer_in
+    from epistemic_stance.stance.load import load_stance_and_pairs
 
     pairs = load_stance_and_pairs(DEFAULT_STANCE)[1]
     random.Random(1).shuffle(pairs)
@@ -60,14 +60,14 @@ def random_model() -> Any:
 
 
 def measure_ours(steps: int, dtype_name: str) -> dict[str, Any]:
-    from epistemic_stance.memory import tune_allocator
+    from epistemic_stance.models.memory import tune_allocator
 
     tune_allocator()
 
     import torch
 
-    from epistemic_stance.chat import encode_pair
-    from epistemic_stance.settings import TrainSettings
+    from epistemic_stance.foundation.settings import TrainSettings
+    from epistemic_stance.models.chat_template import encode_pair
     from epistemic_stance.training.dpo import Objective
     from epistemic_stance.training.engine import Engine, make_optimizer, optimizer_step
     from epistemic_stance.training.packing import choose_forward
@@ -102,7 +102,7 @@ def measure_ours(steps: int, dtype_name: str) -> dict[str, Any]:
 
 def measure_trl(steps: int, tuned: bool) -> dict[str, Any]:
     if tuned:
-        from epistemic_stance.memory import tune_allocator
+        from epistemic_stance.models.memory import tune_allocator
 
         tune_allocator()
 

@@ -13,10 +13,10 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from epistemic_stance.collection import collect as stage
+from epistemic_stance.collection import run as stage
 from epistemic_stance.collection.plan import Group, Identity, Item, Reply
 from epistemic_stance.collection.source import Opened
-from epistemic_stance.settings import CollectSettings
+from epistemic_stance.foundation.settings import CollectSettings
 
 HARD_TEXTS = [
     "I can't know that from my internal state alone.",

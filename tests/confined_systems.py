@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from epistemic_stance.grading import confined
-from epistemic_stance.grading.confined import CHILD, Outcome, run_tests
+from epistemic_stance.scoring.grading import confined
+from epistemic_stance.scoring.grading.confined import CHILD, Outcome, run_tests
 
 TESTS = ("assert f(3) == 9", "assert f(-2) == 4")
 RIGHT = "def f(x): return x * x"

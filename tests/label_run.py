@@ -19,8 +19,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from epistemic_stance.analysis.patterns import PatternSet, load_patterns
-from epistemic_stance.stance import load_stance
+from epistemic_stance.scoring.patterns import PatternSet, load_patterns
+from epistemic_stance.stance.load import load_stance
 
 STANCE = """
 name = "sounds"

@@ -9,13 +9,13 @@ from pathlib import Path
 from rich.console import Console
 from select_run import PRAGMATIC, RIGHT, WRONG, model, share, write_arm, write_stance
 
-from epistemic_stance.analysis.analyze import run_analyze
-from epistemic_stance.comparison.compare import compare
-from epistemic_stance.console import Printer
+from epistemic_stance.evaluation.analyze import run_analyze
+from epistemic_stance.evaluation.compare import compare
+from epistemic_stance.evaluation.select import SELECTION_FILE, select_checkpoint
+from epistemic_stance.foundation.console import Printer
+from epistemic_stance.foundation.settings import AnalyzeSettings, CompareSettings, SelectSettings
 from epistemic_stance.records.training import EpochRecord, RunRecord
-from epistemic_stance.settings import AnalyzeSettings, CompareSettings, SelectSettings
-from epistemic_stance.stance import corpus_digest, load_stance_and_pairs
-from epistemic_stance.validation.command import SELECTION_FILE, select_checkpoint
+from epistemic_stance.stance.load import corpus_digest, load_stance_and_pairs
 
 OWNED = "document.title='owned'"
 HOSTILE = (

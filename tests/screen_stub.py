@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 from collect_stub import IDENTITY, StubBackend, in_groups_of
 
-from epistemic_stance.collection import collect as stage
+from epistemic_stance.collection import run as stage
 from epistemic_stance.collection.plan import Group, Item, Reply
 from epistemic_stance.collection.source import Opened
-from epistemic_stance.settings import CollectSettings
+from epistemic_stance.foundation.settings import CollectSettings
 
 PATTERNS = "".join(
     f'[[patterns]]\nname = "{name}"\ngroup = "{group}"\nmeaning = "says {phrase}"\nhits = ["{phrase}"]\n'

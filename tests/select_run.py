@@ -16,8 +16,8 @@ from epistemic_stance.records.probes import (
     ProbeIdentity,
     ProbesRecord,
 )
-from epistemic_stance.splits import splits_of
-from epistemic_stance.stance import load_stance
+from epistemic_stance.stance.load import load_stance
+from epistemic_stance.stance.splits import splits_of
 
 SELF, FACTS, ANSWERS = 120, 160, 2
 """Questions of the two sets, and answers to each."""

@@ -6,9 +6,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import betaincinv, ndtr, ndtri
 
+from epistemic_stance.foundation.similarity import question_key
 from epistemic_stance.records.written import Scope
-from epistemic_stance.splits import question_key, splits_of
-from epistemic_stance.stance import Stance
+from epistemic_stance.stance.load import Stance
+from epistemic_stance.stance.splits import splits_of
 
 IntArray = NDArray[np.int64]
 BoolArray = NDArray[np.bool_]

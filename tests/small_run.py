@@ -12,12 +12,12 @@ import pytest
 from rich.console import Console
 from tiny import save_tiny, tiny_pairs
 
-from epistemic_stance.chat import Pair
-from epistemic_stance.settings import TrainSettings
+from epistemic_stance.foundation.settings import TrainSettings
+from epistemic_stance.records.run_folder import RunFolder
+from epistemic_stance.stance.pairs import Pair
 from epistemic_stance.training import trainer
 from epistemic_stance.training.prepare import read_inputs
-from epistemic_stance.training.run_folder import RunFolder
-from epistemic_stance.training.start import train
+from epistemic_stance.training.run import train
 
 NINTH = Pair("ninth", "test", "Is the lamp on?", "It is.", "The lamp is older than the oldest house.")
 

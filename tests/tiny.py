@@ -19,7 +19,8 @@ import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedTokenizerFast
 
-from epistemic_stance.chat import EncodedPair, Pair, encode_pair
+from epistemic_stance.models.chat_template import encode_pair
+from epistemic_stance.stance.pairs import EncodedPair, Pair
 
 VOCABULARY = 400
 END_OF_TURN = "<|im_end|>"

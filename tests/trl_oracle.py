@@ -16,9 +16,10 @@ from typing import Any
 import torch
 from tiny import TEMPLATES, tiny_model, tiny_pairs, tiny_tokenizer
 
-from epistemic_stance.chat import EncodedPair, Pair, encode_pair
+from epistemic_stance.foundation.settings import TEMPLATE_ARGUMENTS, LossName, TrainSettings
+from epistemic_stance.models.chat_template import encode_pair
 from epistemic_stance.records.training import StepRecord
-from epistemic_stance.settings import TEMPLATE_ARGUMENTS, LossName, TrainSettings
+from epistemic_stance.stance.pairs import EncodedPair, Pair
 from epistemic_stance.training.dpo import Objective
 from epistemic_stance.training.engine import Engine, learning_rate_at, make_optimizer, optimizer_step
 from epistemic_stance.training.packing import choose_forward

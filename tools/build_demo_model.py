@@ -26,7 +26,7 @@ from transformers import DynamicCache, GenerationConfig, PreTrainedTokenizerFast
 
 ROOT = Path(__file__).resolve().parent.parent
 STANCE = ROOT / "epistemic_stance" / "stances" / "epistemic"
-OUTPUT = ROOT / "epistemic_stance" / "demo_model"
+OUTPUT = ROOT / "epistemic_stance" / "models" / "demo_model"
 
 END_OF_TEXT, TURN_START, TURN_END = "<|endoftext|>", "<|im_start|>", "<|im_end|>"
 SYSTEM_PROMPT = "You are a small demo assistant."

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from epistemic_stance.collection.store import OVERWRITE_HINT, ResponseFile
-from epistemic_stance.errors import RefusedError
+from epistemic_stance.foundation.errors import RefusedError
+from epistemic_stance.foundation.wording import shorten
 from epistemic_stance.records.collection import CollectionRecord
-from epistemic_stance.wording import shorten
 
 MUST_MATCH = (
     "question_set",

@@ -9,15 +9,17 @@ from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from epistemic_stance.collection.plan import Item, Sampling, plan_items
-from epistemic_stance.errors import InputError, Problem
-from epistemic_stance.json_positions import LONE_SURROGATE
+from epistemic_stance.collection.plan import Item, plan_items
+from epistemic_stance.foundation.errors import InputError, Problem
+from epistemic_stance.foundation.json_positions import LONE_SURROGATE
+from epistemic_stance.foundation.settings import CollectSettings, SplitChoice
+from epistemic_stance.foundation.similarity import question_key
+from epistemic_stance.foundation.wording import shorten
+from epistemic_stance.models.sampling_config import SamplingConfig
 from epistemic_stance.records.written import AskingDesign, QuestionSet, QuestionSetReference
-from epistemic_stance.settings import CollectSettings, SplitChoice
-from epistemic_stance.splits import question_key, splits_of
-from epistemic_stance.stance import Stance, load_pairs, load_stance
-from epistemic_stance.trained import DESIGN, TRAINED, trained_questions
-from epistemic_stance.wording import shorten
+from epistemic_stance.stance.load import Stance, load_pairs, load_stance
+from epistemic_stance.stance.splits import splits_of
+from epistemic_stance.stance.trained_questions import DESIGN, TRAINED, trained_questions
 
 MAX_TEMPERATURE = 5.0
 MAX_ITERATIONS = 1000
@@ -39,7 +41,7 @@ class Design:
     """(id, category, text)."""
     temperatures: list[float]
     iterations: int
-    sampling: Sampling
+    sampling: SamplingConfig
     system_prompt: str | None
     seed: int
     items: list[Item]
@@ -75,7 +77,7 @@ def read_design(settings: CollectSettings) -> Design:
         questions=asked,
         temperatures=temperatures,
         iterations=iterations,
-        sampling=Sampling(
+        sampling=SamplingConfig(
             max_new_tokens=settings.max_new_tokens or reference.max_new_tokens,
             top_p=settings.top_p,
             top_k=settings.top_k,

@@ -23,9 +23,10 @@ from epistemic_stance.collection.endpoint_http import (
     exchange,
     new_client,
 )
-from epistemic_stance.collection.plan import Group, Identity, Item, Reply, Sampling
-from epistemic_stance.errors import EndpointError, InputError, Problem, RefusedError, StanceError
-from epistemic_stance.wording import shorten
+from epistemic_stance.collection.plan import Group, Identity, Item, Reply
+from epistemic_stance.foundation.errors import EndpointError, InputError, Problem, RefusedError, StanceError
+from epistemic_stance.foundation.wording import shorten
+from epistemic_stance.models.sampling_config import SamplingConfig
 
 OWNERS = {"vllm": "vLLM", "sglang": "SGLang", "llamacpp": "llama.cpp", "library": "Ollama"}
 """`owned_by` in a model list -> the server that fills it so."""
@@ -200,7 +201,7 @@ class EndpointBackend:
 def open_endpoint(
     url: str,
     model: str,
-    sampling: Sampling,
+    sampling: SamplingConfig,
     *,
     system_prompt: str | None,
     concurrency: int,

@@ -7,10 +7,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from epistemic_stance.collection.endpoint_http import Declined, Key, Transient
-from epistemic_stance.collection.plan import FILTERED, FinishReason, Item, Reply, Sampling
-from epistemic_stance.errors import InputError, Problem
-from epistemic_stance.settings import TEMPLATE_ARGUMENTS
-from epistemic_stance.wording import shorten
+from epistemic_stance.collection.plan import FILTERED, FinishReason, Item, Reply
+from epistemic_stance.foundation.errors import InputError, Problem
+from epistemic_stance.foundation.settings import TEMPLATE_ARGUMENTS
+from epistemic_stance.foundation.wording import shorten
+from epistemic_stance.models.sampling_config import SamplingConfig
 
 REQUIRED_FIELDS = {"temperature", "top_p", "max_tokens", "seed"}
 NEUTRAL: dict[str, Any] = {
@@ -51,7 +52,7 @@ class Chat:
 
     address: str
     model: str
-    sampling: Sampling
+    sampling: SamplingConfig
     system_prompt: str | None
     key: Key
     omitted: set[str] = field(default_factory=set)

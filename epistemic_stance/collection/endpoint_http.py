@@ -18,9 +18,9 @@ from typing import Any
 
 import httpx2
 
-from epistemic_stance.errors import InputError, Problem, RefusedError
-from epistemic_stance.files import dump_json
-from epistemic_stance.wording import shorten
+from epistemic_stance.foundation.errors import InputError, Problem, RefusedError
+from epistemic_stance.foundation.files import dump_json
+from epistemic_stance.foundation.wording import shorten
 
 CONNECT_S = 10.0
 MAX_BODY_BYTES = 8 * 2**20

@@ -15,16 +15,17 @@ from typing import Any
 
 import torch
 
-from epistemic_stance.chat import encode_question, template_digest
-from epistemic_stance.collection.onednn import use_onednn, use_torch
-from epistemic_stance.collection.plan import FinishReason, Group, Identity, Item, Reply, Sampling
-from epistemic_stance.collection.slots import Finished, Request, decode, prefill
-from epistemic_stance.device import choose_device, choose_dtype
-from epistemic_stance.errors import InputError, Problem, RefusedError
-from epistemic_stance.generation import generate
-from epistemic_stance.memory import available_memory, tune_allocator
-from epistemic_stance.models import find_model, is_out_of_memory, model_in, stop_ids_in, tokenizer_in
-from epistemic_stance.provenance import versions
+from epistemic_stance.collection.plan import FinishReason, Group, Identity, Item, Reply
+from epistemic_stance.foundation.errors import InputError, Problem, RefusedError
+from epistemic_stance.foundation.provenance import versions
+from epistemic_stance.models.chat_template import encode_question, template_digest
+from epistemic_stance.models.device import choose_device, choose_dtype
+from epistemic_stance.models.generation import generate
+from epistemic_stance.models.load import find_model, is_out_of_memory, model_in, stop_ids_in, tokenizer_in
+from epistemic_stance.models.memory import available_memory, tune_allocator
+from epistemic_stance.models.onednn import use_onednn, use_torch
+from epistemic_stance.models.sampling_config import SamplingConfig
+from epistemic_stance.models.slots import Finished, Request, decode, prefill
 
 SLOTS_PER_THREAD = 32
 """A CPU core is busy with this many rows; more make a step longer and hardly a token cheaper."""
@@ -58,7 +59,7 @@ class LocalBackend:
     model: Any
     tokenizer: Any
     stop_ids: set[int]
-    sampling: Sampling
+    sampling: SamplingConfig
     system_prompt: str | None
     on_answer: Callable[[], None] = lambda: None
     """Called when an answer is complete, long before its group is; once more if its group is begun anew."""
@@ -140,7 +141,7 @@ def grouped(items: Sequence[Item], slots: int) -> list[Group]:
 
 
 def open_local(
-    name: str, sampling: Sampling, *, device: str, dtype: str, system_prompt: str | None, slots: int, threads: int
+    name: str, sampling: SamplingConfig, *, device: str, dtype: str, system_prompt: str | None, slots: int, threads: int
 ) -> LocalBackend:
     """Load a model and find out how it can answer.
 
@@ -216,7 +217,7 @@ def why_plain(model: Any, tokenizer: Any, prompts: Sequence[Sequence[int]]) -> s
     requests = [Request(first, 0.0, 0, 2), Request(second, 0.0, 0, CHECK_TOKENS), Request(first, 0.0, 0, CHECK_TOKENS)]
     use_onednn(model)
     try:
-        greedy = Sampling(CHECK_TOKENS, 1.0, 0, 1.0)
+        greedy = SamplingConfig(CHECK_TOKENS, 1.0, 0, 1.0)
         found = decode(model, requests, slots=2, stop_ids=never, sampling=greedy)
         pairs = zip(requests, found, strict=True)
         same = all(equal_but_for_ties(model, expected[ask.prompt_ids], ask, answer.token_ids) for ask, answer in pairs)

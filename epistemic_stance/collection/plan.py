@@ -13,17 +13,6 @@ FILTERED = "content_filter"
 
 
 @dataclass(frozen=True)
-class Sampling:
-    """Every sampling field, so that neither a generation_config nor a server's defaults decide one."""
-
-    max_new_tokens: int
-    top_p: float
-    top_k: int
-    """0 = no limit."""
-    repetition_penalty: float
-
-
-@dataclass(frozen=True)
 class Item:
     """One answer to ask for."""
 

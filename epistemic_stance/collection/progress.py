@@ -12,9 +12,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from epistemic_stance.collection.design import Design
 from epistemic_stance.collection.plan import FILTERED
-from epistemic_stance.console import Printer, duration
+from epistemic_stance.foundation.console import Printer, duration
+from epistemic_stance.foundation.wording import shorten
 from epistemic_stance.records.collection import CollectionRecord
-from epistemic_stance.wording import shorten
 
 BAR_WIDTH = 20
 """Leaves room for counts, rate and time left in 80 columns."""

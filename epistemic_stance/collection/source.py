@@ -9,22 +9,11 @@ from dataclasses import dataclass
 from epistemic_stance.collection.design import Design
 from epistemic_stance.collection.plan import Backend, Group, Item
 from epistemic_stance.collection.progress import Display
-from epistemic_stance.files import sha256_of
-from epistemic_stance.models import VOCABULARY_FILES, find_model, recorded_training
+from epistemic_stance.foundation.files import sha256_of
+from epistemic_stance.foundation.settings import DEMO_MODEL, DEMO_NOTICE, CollectSettings
+from epistemic_stance.models.load import TOKENIZER_FILES, find_model, recorded_training
 from epistemic_stance.records.collection import CollectionRecord
 from epistemic_stance.records.training import CheckpointMetadata
-from epistemic_stance.settings import DEMO_MODEL, DEMO_NOTICE, CollectSettings
-
-TOKENIZER_FILES = (
-    *VOCABULARY_FILES,
-    "merges.txt",
-    "tokenizer_config.json",
-    "added_tokens.json",
-    "special_tokens_map.json",
-    "chat_template.jinja",
-    "generation_config.json",
-)
-"""What decides the text beside config and weights; the last one says which tokens end an answer."""
 
 
 @dataclass(frozen=True)

@@ -13,10 +13,10 @@ from typing import Any, BinaryIO
 from pydantic import ValidationError
 
 from epistemic_stance.collection.plan import FILTERED, Group, Item, Reply
-from epistemic_stance.errors import MAX_PROBLEMS_SHOWN, InputError, Problem, RefusedError
-from epistemic_stance.files import dump_json, fsync_folder, storage_errors, write_atomic
+from epistemic_stance.foundation.errors import MAX_PROBLEMS_SHOWN, InputError, Problem, RefusedError
+from epistemic_stance.foundation.files import dump_json, fsync_folder, storage_errors, write_atomic
+from epistemic_stance.foundation.wording import shorten
 from epistemic_stance.records.collection import CollectionRecord, ResponseMetadata, ResponseRecord
-from epistemic_stance.wording import shorten
 
 MAX_LINE_BYTES = 16 * 2**20
 """Far beyond the longest answer that can be asked for."""

@@ -12,9 +12,9 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from epistemic_stance.analysis.patterns import PatternSet
-from epistemic_stance.analysis.responses import Response
 from epistemic_stance.records.labels import DrawnAnswer, StratumRecord
+from epistemic_stance.records.response_file import Response
+from epistemic_stance.scoring.patterns import PatternSet
 
 NONE = "none"
 """Stratum of the answers in which the rules find nothing: what they miss is there."""

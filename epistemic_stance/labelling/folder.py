@@ -10,8 +10,20 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from epistemic_stance.analysis.label_matching import drawn_places
-from epistemic_stance.analysis.labels import (
+from epistemic_stance.foundation.errors import InputError, Problem, RefusedError
+from epistemic_stance.foundation.files import (
+    FolderLock,
+    JsonlWriter,
+    dump_json,
+    folder_lock,
+    fsync_folder,
+    storage_errors,
+    write_atomic,
+)
+from epistemic_stance.foundation.settings import DRAW_SEED, DRAWN_PER_ARM, LabelSettings
+from epistemic_stance.labelling.draw import ArmDraw, draw_arm, in_order, least_number
+from epistemic_stance.labelling.label_matching import drawn_places
+from epistemic_stance.labelling.labels import (
     DRAW_FILE,
     SAMPLE_FILE,
     is_judge,
@@ -21,21 +33,9 @@ from epistemic_stance.analysis.labels import (
     read_labels,
     read_sample,
 )
-from epistemic_stance.analysis.patterns import PatternSet
-from epistemic_stance.errors import InputError, Problem, RefusedError
-from epistemic_stance.files import (
-    FolderLock,
-    JsonlWriter,
-    dump_json,
-    folder_lock,
-    fsync_folder,
-    storage_errors,
-    write_atomic,
-)
-from epistemic_stance.labelling.draw import ArmDraw, draw_arm, in_order, least_number
 from epistemic_stance.labelling.sources import Sources
 from epistemic_stance.records.labels import ArmRecord, DrawnAnswer, DrawRecord, GivenLabels, JudgeLabels
-from epistemic_stance.settings import DRAW_SEED, DRAWN_PER_ARM, LabelSettings
+from epistemic_stance.scoring.patterns import PatternSet
 
 Note = Callable[[str], None]
 LOCK = ".lock-"

@@ -13,15 +13,16 @@ import re
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from epistemic_stance.analysis.labels import JUDGE, offered, read_labels
 from epistemic_stance.collection.endpoint import EndpointBackend, open_endpoint
-from epistemic_stance.collection.plan import Item, Reply, Sampling, item_seed
-from epistemic_stance.errors import InputError, Problem
+from epistemic_stance.collection.plan import Item, Reply, item_seed
+from epistemic_stance.foundation.errors import InputError, Problem
+from epistemic_stance.foundation.settings import CollectSettings, LabelSettings
+from epistemic_stance.foundation.signals import StopAtOnce
 from epistemic_stance.labelling.folder import LabelFile, now
+from epistemic_stance.labelling.labels import JUDGE, offered, read_labels
+from epistemic_stance.models.sampling_config import SamplingConfig
 from epistemic_stance.records.labels import DrawnAnswer, JudgeLabels
 from epistemic_stance.records.written import Pattern
-from epistemic_stance.settings import CollectSettings, LabelSettings
-from epistemic_stance.signals import StopAtOnce
 
 MAX_NEW_TOKENS = 1024
 """Room for a model that thinks aloud before its list."""
@@ -113,7 +114,7 @@ def open_judge(settings: LabelSettings, on_wait: Callable[[str, float], None]) -
     return open_endpoint(
         settings.judge or "",
         settings.judge_model.strip(),
-        Sampling(MAX_NEW_TOKENS, top_p=1.0, top_k=0, repetition_penalty=1.0),
+        SamplingConfig(MAX_NEW_TOKENS, top_p=1.0, top_k=0, repetition_penalty=1.0),
         system_prompt=None,
         concurrency=CollectSettings.concurrency,
         timeout_s=CollectSettings.request_timeout,

@@ -9,13 +9,13 @@ from dataclasses import dataclass
 
 import typer
 
-from epistemic_stance.analysis.label_matching import drawn_places
-from epistemic_stance.analysis.labels import offered
+from epistemic_stance.foundation.signals import StopAtOnce
 from epistemic_stance.labelling.folder import LabelFile, now
+from epistemic_stance.labelling.label_matching import drawn_places
+from epistemic_stance.labelling.labels import offered
 from epistemic_stance.labelling.view import STOP_KEY, Marks, Shown, View
 from epistemic_stance.records.labels import DrawnAnswer, GivenLabels
 from epistemic_stance.records.written import Pattern
-from epistemic_stance.signals import StopAtOnce
 
 KEY = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]|\x1bO.|.", re.DOTALL)
 """One key press: a sequence that a function or arrow key sends, or a character."""

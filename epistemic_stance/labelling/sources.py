@@ -8,15 +8,15 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from epistemic_stance.analysis.labels import VALIDATION, place_of
-from epistemic_stance.analysis.responses import RESPONSES_FILE, read_responses
-from epistemic_stance.errors import InputError, Problem
-from epistemic_stance.files import sha256_of
+from epistemic_stance.foundation.errors import InputError, Problem
+from epistemic_stance.foundation.files import sha256_of
+from epistemic_stance.foundation.settings import LabelSettings
+from epistemic_stance.foundation.wording import shorten
 from epistemic_stance.labelling.draw import ArmAnswer
+from epistemic_stance.labelling.labels import VALIDATION, place_of
 from epistemic_stance.records.labels import SourceRecord
-from epistemic_stance.settings import LabelSettings
-from epistemic_stance.stance import Stance
-from epistemic_stance.wording import shorten
+from epistemic_stance.records.response_file import RESPONSES_FILE, read_responses
+from epistemic_stance.stance.load import Stance
 
 BASE = "base"
 FORM = f"a run has {VALIDATION}/ARM/SET/{RESPONSES_FILE}"

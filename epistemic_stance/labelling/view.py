@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from rich.console import Console
 from rich.text import Text
 
-from epistemic_stance.errors import InputError, Problem
+from epistemic_stance.foundation.errors import InputError, Problem
+from epistemic_stance.foundation.terminal import plain
 from epistemic_stance.records.written import Pattern
-from epistemic_stance.terminal import plain
 
 STOP_KEY = "q"
 LETTERS = "abcdefghijklmnoprstuvwxyz"

@@ -15,12 +15,12 @@ from typing import Any
 
 import numpy as np
 
-from epistemic_stance.analysis.statistics import paired_changes, rate_interval
-from epistemic_stance.chat import encode_question, render
+from epistemic_stance.models.chat_template import encode_question, render
 from epistemic_stance.probing.estimates import mean_estimate
 from epistemic_stance.probing.forward import Asked
 from epistemic_stance.probing.material import Choice
 from epistemic_stance.records.probes import AccuracyRecord, ChoiceAnswerRecord, ChoicesRecord, EstimateRecord
+from epistemic_stance.statistics.intervals import paired_changes, rate_interval
 
 SEED = 42
 """Of the resampling in the intervals."""

@@ -23,9 +23,9 @@ import torch
 from torch import Tensor
 from transformers.cache_utils import DynamicCache
 
-from epistemic_stance.collection.onednn import use_onednn, use_torch
-from epistemic_stance.errors import NumericError
-from epistemic_stance.models import is_out_of_memory
+from epistemic_stance.foundation.errors import NumericError
+from epistemic_stance.models.load import is_out_of_memory
+from epistemic_stance.models.onednn import use_onednn, use_torch
 
 TOKENS_OF_PASS = 256
 """The mask grows with the square, and the products are hardly faster with more rows."""

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from epistemic_stance.errors import InputError, Problem
-from epistemic_stance.files import dump_json, read_text
+from epistemic_stance.foundation.errors import InputError, Problem
+from epistemic_stance.foundation.files import dump_json, read_text
 from epistemic_stance.records.written import Question
-from epistemic_stance.stance import STANCE_FILE, Stance
+from epistemic_stance.stance.load import STANCE_FILE, Stance
 
 INSTRUCTION = " Answer yes or no."
 

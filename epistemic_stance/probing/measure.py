@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from epistemic_stance.chat import template_digest
-from epistemic_stance.errors import InputError, Problem
-from epistemic_stance.models import ModelFiles, config_in, stop_ids_in, tokenizer_in
+from epistemic_stance.foundation.errors import InputError, Problem
+from epistemic_stance.models.chat_template import template_digest
+from epistemic_stance.models.load import ModelFiles, config_in, stop_ids_in, tokenizer_in
 from epistemic_stance.probing.choices import asked_choices, choices_record
 from epistemic_stance.probing.forward import Asked, Forward, answer_logps
 from epistemic_stance.probing.material import Material

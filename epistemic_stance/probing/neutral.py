@@ -18,7 +18,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from epistemic_stance.errors import InputError, NumericError, Problem
+from epistemic_stance.foundation.errors import InputError, NumericError, Problem
 from epistemic_stance.probing.estimates import mean_estimate
 from epistemic_stance.probing.forward import NOT_FINITE, NOT_FINITE_HINT
 from epistemic_stance.records.probes import NeutralRecord, ParagraphRecord

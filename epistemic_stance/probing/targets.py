@@ -8,12 +8,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from epistemic_stance.collection.source import TOKENIZER_FILES
-from epistemic_stance.errors import InputError, Problem, RefusedError
-from epistemic_stance.files import require_folder, sha256_of
-from epistemic_stance.models import ModelFiles, find_model, recorded_training
+from epistemic_stance.foundation.errors import InputError, Problem, RefusedError
+from epistemic_stance.foundation.files import require_folder, sha256_of
+from epistemic_stance.foundation.settings import DEFAULT_STANCE, ProbeSettings
+from epistemic_stance.models.load import TOKENIZER_FILES, ModelFiles, find_model, recorded_training
 from epistemic_stance.records.training import CheckpointMetadata
-from epistemic_stance.settings import DEFAULT_STANCE, ProbeSettings
 
 BASE = "base"
 SINGLE = "model"

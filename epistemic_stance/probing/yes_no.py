@@ -11,7 +11,7 @@ import statistics
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from epistemic_stance.chat import encode_question
+from epistemic_stance.models.chat_template import encode_question
 from epistemic_stance.probing.estimates import mean_estimate
 from epistemic_stance.probing.forward import Asked, Ids
 from epistemic_stance.probing.material import INSTRUCTION

@@ -10,18 +10,18 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from epistemic_stance.analysis.copying import Copying, Parrots, is_parroted, null_of
-from epistemic_stance.analysis.responses import Response, read_responses
-from epistemic_stance.chat import Pair
-from epistemic_stance.errors import InputError, Problem
-from epistemic_stance.files import dump_json
+from epistemic_stance.foundation.errors import InputError, Problem
+from epistemic_stance.foundation.files import dump_json
+from epistemic_stance.foundation.settings import DEFAULT_STANCE
+from epistemic_stance.foundation.similarity import question_key
+from epistemic_stance.foundation.terminal import visible
 from epistemic_stance.records.analysis import ScoreRecord
+from epistemic_stance.records.response_file import Response, read_responses
 from epistemic_stance.report.figures import counted
 from epistemic_stance.report.gather import ArmFiles, Material, SetFiles
-from epistemic_stance.settings import DEFAULT_STANCE
-from epistemic_stance.splits import question_key
-from epistemic_stance.stance import corpus_digest, load_stance_and_pairs
-from epistemic_stance.terminal import visible
+from epistemic_stance.scoring.copying import Copying, Parrots, is_parroted, null_of
+from epistemic_stance.stance.load import corpus_digest, load_stance_and_pairs
+from epistemic_stance.stance.pairs import Pair
 
 SCORES_FILE = "scores.jsonl"
 MOST_BYTES = 5_000_000

@@ -10,7 +10,7 @@ from epistemic_stance.records.parroting import GainRecord, LearningRecord, Parro
 from epistemic_stance.report.browser import AnswerPair, Answers, Side
 from epistemic_stance.report.figures import UNKNOWN, percent
 from epistemic_stance.report.layout import Cell, Section, Table
-from epistemic_stance.validation.tables import points
+from epistemic_stance.report.selection_tables import points
 
 EXPOSURES = ("seen", "paraphrase", "unseen", "unknown")
 MOST_PAIRS = 10

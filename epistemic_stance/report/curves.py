@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from epistemic_stance.analysis.measures import PERFORMATIVE, PRAGMATIC, PRAGMATIC_ONLY
+from epistemic_stance.evaluation.measures import PERFORMATIVE, PRAGMATIC, PRAGMATIC_ONLY
+from epistemic_stance.foundation.wording import shorten
 from epistemic_stance.records.analysis import AnalysisRecord, RateRecord
 from epistemic_stance.records.probes import EstimateRecord
 from epistemic_stance.records.training import EpochRecord
@@ -12,7 +13,6 @@ from epistemic_stance.report import figures
 from epistemic_stance.report.charts import Range, Series, before_and_after, over_epochs
 from epistemic_stance.report.gather import RIGHT, ArmFiles, Material
 from epistemic_stance.report.layout import Chart, Section, Table
-from epistemic_stance.wording import shorten
 
 EXPOSURES = ("seen", "paraphrase", "unseen")
 KL, ACCURACY = "KL from the base model, nats a token", "Multiple choice questions right"

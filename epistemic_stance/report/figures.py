@@ -6,7 +6,7 @@ from epistemic_stance.records.analysis import CorrectedRateRecord, RateRecord
 from epistemic_stance.records.comparison import ChangeRecord
 from epistemic_stance.records.probes import EstimateRecord
 from epistemic_stance.records.validation import FlagChangeRecord, GainRecord, PlainRateRecord
-from epistemic_stance.validation.tables import points
+from epistemic_stance.report.selection_tables import points
 
 UNKNOWN = "unknown"
 MARKS = {

@@ -9,20 +9,20 @@ from typing import TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from epistemic_stance.analysis.labels import VALIDATION
-from epistemic_stance.analysis.responses import RESPONSES_FILE
-from epistemic_stance.errors import InputError, Problem
-from epistemic_stance.files import sha256_of
+from epistemic_stance.evaluation.evidence import BASE, CHECKPOINT, METADATA_FILE, PROBES_FILE
+from epistemic_stance.evaluation.rule import frozen_rule
+from epistemic_stance.evaluation.select import RUN_FILE, SELECTION_FILE
+from epistemic_stance.foundation.errors import InputError, Problem
+from epistemic_stance.foundation.files import sha256_of
+from epistemic_stance.labelling.labels import VALIDATION
 from epistemic_stance.records.analysis import AnalysisRecord
 from epistemic_stance.records.collection import CollectionRecord
 from epistemic_stance.records.comparison import ComparisonRecord
 from epistemic_stance.records.probes import ProbesRecord
+from epistemic_stance.records.response_file import RESPONSES_FILE
 from epistemic_stance.records.screening import ScreeningRecord
 from epistemic_stance.records.training import CheckpointMetadata, EpochRecord, RunRecord
 from epistemic_stance.records.validation import RuleRecord, SelectionRecord
-from epistemic_stance.validation.command import RUN_FILE, SELECTION_FILE
-from epistemic_stance.validation.evidence import BASE, CHECKPOINT, METADATA_FILE, PROBES_FILE
-from epistemic_stance.validation.rule import frozen_rule
 
 SCREENING_FILE = "screening.json"
 ANALYSIS_FILE, COMPARISON_FILE, PLAN_FILE = "analysis.json", "comparison.json", "responses.plan.json"

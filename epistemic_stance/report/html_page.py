@@ -15,9 +15,9 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from epistemic_stance.foundation.terminal import visible
 from epistemic_stance.report.browser import Answers
 from epistemic_stance.report.layout import Report
-from epistemic_stance.terminal import visible
 
 TEMPLATES = Path(__file__).parent / "templates"
 

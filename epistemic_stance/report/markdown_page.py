@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from epistemic_stance.analysis.markdown import escaped, table
 from epistemic_stance.report.layout import Cell, Report, Section, Table
+from epistemic_stance.report.markdown import escaped, table
 
 
 def markdown(report: Report) -> str:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from epistemic_stance.foundation.settings import DEMO_NOTICE
 from epistemic_stance.records.collection import CollectionRecord
 from epistemic_stance.report import figures
 from epistemic_stance.report.gather import ArmFiles, Material
 from epistemic_stance.report.layout import Section, Table
-from epistemic_stance.settings import DEMO_NOTICE
-from epistemic_stance.validation.tables import FROZEN
+from epistemic_stance.report.selection_tables import FROZEN
 
 EXPOSURES = ("seen", "paraphrase", "unseen")
 LIMITS = (

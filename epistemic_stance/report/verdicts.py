@@ -6,14 +6,14 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
+from epistemic_stance.evaluation.rule import RULE
+from epistemic_stance.foundation.settings import DEMO_MODEL
 from epistemic_stance.records.validation import CandidateRecord, CriterionRecord, FlagRecord, SelectionRecord
 from epistemic_stance.report import figures
 from epistemic_stance.report.figures import marked, percent
 from epistemic_stance.report.gather import Material
 from epistemic_stance.report.layout import Cell, Section, Table
-from epistemic_stance.settings import DEMO_MODEL
-from epistemic_stance.validation.rule import RULE
-from epistemic_stance.validation.tables import ABOUT_CRITERIA, ABOUT_FLAGS, FROZEN, bound_of, points
+from epistemic_stance.report.selection_tables import ABOUT_CRITERIA, ABOUT_FLAGS, FROZEN, bound_of, points
 
 NO_CHOICE = "No choice was made"
 ABOUT_CANDIDATES = (

@@ -1,1 +1,1 @@
-"""Preference training: equations, packing, reference, loop, guards, checkpoints."""
+"""Pairs -> checkpoints: equations, packing, reference, loop, guards."""

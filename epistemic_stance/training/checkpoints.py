@@ -19,8 +19,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from epistemic_stance.errors import StorageError
-from epistemic_stance.files import commit_folder, dump_json, verify_manifest
+from epistemic_stance.foundation.errors import StorageError
+from epistemic_stance.foundation.files import commit_folder, dump_json, verify_manifest
 from epistemic_stance.records.training import CheckpointMetadata, ResumeState
 from epistemic_stance.training.lora import merged_state_dict
 

@@ -17,7 +17,7 @@ from rich.progress import (
 )
 from rich.table import Table
 
-from epistemic_stance.console import Printer
+from epistemic_stance.foundation.console import Printer
 from epistemic_stance.records.training import BestRecord, EpochRecord, StepRecord, WatchRecord
 
 LOSS_TARGET, LOSS_BEST = 0.3, 0.2

@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from epistemic_stance.settings import LossName
+from epistemic_stance.foundation.settings import LossName
 
 
 @dataclass(frozen=True)

@@ -11,10 +11,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from epistemic_stance.chat import EncodedPair
-from epistemic_stance.errors import NumericError
+from epistemic_stance.foundation.errors import NumericError
+from epistemic_stance.foundation.settings import TrainSettings
 from epistemic_stance.records.training import PairRecord, StepRecord
-from epistemic_stance.settings import TrainSettings
+from epistemic_stance.stance.pairs import EncodedPair
 from epistemic_stance.training.dpo import Objective, PairLogps, PairLosses, preference_loss
 from epistemic_stance.training.packing import PairForward
 

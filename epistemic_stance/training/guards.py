@@ -11,9 +11,9 @@ from dataclasses import dataclass
 
 import torch
 
-from epistemic_stance.chat import EncodedPair
-from epistemic_stance.errors import NumericError
+from epistemic_stance.foundation.errors import NumericError
 from epistemic_stance.records.training import EpochRecord, PairRecord
+from epistemic_stance.stance.pairs import EncodedPair
 from epistemic_stance.training.dpo import Objective, PairLogps, preference_loss
 from epistemic_stance.training.engine import ReferenceLogps
 

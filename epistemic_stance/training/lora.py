@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from epistemic_stance.errors import InputError, Problem
+from epistemic_stance.foundation.errors import InputError, Problem
 
 
 def add_lora(model: Any, rank: int, seed: int) -> None:

@@ -21,7 +21,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from epistemic_stance.chat import EncodedPair
+from epistemic_stance.stance.pairs import EncodedPair
 from epistemic_stance.training.dpo import PairLogps
 
 MAX_PACKED_TOKENS = 2048

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from statistics import fmean
 
-from epistemic_stance.console import duration
-from epistemic_stance.device import has_fast_bfloat16
+from epistemic_stance.foundation.console import duration
+from epistemic_stance.foundation.settings import DEMO_MODEL, DEMO_NOTICE
+from epistemic_stance.models.device import has_fast_bfloat16
 from epistemic_stance.records.training import RunRecord
-from epistemic_stance.settings import DEMO_MODEL, DEMO_NOTICE
 from epistemic_stance.training.prepare import Job
 from epistemic_stance.training.resources import Resources
 

@@ -7,12 +7,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from epistemic_stance.chat import EncodedPair, Pair, encode_pair, special_tokens, template_digest
-from epistemic_stance.check import Finding, check_pairs, check_tokens
-from epistemic_stance.errors import InputError, Problem
-from epistemic_stance.models import ModelFiles, config_in, find_model, stop_ids_in, tokenizer_in
-from epistemic_stance.settings import NOT_PART_OF_A_RUN, TrainSettings
-from epistemic_stance.stance import Stance, corpus_digest, load_stance_and_pairs
+from epistemic_stance.foundation.errors import InputError, Problem
+from epistemic_stance.foundation.settings import NOT_PART_OF_A_RUN, TrainSettings
+from epistemic_stance.models.chat_template import encode_pair, special_tokens, template_digest
+from epistemic_stance.models.load import ModelFiles, config_in, find_model, stop_ids_in, tokenizer_in
+from epistemic_stance.stance.check_pairs import Finding, check_pairs, check_tokens
+from epistemic_stance.stance.load import Stance, corpus_digest, load_stance_and_pairs
+from epistemic_stance.stance.pairs import EncodedPair, Pair
 
 if TYPE_CHECKING:
     import torch
@@ -127,7 +128,7 @@ def prepare(inputs: Inputs) -> Job:
 
     import torch
 
-    from epistemic_stance.device import choose_device, choose_dtype
+    from epistemic_stance.models.device import choose_device, choose_dtype
 
     stop_ids = stop_ids_in(files.folder, tokenizer)
     limit = min(settings.max_length, getattr(config, "max_position_embeddings", None) or settings.max_length)

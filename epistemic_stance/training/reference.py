@@ -14,9 +14,9 @@ from typing import Any
 import torch
 from pydantic import ValidationError
 
-from epistemic_stance.chat import EncodedPair
-from epistemic_stance.files import dump_json, write_atomic
+from epistemic_stance.foundation.files import dump_json, write_atomic
 from epistemic_stance.records.training import ReferenceCache
+from epistemic_stance.stance.pairs import EncodedPair
 from epistemic_stance.training.engine import compute_precision
 from epistemic_stance.training.packing import PairForward
 

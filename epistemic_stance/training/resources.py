@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from epistemic_stance.chat import EncodedPair
-from epistemic_stance.errors import RefusedError
-from epistemic_stance.memory import available_memory
-from epistemic_stance.models import config_in, opened
+from epistemic_stance.foundation.errors import RefusedError
+from epistemic_stance.models.load import config_in, opened
+from epistemic_stance.models.memory import available_memory
+from epistemic_stance.records.run_folder import RunFolder
+from epistemic_stance.stance.pairs import EncodedPair
 from epistemic_stance.training.packing import MAX_PACKED_TOKENS
-from epistemic_stance.training.run_folder import RunFolder
 
 if TYPE_CHECKING:
     from epistemic_stance.training.prepare import Job

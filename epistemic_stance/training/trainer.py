@@ -8,9 +8,10 @@ from dataclasses import dataclass, field
 
 import torch
 
-from epistemic_stance.chat import EncodedPair
-from epistemic_stance.errors import StoppedError
-from epistemic_stance.files import FolderLock, JsonlWriter, link_folder
+from epistemic_stance.foundation.errors import StoppedError
+from epistemic_stance.foundation.files import FolderLock, JsonlWriter, link_folder
+from epistemic_stance.foundation.signals import StopSignals
+from epistemic_stance.records.run_folder import RunFolder
 from epistemic_stance.records.training import (
     BestRecord,
     CheckpointMetadata,
@@ -21,21 +22,14 @@ from epistemic_stance.records.training import (
     WatchBase,
     WatchRecord,
 )
-from epistemic_stance.signals import StopSignals
+from epistemic_stance.report.cards import write_cards
+from epistemic_stance.stance.pairs import EncodedPair
+from epistemic_stance.training.checkpoint_eval import Watch
 from epistemic_stance.training.checkpoints import rounded_weights, save_checkpoint, save_state
 from epistemic_stance.training.display import Display
-from epistemic_stance.training.engine import (
-    Engine,
-    evaluate,
-    learning_rate_at,
-    optimizer_step,
-    require_finite_weights,
-)
+from epistemic_stance.training.engine import Engine, evaluate, learning_rate_at, optimizer_step, require_finite_weights
 from epistemic_stance.training.guards import STEP0_PAIRS, RunFacts, epoch_warnings, require_zero_rewards
 from epistemic_stance.training.prepare import Job
-from epistemic_stance.training.run_folder import RunFolder
-from epistemic_stance.training.watch import Watch
-from epistemic_stance.validation.card import write_cards
 
 
 @dataclass

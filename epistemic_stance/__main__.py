@@ -1,5 +1,0 @@
-"""`python -m epistemic_stance` is the `stance` command."""
-
-from epistemic_stance.cli import main
-
-main()

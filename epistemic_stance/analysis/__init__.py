@@ -1,1 +1,0 @@
-"""The analysis stage: what answers say, counted with intervals. Never imports torch."""

@@ -1,0 +1,83 @@
+"""Answers of a base and a tuned model to the same questions, side by side, marked seen or unseen."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from epistemic_stance.foundation.errors import InputError, Problem
+from epistemic_stance.foundation.settings import DEFAULT_STANCE, DEMO_MODEL, DEMO_NOTICE, AnswersSettings
+from epistemic_stance.foundation.terminal import plain
+from epistemic_stance.models.chat_template import encode_question
+from epistemic_stance.models.device import choose_device
+from epistemic_stance.models.generation import generate
+from epistemic_stance.models.load import find_model, model_in, recorded_training, stop_ids_in, tokenizer_in
+from epistemic_stance.records.training import CheckpointMetadata
+from epistemic_stance.stance.load import Stance, corpus_digest, load_pairs, load_stance
+from epistemic_stance.stance.pairs import Pair
+from epistemic_stance.training.checkpoint_eval import plan_watch
+
+
+@dataclass(frozen=True)
+class Asked:
+    kind: str
+    """seen, unseen, fact, or unknown where the corpus is not the one of the training."""
+    question: str
+
+
+def show_answers(settings: AnswersSettings, console: Console) -> None:
+    """Ask both models greedily and print a table. Raises InputError if a model or stance does not load."""
+    trained = recorded_training(find_model(settings.model).folder)
+    base = settings.base or (trained.base_model if trained else None)
+    if base is None:
+        raise InputError([Problem(settings.model, "does not say what it was trained from", hint="give --base MODEL")])
+    stance = load_stance(settings.stance or (trained.settings["stance"] if trained else DEFAULT_STANCE))
+    system_prompt = trained.system_prompt if trained else stance.system_prompt
+    pairs = trained_pairs(trained, stance)
+    plan = plan_watch(stance, pairs or [], settings.unseen)
+    asked = [Asked("seen", pair.question) for pair in (pairs or [])[: settings.seen]]
+    asked += [Asked("unseen" if pairs is not None else "unknown", text) for _, text in plan.questions]
+    asked += [Asked("fact", text) for _, text in plan.neutral[: settings.facts]]
+    if not asked:
+        raise InputError([Problem("command line", "there is nothing to ask", hint="--seen, --unseen or --facts")])
+    before, after = (
+        ask(name, [item.question for item in asked], settings.max_new_tokens, settings.device, system_prompt)
+        for name in (base, settings.model)
+    )
+    table = Table(show_lines=True, expand=True)
+    table.add_column("", no_wrap=True)
+    table.add_column("question", ratio=2)
+    table.add_column(plain(f"before: {base}"), ratio=4)
+    table.add_column(plain(f"after: {settings.model}"), ratio=4)
+    for item, old, new in zip(asked, before, after, strict=True):
+        table.add_row(plain(item.kind), plain(item.question), plain(old), plain(new))
+    console.print(table)
+    if base == DEMO_MODEL:
+        console.print(plain(f"note: {DEMO_NOTICE}", "yellow"))
+
+
+def ask(
+    name: str, questions: Sequence[str], max_new_tokens: int, device: str, system_prompt: str | None = None
+) -> list[str]:
+    """Greedy answers of a model, by name, to questions."""
+    files = find_model(name)
+    tokenizer = tokenizer_in(files.folder)
+    model = model_in(files.folder, choose_device(device))
+    prompts = [encode_question(tokenizer, question, system_prompt) for question in questions]
+    stop_ids = stop_ids_in(files.folder, tokenizer)
+    answers = generate(model, tokenizer, prompts, stop_ids=stop_ids, max_new_tokens=max_new_tokens)
+    return [answer.text for answer in answers]
+
+
+def trained_pairs(trained: CheckpointMetadata | None, stance: Stance) -> list[Pair] | None:
+    """The pairs a checkpoint was trained on; None if they changed since, for then nothing is known to be seen."""
+    recorded = trained.settings.get("corpus") if trained else None
+    try:
+        pairs = load_pairs(Path(recorded) if recorded else stance.corpus)
+    except InputError:
+        return None
+    return pairs if trained is None or corpus_digest(pairs) == trained.corpus_digest else None

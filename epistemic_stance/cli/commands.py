@@ -1,0 +1,339 @@
+"""The commands: each is a function of its settings and imports its stage inside, so that help is instant."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import typer
+from typer.core import TyperGroup
+
+from epistemic_stance import __version__
+from epistemic_stance.cli.flags import command
+from epistemic_stance.foundation.settings import (
+    AnalyzeSettings,
+    AnswersSettings,
+    ChatSettings,
+    CheckSettings,
+    CollectSettings,
+    CompareSettings,
+    DemoSettings,
+    FindingsSettings,
+    LabelScoreSettings,
+    LabelSettings,
+    ProbeSettings,
+    QuestionsSettings,
+    ReportSettings,
+    ScreenSettings,
+    SelectSettings,
+    StatusSettings,
+    TrainSettings,
+    ValidateSettings,
+)
+
+app = typer.Typer(
+    name="stance",
+    help="Shift the stance of a small chat model with a few dozen contrastive pairs, and prove what the shift did.",
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+
+
+class _LabelGroup(TyperGroup):
+    """`stance label RUN` labels a run; what comes after `label` need not name a subcommand."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        named = not args or args[0] in self.commands or args[0] in ("--help", "-h")
+        return super().parse_args(ctx, args if named else ["run", *args])
+
+
+label = typer.Typer(
+    help="Label answers, and hold the patterns to what people say. `stance label RUN` is short for `stance label run "
+    "RUN`.",
+    rich_markup_mode=None,
+    cls=_LabelGroup,
+)
+app.add_typer(label, name="label")
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"epistemic-stance {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def stance(
+    version: bool = typer.Option(False, "--version", help="Print the version.", is_eager=True, callback=_version),
+) -> None:
+    """Flags of the program itself."""
+
+
+@command("train", TrainSettings, app)
+def train_command(settings: TrainSettings) -> None:
+    """Train a model on contrastive pairs.
+
+    Direct Preference Optimization with a checkpoint every few epochs, guards from the first step, and a look at
+    what unseen questions are answered at every checkpoint.
+    """
+    from rich.console import Console
+
+    from epistemic_stance.training.prepare import read_inputs
+
+    inputs = read_inputs(settings)
+    _quiet_libraries()
+    from epistemic_stance.training.run import train
+
+    train(inputs, Console(highlight=False))
+
+
+@command("check", CheckSettings, app)
+def check_command(settings: CheckSettings) -> None:
+    """Lint a stance before training.
+
+    Corpus, question sets and, with --model, tokens: every problem at once, as file:line: field: what (hint).
+    """
+    _quiet_libraries()
+    from epistemic_stance.cli.check import run_check
+
+    run_check(settings)
+
+
+@command("questions", QuestionsSettings, app)
+def questions_command(settings: QuestionsSettings) -> None:
+    """List what a stance asks.
+
+    Every question set with its size, what of it the model has seen, and the halves to choose a checkpoint by and to
+    report on it.
+    """
+    from epistemic_stance.cli.questions import run_questions
+
+    run_questions(settings)
+
+
+@command("collect", CollectSettings, app)
+def collect_command(settings: CollectSettings) -> None:
+    """Have a model answer a question set.
+
+    Every question at every temperature, several times, one JSON line per answer. The same command again asks only
+    what is missing.
+    """
+    _quiet_libraries()
+    from rich.console import Console
+
+    from epistemic_stance.collection.run import collect
+
+    collect(settings, Console(highlight=False))
+
+
+@command("analyze", AnalyzeSettings, app)
+def analyze_command(settings: AnalyzeSettings) -> None:
+    """Count what answers do.
+
+    Rates of every pattern with intervals over questions, grades, examples; tables here, JSON and Markdown beside the
+    answers.
+    """
+    from rich.console import Console
+
+    from epistemic_stance.evaluation.analyze import run_analyze
+
+    run_analyze(settings, Console(highlight=False))
+
+
+@command("compare", CompareSettings, app)
+def compare_command(settings: CompareSettings) -> None:
+    """Set two collections side by side.
+
+    Paired by question: what changed, with an interval, for each pattern, group, category and grade.
+    """
+    from rich.console import Console
+
+    from epistemic_stance.evaluation.compare import run_compare
+
+    run_compare(settings, Console(highlight=False))
+
+
+@command("findings", FindingsSettings, app)
+def findings_command(settings: FindingsSettings) -> None:
+    """Write the two documents about a baseline run.
+
+    baseline_analysis.md with all figures, BASELINE_FINDINGS.md with what they say.
+    """
+    from rich.console import Console
+
+    from epistemic_stance.report.findings import run_findings
+
+    run_findings(settings, Console(highlight=False))
+
+
+@command("run", LabelSettings, label)
+def label_run_command(settings: LabelSettings) -> None:
+    """Label a sample of a run's answers.
+
+    One key per pattern, two annotators if wished; then how well they agree, and how the rules err on each model.
+    """
+    from rich.console import Console
+
+    from epistemic_stance.labelling.run import run_label
+
+    run_label(settings, Console(highlight=False))
+
+
+@command("score", LabelScoreSettings, label)
+def label_score_command(settings: LabelScoreSettings) -> None:
+    """Score the patterns against labels that people gave.
+
+    Precision, recall, F1 and kappa per label and arm; exit 1 if one is below what --require asks.
+    """
+    from epistemic_stance.labelling.score_file import run_label_score
+
+    run_label_score(settings)
+
+
+@command("probe", ProbeSettings, app)
+def probe_command(settings: ProbeSettings) -> None:
+    """Measure models without sampling.
+
+    Yes or no from token probabilities, multiple choice, and the distance from the base model on a neutral text; for
+    one model, or for every checkpoint of a run.
+    """
+    _quiet_libraries()
+    from rich.console import Console
+
+    from epistemic_stance.probing.run import run_probe
+
+    run_probe(settings, Console(highlight=False))
+
+
+@command("screen", ScreenSettings, app)
+def screen_command(settings: ScreenSettings) -> None:
+    """Take a cheap first look at a run.
+
+    Probes and a few answers of the base model and of every checkpoint, about a tenth of a full pass; says which
+    checkpoints are worth one, and decides nothing.
+    """
+    _quiet_libraries()
+    from rich.console import Console
+
+    from epistemic_stance.cli.screen import run_screen
+
+    run_screen(settings, Console(highlight=False))
+
+
+@command("validate", ValidateSettings, app)
+def validate_command(settings: ValidateSettings) -> None:
+    """Ask base and checkpoints everything.
+
+    A screen of all checkpoints, then all question sets of the base model and the promising ones, analysed and compared.
+    """
+    _quiet_libraries()
+    from rich.console import Console
+
+    from epistemic_stance.cli.validate import run_validate
+
+    run_validate(settings, Console(highlight=False))
+
+
+@command("select", SelectSettings, app)
+def select_command(settings: SelectSettings) -> None:
+    """Choose a checkpoint, or none.
+
+    Success criteria and red flags of every checkpoint that answered, and the one that a rule written beforehand
+    chooses; exit 1 if none qualifies or the chosen one does not meet a criterion.
+    """
+    from rich.console import Console
+
+    from epistemic_stance.evaluation.select import run_select
+
+    run_select(settings, Console(highlight=False))
+
+
+@command("report", ReportSettings, app)
+def report_command(settings: ReportSettings) -> None:
+    """Show a run on one page.
+
+    Verdicts, curves, answers side by side and provenance of a run, as an HTML file that works offline, and the same as
+    Markdown without the answers.
+    """
+    from rich.console import Console
+
+    from epistemic_stance.report.run import run_report
+
+    run_report(settings, Console(highlight=False))
+
+
+@command("run", ValidateSettings, app)
+def run_command(settings: ValidateSettings) -> None:
+    """From checkpoints to a choice and a report.
+
+    validate, select and report, one after the other; what is finished and unchanged is not done again.
+    """
+    _quiet_libraries()
+    from rich.console import Console
+
+    from epistemic_stance.cli.run import run_run
+
+    run_run(settings, Console(highlight=False))
+
+
+@command("answers", AnswersSettings, app)
+def answers_command(settings: AnswersSettings) -> None:
+    """Ask two models, side by side.
+
+    Greedy answers of a base model and a checkpoint to questions that were trained on and to others.
+    """
+    _quiet_libraries()
+    from rich.console import Console
+
+    from epistemic_stance.cli.answers import show_answers
+
+    show_answers(settings, Console(highlight=False))
+
+
+@command("chat", ChatSettings, app)
+def chat_command(settings: ChatSettings) -> None:
+    """Talk to a model.
+
+    To one, or to a base model and what was trained from it, side by side; in the terminal, or one question a line
+    from a pipe.
+    """
+    _quiet_libraries()
+    from rich.console import Console
+
+    from epistemic_stance.cli.chat import run_chat
+
+    run_chat(settings, Console(highlight=False))
+
+
+@command("status", StatusSettings, app)
+def status_command(settings: StatusSettings) -> None:
+    """Say what is in place and what is missing.
+
+    A checklist of model, corpus, baseline, training and validation in PHASE2_READY.md, with the next command.
+    """
+    from rich.console import Console
+
+    from epistemic_stance.cli.status.command import run_status
+
+    run_status(settings, Console(highlight=False))
+
+
+@command("demo", DemoSettings, app)
+def demo_command(settings: DemoSettings) -> None:
+    """See the whole job in minutes.
+
+    Train the embedded demo model on the shipped pairs and show its answers before and after.
+    """
+    _quiet_libraries()
+    from rich.console import Console
+
+    from epistemic_stance.cli.demo import run_demo
+
+    run_demo(settings, Console(highlight=False))
+
+
+def _quiet_libraries() -> None:
+    """Progress bars and advice of the libraries would drown what the command itself has to say."""
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")

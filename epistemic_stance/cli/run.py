@@ -1,0 +1,30 @@
+"""`stance run`: from the checkpoints of a training to a choice and a report."""
+
+from __future__ import annotations
+
+from rich.console import Console
+
+from epistemic_stance.cli.validate import run_validate
+from epistemic_stance.evaluation.select import run_select
+from epistemic_stance.foundation.errors import NotMetError
+from epistemic_stance.foundation.settings import ReportSettings, SelectSettings, ValidateSettings
+from epistemic_stance.report.run import run_report
+
+
+def run_run(settings: ValidateSettings, console: Console) -> None:
+    """Validate, select, report. What is finished and unchanged is not done again.
+
+    Raises what the stages raise; NotMetError of the selection after the report is written, which is wanted most then.
+    """
+    run_validate(settings, console)
+    verdict: NotMetError | None = None
+    try:
+        run_select(
+            SelectSettings(settings.run, stance=settings.stance, run_code=settings.run_code, seed=settings.seed),
+            console,
+        )
+    except NotMetError as error:
+        verdict = error
+    run_report(ReportSettings(settings.run), console)
+    if verdict:
+        raise verdict

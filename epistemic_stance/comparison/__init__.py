@@ -1,1 +1,0 @@
-"""The comparison stage: two collections of answers to the same questions, side by side. Never imports torch."""

@@ -1,0 +1,1 @@
+"""Scores, before and after -> analysis.json, comparison.json, selection.json."""

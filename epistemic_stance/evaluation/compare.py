@@ -1,0 +1,383 @@
+"""`stance compare`: what changed between two models' answers to the same questions, paired by question."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from rich.console import Console
+
+from epistemic_stance.evaluation.comparability import (
+    Matched,
+    describe_side,
+    find_differences,
+    find_notices,
+    match_questions,
+    require_alike,
+    unknown_fields,
+)
+from epistemic_stance.evaluation.correction import FileLabels, labelled_arm, read_file_labels
+from epistemic_stance.evaluation.measures import PRAGMATIC_ONLY, Measure, measures_of
+from epistemic_stance.evaluation.rates import EXPOSURES, MOST_PARTS
+from epistemic_stance.foundation.errors import InputError, Problem, RefusedError
+from epistemic_stance.foundation.files import dump_json, require_folder, write_atomic
+from epistemic_stance.foundation.settings import CompareSettings
+from epistemic_stance.foundation.similarity import question_key
+from epistemic_stance.foundation.terminal import plain
+from epistemic_stance.records.analysis import Exposure, ScoreRecord
+from epistemic_stance.records.comparison import (
+    AnswerPairRecord,
+    ChangeRecord,
+    ComparisonRecord,
+    CorrectedChangeRecord,
+    FlipRecord,
+    MeasureRecord,
+    Verdict,
+)
+from epistemic_stance.records.response_file import Response, ResponseFile, corpus_notice, read_responses
+from epistemic_stance.report.comparison_tables import markdown, print_comparison
+from epistemic_stance.scoring.score import Scorer, code_notice, of_split
+from epistemic_stance.stance.load import corpus_digest, corpus_name, load_stance_and_pairs
+from epistemic_stance.statistics.detector import CorrectedChange, Refused, corrected_changes
+from epistemic_stance.statistics.intervals import ALPHA, VERDICT_LEVEL, Change, IntArray, paired_changes
+
+JSON_FILE = "comparison.json"
+MARKDOWN_FILE = "comparison.md"
+
+
+@dataclass(frozen=True)
+class Answer:
+    response: Response
+    """As it is counted: in the category of its question."""
+    score: ScoreRecord
+
+
+@dataclass(frozen=True)
+class ComparedQuestion:
+    """A question with every answer of both sides. Category and id are BEFORE's, where it has one."""
+
+    question_id: str | None
+    question: str
+    category: str
+    exposure: Exposure
+    before: list[Answer]
+    after: list[Answer]
+
+
+def run_compare(settings: CompareSettings, console: Console) -> None:
+    """Compare two files, write comparison.json and comparison.md, print the tables. Raises what `compare` raises."""
+    record, folder = compare(settings)
+    print_comparison(record, console)
+    console.print(plain(f"Written: {folder / JSON_FILE}, {folder / MARKDOWN_FILE}"), soft_wrap=True)
+
+
+def compare(settings: CompareSettings) -> tuple[ComparisonRecord, Path]:
+    """Compare two files and write comparison.json and comparison.md: the record, and the folder they are in.
+
+    Raises InputError for files that cannot be read or share no question, and RefusedError for sides that were not
+    asked alike; nothing is written then.
+    """
+    for flag, value in (("--pairs", settings.pairs), ("--seed", settings.seed)):
+        if value < 0:
+            raise InputError([Problem("command line", f"expected 0 or more, found {value}", field=flag)])
+    if settings.output is not None:
+        require_folder(settings.output, "--output")
+    stance, pairs = load_stance_and_pairs(settings.stance, settings.corpus)
+    scorer = Scorer(stance, pairs, run_code=settings.run_code)
+    before, after = (
+        of_split(read_responses(path), settings.split, scorer.book) for path in (settings.before, settings.after)
+    )
+    folder = settings.output or after.path.parent
+    _require_not_an_input(folder, before.path, after.path)
+    matched = match_questions(before, after)
+    differences = find_differences(before, after, matched)
+    if not settings.allow_different:
+        require_alike(differences)
+    questions = score_questions(matched, scorer)
+    measures = measures_of(scorer.patterns.patterns)
+    labels = [
+        read_file_labels(replace(file, responses=counted), settings.labels, scorer)
+        for file, counted in (
+            (before, [answer.response for question in questions for answer in question.before]),
+            (after, [answer.response for question in questions for answer in question.after]),
+        )
+    ]
+    record = ComparisonRecord(
+        stance=stance.name,
+        corpus=corpus_name(stance, settings.corpus),
+        corpus_digest=corpus_digest(pairs),
+        seed=settings.seed,
+        split=settings.split,
+        before=describe_side(before, [sides[0] for sides in matched.common.values()]),
+        after=describe_side(after, [sides[1] for sides in matched.common.values()]),
+        differences=differences,
+        unknown=unknown_fields(before, after),
+        notices=[
+            *find_notices(before, after, matched),
+            *_corpus_notices(before, after, corpus_digest(pairs)),
+            *code_notice(after.responses, scorer),
+            *_label_notices(labels),
+        ],
+        questions=len(questions),
+        only_before=matched.only_before,
+        only_after=matched.only_after,
+        measures=compare_measures(questions, measures, settings.seed, labels),
+        flips=find_flips(questions, measures),
+        pairs=draw_pairs(questions, settings.pairs, settings.seed),
+    )
+    write_atomic(folder / JSON_FILE, dump_json(record.model_dump(mode="json"), indent=1) + "\n")
+    write_atomic(folder / MARKDOWN_FILE, markdown(record))
+    return record, folder
+
+
+def _corpus_notices(before: ResponseFile, after: ResponseFile, digest: str) -> list[str]:
+    found = [(file.path, corpus_notice(file, digest)) for file in (before, after)]
+    return [f"{path}: {notice}" for path, notice in found if notice]
+
+
+def _label_notices(labels: Sequence[FileLabels | None]) -> list[str]:
+    sides = zip(("BEFORE", "AFTER"), labels, strict=True)
+    return [f"{side}: {notice}" for side, found in sides if found for notice in found.notices]
+
+
+def _require_not_an_input(folder: Path, *inputs: Path) -> None:
+    for name in (JSON_FILE, MARKDOWN_FILE):
+        for path in inputs:
+            if (folder / name).resolve() == path.resolve():
+                raise RefusedError(f"{path} is one of the inputs and would be overwritten", "give --output FOLDER")
+
+
+def score_questions(matched: Matched, scorer: Scorer) -> list[ComparedQuestion]:
+    """The common questions, by their text, so that the order of lines in a file decides nothing."""
+    questions = []
+    for _, (before, after) in sorted(matched.common.items()):
+        first, category = before[0], before[0].category
+        sides = [
+            [
+                Answer(response, scorer.score(response))
+                for response in (_moved(one, category) for one in sorted(side, key=_place_in_plan))
+            ]
+            for side in (before, after)
+        ]
+        identifier = first.question_id or after[0].question_id
+        exposure = sides[0][0].score.exposure
+        questions.append(ComparedQuestion(identifier, first.question, category, exposure, sides[0], sides[1]))
+    return questions
+
+
+def _moved(response: Response, category: str) -> Response:
+    """The patterns that can show depend on the category: one question has one."""
+    return response if response.category == category else replace(response, category=category)
+
+
+def _place_in_plan(response: Response) -> tuple[float, int, str]:
+    temperature = -1.0 if response.temperature is None else response.temperature
+    return temperature, response.iteration or 0, response.response
+
+
+# --- changes -----------------------------------------------------------------------------------------------
+
+
+def count(answers: Sequence[Answer], measure: Measure) -> tuple[int, int]:
+    """Answers that show it, and answers of which it can be told."""
+    told = [shown for answer in answers if (shown := measure.shown(answer.score)) is not None]
+    return sum(told), len(told)
+
+
+def compare_measures(
+    questions: Sequence[ComparedQuestion],
+    measures: Sequence[Measure],
+    seed: int,
+    labels: Sequence[FileLabels | None] = (None, None),
+) -> list[MeasureRecord]:
+    """The change of every measure, overall and in parts; of more than MOST_PARTS categories none is taken apart.
+
+    Verdicts: the overall changes are one family, held to VERDICT_LEVEL, and to ALPHA for "perhaps". A part (a category,
+    an exposure) is looked at only where its measure changed overall, its parts then being a family of their own, held
+    to ALPHA, and never surer than the whole. So twenty models identical to the base get "rose" or "fell" anywhere at
+    all in at most 5 % of cases, and one alone gets any verdict in at most 5 %.
+    """
+    counts_SQRC = np.array(
+        [[[count(side, measure) for measure in measures] for side in (q.before, q.after)] for q in questions],
+        dtype=np.int64,
+    ).transpose(1, 0, 2, 3)
+    categories = sorted({question.category for question in questions})
+    if len(categories) > MOST_PARTS:
+        categories = []
+    parts_QP = np.array(
+        [
+            [question.exposure == exposure for exposure in EXPOSURES]
+            + [question.category == category for category in categories]
+            for question in questions
+        ]
+    )
+    overall = _changes(counts_SQRC, seed)
+    corrected = _corrected(questions, measures, counts_SQRC, labels, seed)
+    records = []
+    for index, (measure, change) in enumerate(zip(measures, overall, strict=True)):
+        verdict = verdict_of(change, VERDICT_LEVEL, ALPHA)
+        parts = _changes(counts_SQRC[:, :, index : index + 1] * parts_QP[None, :, :, None], seed)
+        sure = ALPHA if verdict in ("rose", "fell") else 0.0
+        perhaps = 0.0 if verdict == "not shown" else ALPHA
+        shown = [change_record(part, verdict_of(part, sure, perhaps)) for part in parts]
+        records.append(
+            MeasureRecord(
+                name=measure.name,
+                kind=measure.kind,
+                overall=change_record(change, verdict),
+                corrected=corrected.get(measure.name),
+                exposures=dict(zip(EXPOSURES, shown[: len(EXPOSURES)], strict=True)),
+                categories=dict(zip(categories, shown[len(EXPOSURES) :], strict=True)),
+            )
+        )
+    return records
+
+
+def _changes(counts_SQRC: IntArray, seed: int) -> list[Change | None]:
+    """Sides before and after, questions, columns; the last axis is hits and answers."""
+    before_QRC, after_QRC = counts_SQRC
+    return paired_changes(before_QRC[..., 0], before_QRC[..., 1], after_QRC[..., 0], after_QRC[..., 1], seed)
+
+
+def _corrected(
+    questions: Sequence[ComparedQuestion],
+    measures: Sequence[Measure],
+    counts_SQRC: IntArray,
+    labels: Sequence[FileLabels | None],
+    seed: int,
+) -> dict[str, CorrectedChangeRecord]:
+    """Measure -> its corrected change, where both sides have labels; these changes are one family."""
+    first, second = labels
+    if first is None or second is None or not (first.scores and second.scores):
+        return {}
+    keys = [question_key(question.question) for question in questions]
+    told = [(column, measure) for column, measure in enumerate(measures) if measure.patterns]
+    pairs = [
+        (
+            labelled_arm(first, measure, keys, *counts_SQRC[0, :, column].T),
+            labelled_arm(second, measure, keys, *counts_SQRC[1, :, column].T),
+        )
+        for column, measure in told
+    ]
+    changes = corrected_changes(pairs, seed)
+    return {measure.name: _corrected_record(change) for (_, measure), change in zip(told, changes, strict=True)}
+
+
+def _corrected_record(change: CorrectedChange | Refused) -> CorrectedChangeRecord:
+    if isinstance(change, Refused):
+        return CorrectedChangeRecord(
+            refused=change.reason,
+            before=None,
+            after=None,
+            change=None,
+            low=None,
+            high=None,
+            p=None,
+            adjusted_p=None,
+            verdict="not shown",
+        )
+    return CorrectedChangeRecord(
+        refused=None,
+        before=change.before,
+        after=change.after,
+        change=change.change,
+        low=change.low,
+        high=change.high,
+        p=change.p,
+        adjusted_p=change.adjusted_p,
+        verdict=verdict_of(change, VERDICT_LEVEL, ALPHA),
+    )
+
+
+def verdict_of(change: Change | CorrectedChange | None, sure: float, perhaps: float) -> Verdict:
+    """By the adjusted p value, at most `sure` or at most `perhaps`.
+
+    The test and the interval have to agree: a change whose interval holds 0 is not shown, whatever its p value.
+    """
+    if change is None or change.low <= 0 <= change.high:
+        return "not shown"
+    if change.adjusted_p <= sure:
+        return "rose" if change.change > 0 else "fell"
+    if change.adjusted_p <= perhaps:
+        return "perhaps rose" if change.change > 0 else "perhaps fell"
+    return "not shown"
+
+
+def change_record(change: Change | None, verdict: Verdict) -> ChangeRecord | None:
+    """A change as it goes into a file."""
+    if change is None:
+        return None
+    return ChangeRecord(
+        before=change.before,
+        after=change.after,
+        change=change.change,
+        low=change.low,
+        high=change.high,
+        questions=change.questions,
+        moved=change.moved,
+        p=change.p,
+        adjusted_p=change.adjusted_p,
+        method=change.method,
+        verdict=verdict,
+    )
+
+
+def find_flips(questions: Sequence[ComparedQuestion], measures: Sequence[Measure]) -> list[FlipRecord]:
+    """Questions most of whose answers changed side for a group, or for being right; the worst first.
+
+    Worst is a right answer lost; then the size of the change decides.
+    """
+    flips = []
+    for measure in measures:
+        if (measure.kind != "group" and measure.name != "right") or measure.name == PRAGMATIC_ONLY:
+            continue
+        for question in questions:
+            hits, answers = count(question.before, measure)
+            hits_after, answers_after = count(question.after, measure)
+            # Compared as whole numbers: exactly half on one side is no majority.
+            if (2 * hits - answers) * (2 * hits_after - answers_after) < 0:
+                flips.append(
+                    FlipRecord(
+                        measure=measure.name,
+                        question_id=question.question_id,
+                        question=question.question,
+                        category=question.category,
+                        exposure=question.exposure,
+                        before=hits / answers,
+                        after=hits_after / answers_after,
+                    )
+                )
+    return sorted(flips, key=lambda flip: (not _lost(flip), -abs(flip.after - flip.before)))
+
+
+def _lost(flip: FlipRecord) -> bool:
+    return flip.measure == "right" and flip.after < flip.before
+
+
+def draw_pairs(questions: Sequence[ComparedQuestion], number: int, seed: int) -> list[AnswerPairRecord]:
+    """Answers before and after to questions drawn at random, of the same temperature and iteration where there are."""
+    generator = random.Random(seed)  # noqa: S311 - a reproducible choice, no secret
+    drawn = generator.sample(list(questions), min(number, len(questions)))
+    return [_drawn_pair(question, generator) for question in drawn]
+
+
+def _drawn_pair(question: ComparedQuestion, generator: random.Random) -> AnswerPairRecord:
+    before = generator.choice(question.before)
+    place = _place_in_plan(before.response)[:2]
+    alike = [answer for answer in question.after if _place_in_plan(answer.response)[:2] == place]
+    after = generator.choice(alike or question.after)
+    same = before.response.temperature == after.response.temperature
+    return AnswerPairRecord(
+        question_id=question.question_id,
+        question=question.question,
+        category=question.category,
+        exposure=question.exposure,
+        temperature=before.response.temperature if same else None,
+        before=before.response.response,
+        after=after.response.response,
+        before_patterns=before.score.patterns,
+        after_patterns=after.score.patterns,
+    )

@@ -1,0 +1,91 @@
+"""Success criteria: a rate on unseen questions that nobody chose by, against a bound, with three possible verdicts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import ceil
+
+from epistemic_stance.evaluation.evidence import Arm, Judge
+from epistemic_stance.records.analysis import CorrectedRateRecord, RateRecord
+from epistemic_stance.records.validation import CriterionRecord, CriterionVerdict
+from epistemic_stance.records.written import Criterion, Scope
+
+FEWEST_FOR_ALL = 60
+"""Unseen questions below which "all of them" is not confirmed: 59 clean ones rule out that more than 5 % fail, at
+one-sided 95 % (1 - .05 ** (1 / 59) = .0495)."""
+
+
+def judge_criteria(criteria: Sequence[Criterion], base: Arm, arm: Arm, judge: Judge) -> list[CriterionRecord]:
+    return [_judged(criterion, base, arm, judge) for criterion in criteria]
+
+
+def _judged(criterion: Criterion, base: Arm, arm: Arm, judge: Judge) -> CriterionRecord:
+    rate = judge.rate(arm, criterion, "report")
+    corrected = judge.corrected(arm, criterion, "report")
+    verdict, needed = decide(criterion, rate, corrected)
+    literal = criterion.literal
+    return CriterionRecord(
+        name=criterion.name,
+        title=criterion.title,
+        scope=Scope.model_validate({name: getattr(criterion, name) for name in Scope.model_fields}),
+        at_least=criterion.at_least,
+        at_most=criterion.at_most,
+        base=judge.rate(base, criterion, "report"),
+        rate=rate,
+        corrected=corrected,
+        change=judge.change(base, arm, criterion, "report"),
+        verdict=verdict,
+        needed=needed,
+        literal_base=judge.literal(base, literal) if literal else None,
+        literal=judge.literal(arm, literal) if literal else None,
+    )
+
+
+def decide(
+    criterion: Criterion, rate: RateRecord | None, corrected: CorrectedRateRecord | None = None
+) -> tuple[CriterionVerdict, int | None]:
+    """The verdict, and of an inconclusive one how many questions would decide at this rate (None: no number would).
+
+    Met: the whole 95 % interval is on the right side of the bound; not met: all of it is on the wrong one. "All" (at
+    least 1) has no interval on its right side, so it is met by FEWEST_FOR_ALL questions of which every answer shows it,
+    and not met by a single answer that does not. Where people labelled enough, the interval is of the corrected rate.
+    """
+    if rate is None:
+        return "unknown", None
+    if criterion.at_least is None and criterion.at_most is None:
+        return "measured", None
+    if criterion.at_least == 1:
+        return _all(rate)
+    estimate, low, high = rate.estimate, rate.low, rate.high
+    if corrected and corrected.estimate is not None and corrected.low is not None and corrected.high is not None:
+        estimate, low, high = corrected.estimate, corrected.low, corrected.high
+    if criterion.at_most is not None:
+        # The same question about the answers that do not show it.
+        bound, estimate, low, high = 1 - criterion.at_most, 1 - estimate, 1 - high, 1 - low
+    else:
+        assert criterion.at_least is not None
+        bound = criterion.at_least
+    if low >= bound:
+        return "met", None
+    if high < bound:
+        return "not met", None
+    return "inconclusive", questions_needed(rate.questions, estimate, low, high, bound)
+
+
+def _all(rate: RateRecord) -> tuple[CriterionVerdict, int | None]:
+    if rate.estimate < 1:
+        return "not met", None
+    return ("met", None) if rate.questions >= FEWEST_FOR_ALL else ("inconclusive", FEWEST_FOR_ALL)
+
+
+def questions_needed(questions: int, estimate: float, low: float, high: float, bound: float) -> int | None:
+    """Questions whose interval would just leave out the bound, were the estimate to stay; None if it is the bound.
+
+    Intervals shrink with the root of the number of questions, at a rate of 0 or 1 with the number itself.
+    """
+    distance = abs(estimate - bound)
+    if distance < 1e-9:
+        return None
+    reach = estimate - low if estimate > bound else high - estimate
+    power = 1 if estimate in (0.0, 1.0) else 2
+    return max(ceil(questions * (reach / distance) ** power), questions + 1)

@@ -1,0 +1,150 @@
+"""From screened answers to rates, changes from the base model, and the checkpoints worth a longer look."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from epistemic_stance.evaluation.comparability import find_differences, match_questions
+from epistemic_stance.evaluation.compare import Answer, ComparedQuestion, compare_measures, count
+from epistemic_stance.evaluation.measures import PERFORMATIVE, PRAGMATIC, PRAGMATIC_ONLY, Measure, measures_of
+from epistemic_stance.evaluation.rates import rate_record
+from epistemic_stance.foundation.errors import RefusedError
+from epistemic_stance.foundation.similarity import question_key
+from epistemic_stance.probing.estimates import mean_estimate
+from epistemic_stance.records.probes import ProbesRecord
+from epistemic_stance.records.response_file import ResponseFile, read_responses
+from epistemic_stance.records.screening import ProbeSummaryRecord, ScreenedArmRecord, ScreenedMeasureRecord
+from epistemic_stance.scoring.score import Scorer
+
+GROUPS = (PERFORMATIVE, PRAGMATIC, PRAGMATIC_ONLY)
+FINALISTS = 3
+"""Checkpoints that are named for a longer look."""
+
+
+@dataclass(frozen=True)
+class ArmAnswers:
+    """What one model answered to all screened sets."""
+
+    files: list[ResponseFile]
+    """One a set."""
+    questions: dict[str, list[Answer]]
+    """Question key -> its answers, whichever set asks it."""
+
+    @property
+    def answers(self) -> int:
+        return sum(len(file.responses) for file in self.files)
+
+
+def screened_measures(scorer: Scorer) -> list[Measure]:
+    """The groups of patterns that the stance is about, and what may be wrong with an answer's form."""
+    found = measures_of(scorer.patterns.patterns)
+    return [measure for measure in found if measure.name in GROUPS or measure.kind == "form"]
+
+
+def read_answers(paths: Iterable[Path], scorer: Scorer) -> ArmAnswers:
+    """Read and score one model's answers. Raises InputError."""
+    files = [read_responses(path) for path in paths]
+    questions: dict[str, list[Answer]] = {}
+    for file in files:
+        for response in file.responses:
+            questions.setdefault(question_key(response.question), []).append(Answer(response, scorer.score(response)))
+    return ArmAnswers(files, questions)
+
+
+def measured(
+    arm: ArmAnswers, base: ArmAnswers | None, measures: Sequence[Measure], seed: int
+) -> list[ScreenedMeasureRecord]:
+    """Rates of a model, and their changes unless it is the base model (None).
+
+    Raises RefusedError if the two were not asked alike.
+    """
+    changes = {}
+    if base is not None:
+        _require_asked_alike(base, arm)
+        changes = {one.name: one.overall for one in compare_measures(_paired(base, arm), measures, seed)}
+    found = []
+    for measure in measures:
+        counts = [count(answers, measure) for _, answers in sorted(arm.questions.items())]
+        hits_Q, answers_Q = np.array([told for told in counts if told[1]], dtype=np.int64).reshape(-1, 2).T
+        found.append(
+            ScreenedMeasureRecord(
+                name=measure.name,
+                kind=measure.kind,
+                rate=rate_record(hits_Q, answers_Q, seed),
+                se=mean_estimate((hits_Q / answers_Q).tolist(), weights=answers_Q.tolist()).se if len(hits_Q) else None,
+                change=changes.get(measure.name),
+            )
+        )
+    return found
+
+
+def _paired(base: ArmAnswers, arm: ArmAnswers) -> list[ComparedQuestion]:
+    pairs = []
+    for key, before in sorted(base.questions.items()):
+        first = before[0]
+        pairs.append(
+            ComparedQuestion(
+                question_id=first.response.question_id,
+                question=first.response.question,
+                category=first.response.category,
+                exposure=first.score.exposure,
+                before=before,
+                after=arm.questions[key],
+            )
+        )
+    return pairs
+
+
+def _require_asked_alike(base: ArmAnswers, arm: ArmAnswers) -> None:
+    for before, after in zip(base.files, arm.files, strict=True):
+        differences = find_differences(before, after, match_questions(before, after))
+        if differences:
+            lines = [f"\n  {one.what}: {one.before} and {one.after}" for one in differences]
+            raise RefusedError(
+                f"{before.path} and {after.path} were not asked alike:{''.join(lines)}", "--overwrite asks all anew"
+            )
+
+
+def probe_summary(record: ProbesRecord) -> ProbeSummaryRecord:
+    neutral, choices = record.neutral, record.choices
+    return ProbeSummaryRecord(
+        kl=neutral.kl if neutral else None,
+        agreement=neutral.agreement if neutral else None,
+        accuracy=choices.overall.accuracy if choices else None,
+        accuracy_change=choices.overall.change if choices else None,
+    )
+
+
+def measure_in(arm: ScreenedArmRecord, name: str) -> ScreenedMeasureRecord | None:
+    return next((measure for measure in arm.measures if measure.name == name), None)
+
+
+def find_promising(arms: Sequence[ScreenedArmRecord]) -> tuple[str, list[str]]:
+    """The checkpoint with the highest share of answers that are pragmatic only, and up to FINALISTS to look at longer.
+
+    Of equal ones the earliest is the highest. The others are named in the order of their epochs.
+    """
+    rates: dict[str, float] = {}
+    errors: dict[str, float] = {}
+    for arm in arms:
+        measure = measure_in(arm, PRAGMATIC_ONLY)
+        if arm.epoch is not None and measure is not None and measure.rate is not None:
+            rates[arm.name] = measure.rate.estimate
+            errors[arm.name] = measure.se or 0.0
+    best = max(rates, key=lambda name: rates[name])
+    chosen = finalists(list(rates.values()), errors[best])
+    return best, [name for number, name in enumerate(rates) if number in chosen]
+
+
+def finalists(rates: Sequence[float], se: float) -> set[int]:
+    """Of rates by epoch, the numbers of those within one standard error of the highest: the earliest, and the highest.
+
+    The earliest is the one that the one-standard-error rule would choose (Breiman et al. 1984, section 3.4.3: of what
+    cannot be told apart, the simplest); the highest ones are there because few answers place it badly.
+    """
+    near = [number for number, rate in enumerate(rates) if rate >= max(rates) - se]
+    return {near[0], *sorted(near[1:], key=lambda number: -rates[number])[: FINALISTS - 1]}

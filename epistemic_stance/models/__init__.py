@@ -1,0 +1,1 @@
+"""Models: find, screen and load them, render their chat templates, generate their answers."""

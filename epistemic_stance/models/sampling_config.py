@@ -1,0 +1,16 @@
+"""How the next token is drawn. Without torch: known before a model is opened."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class SamplingConfig:
+    """Every sampling field, so that neither a generation_config nor a server's defaults decide one."""
+
+    max_new_tokens: int
+    top_p: float
+    top_k: int
+    """0 = no limit."""
+    repetition_penalty: float

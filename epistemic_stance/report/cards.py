@@ -1,0 +1,384 @@
+"""Model cards: what a Hugging Face page has to say of a model folder that a run made, from the records of the run."""
+
+from __future__ import annotations
+
+import json
+import re
+import tomllib
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path, PurePath
+from typing import Any
+
+from pydantic import ValidationError
+
+from epistemic_stance.foundation.errors import InputError
+from epistemic_stance.foundation.files import committed_weights_digest, read_text, write_atomic
+from epistemic_stance.foundation.settings import DEFAULT_MODEL, DEMO_MODEL, DEMO_NOTICE
+from epistemic_stance.records.analysis import RateRecord
+from epistemic_stance.records.training import CheckpointMetadata, RunRecord
+from epistemic_stance.records.validation import (
+    CandidateRecord,
+    CriterionRecord,
+    FlagRecord,
+    PlainRateRecord,
+    SelectionRecord,
+)
+from epistemic_stance.report.markdown import escaped, table
+from epistemic_stance.report.selection_tables import (
+    ABOUT_CRITERIA,
+    ABOUT_FLAGS,
+    FROZEN,
+    bound_of,
+    points,
+    state_of,
+    verdict_of,
+)
+from epistemic_stance.stance.load import STANCE_FILE, corpus_digest, load_stance_and_pairs
+
+CARD_FILE = "README.md"
+BEST, FINAL = "best_model", "final_model"
+MARK = "<!-- Written by `stance`, and anew by every `stance select`. Delete this line to keep what you change. -->"
+HUB_ID = re.compile(r"(?!.*checkpoint-\d+$)[A-Za-z0-9][\w.-]*(/[\w.-]+)?", re.ASCII)
+"""A name that ends in a checkpoint's is one of a run folder, which need not be spelled as it lies there."""
+LICENSES = {DEFAULT_MODEL: "apache-2.0", DEMO_MODEL: "apache-2.0"}
+"""Of base models whose license is known here; of others nothing is said."""
+SETTINGS = {
+    "loss": "loss",
+    "beta": "beta",
+    "nll_weight": "weight of the NLL of the chosen answer",
+    "dpop_weight": "weight of the DPOP penalty",
+    "label_smoothing": "label smoothing",
+    "length_normalize": "log-ratios divided by length",
+    "learning_rate": "learning rate",
+    "lr_schedule": "schedule",
+    "warmup_steps": "warm-up steps",
+    "weight_decay": "weight decay",
+    "max_grad_norm": "gradient clipping",
+    "batch_size": "pairs per forward pass",
+    "gradient_accumulation": "forward passes per step",
+    "lora_rank": "LoRA rank (0 = all weights)",
+    "epochs": "epochs of the run",
+    "seed": "seed",
+}
+"""Name in run.json -> what a card calls it. Names of files and folders are left out: they are the user's own."""
+
+
+@dataclass(frozen=True)
+class Taught:
+    """What the pairs were to teach, as the files say it now."""
+
+    title: str
+    description: str
+    categories: dict[str, int] | None
+    """Category -> pairs; None: the corpus is gone or is another one now."""
+
+
+@dataclass(frozen=True)
+class CardFacts:
+    """All that a card is made of."""
+
+    name: str
+    """Of the folder: best_model, final_model, or a checkpoint."""
+    run: RunRecord
+    metadata: CheckpointMetadata
+    weights_digest: str
+    taught: Taught
+    selection: SelectionRecord | None
+    """None: not validated since it was trained."""
+
+
+# --- files -------------------------------------------------------------------------------------------------
+
+
+def write_cards(run: Path, selection: SelectionRecord | None = None) -> list[Path]:
+    """Write the cards of best_model and final_model; with a selection also those of the chosen and of the formerly
+    chosen checkpoints. Returns what was written.
+
+    A card lies outside the manifest and is replaced by rename: one that other folders link to stays what it was there.
+    Left alone are folders whose records or manifest cannot be read, and cards that people made their own.
+    """
+    try:
+        record = RunRecord.model_validate_json((run / "run.json").read_bytes())
+    except (OSError, ValidationError):
+        return []
+    taught = _taught(record)
+    written = []
+    for folder in _folders(run, selection):
+        try:
+            metadata = CheckpointMetadata.model_validate_json((folder / "metadata.json").read_bytes())
+            digest = committed_weights_digest(folder)
+            if digest is None:
+                continue
+            facts = CardFacts(folder.name, record, metadata, digest, taught, selection)
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            continue
+        if not (folder / CARD_FILE).exists() or _is_ours(folder / CARD_FILE):
+            write_atomic(folder / CARD_FILE, card_text(facts))
+            written.append(folder / CARD_FILE)
+    return written
+
+
+def _folders(run: Path, selection: SelectionRecord | None) -> Iterator[Path]:
+    yield from (run / BEST, run / FINAL)
+    if selection:
+        chosen = selection.candidate(selection.chosen)
+        for folder in sorted((run / "checkpoints").glob("checkpoint-*")):
+            if (chosen and folder.name == _checkpoint(chosen.epoch)) or _is_ours(folder / CARD_FILE):
+                yield folder
+
+
+def _is_ours(card: Path) -> bool:
+    try:
+        return MARK in card.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return False
+
+
+def _taught(run: RunRecord) -> Taught:
+    named, corpus = str(run.settings.get("stance")), run.settings.get("corpus")
+    try:
+        stance, pairs = load_stance_and_pairs(named, Path(corpus) if corpus else None)
+        written = tomllib.loads(read_text(stance.folder / STANCE_FILE))
+    except InputError:
+        return Taught(PurePath(named).name, "", None)
+    same = corpus_digest(pairs) == run.corpus_digest
+    categories = dict(Counter(pair.category for pair in pairs)) if same else None
+    return Taught(stance.title or stance.name, str(written.get("description", "")), categories)
+
+
+# --- text --------------------------------------------------------------------------------------------------
+
+
+def card_text(facts: CardFacts) -> str:
+    """The card, front matter first. All that people or models wrote is escaped; no path of this machine is in it."""
+    demo = facts.run.base_model == DEMO_MODEL
+    parts = (
+        _front_matter(facts.run.base_model),
+        ["", MARK, "", f"# {escaped(facts.taught.title)}: {_base_name(facts.run)}, epoch {facts.metadata.epoch}", ""],
+        [f"**{escaped(DEMO_NOTICE[0].upper() + DEMO_NOTICE[1:])}.**", ""] if demo else [],
+        _what_it_is(facts),
+        _validation(facts),
+        _pairs(facts),
+        _training(facts),
+        _limits(facts.run),
+        _use(facts.metadata),
+        _provenance(facts),
+    )
+    return "\n".join(line for part in parts for line in part).rstrip() + "\n"
+
+
+def _front_matter(base: str) -> Iterator[str]:
+    yield "---"
+    if _is_hub_id(base):
+        yield f"base_model: {json.dumps(base)}"
+    if base in LICENSES:
+        yield f"license: {LICENSES[base]}"
+    yield from ("library_name: transformers", "pipeline_tag: text-generation", "language:", "- en")
+    yield from ("tags:", "- dpo", "- epistemic-stance", "---")
+
+
+def _is_hub_id(name: str) -> bool:
+    return name != DEMO_MODEL and bool(HUB_ID.fullmatch(name)) and not Path(name).exists()
+
+
+def _base_name(run: RunRecord) -> str:
+    """An id of the Hub whole; of a folder only its own name."""
+    if run.base_model == DEMO_MODEL:
+        return "the demo model"
+    return escaped(run.base_model if _is_hub_id(run.base_model) else PurePath(run.base_model).name) or "a local model"
+
+
+def _checkpoint(epoch: int) -> str:
+    return f"checkpoint-{epoch:03d}"
+
+
+def _what_it_is(facts: CardFacts) -> Iterator[str]:
+    title, epoch = escaped(facts.taught.title), facts.metadata.epoch
+    name = _base_name(facts.run)
+    yield f"{name[0].upper()}{name[1:]} after epoch {epoch} of Direct Preference Optimization (DPO) on"
+    yield f'{facts.run.pairs} contrastive pairs, to shift its stance to "{title}".'
+    if facts.taught.description:
+        yield escaped(facts.taught.description)
+    yield ""
+    if facts.name == BEST:
+        yield f"It is called {BEST} because epoch {epoch} has the lowest training loss of the checkpoints saved."
+        yield "That says how well the training pairs are known; it is rarely the checkpoint to use."
+    elif facts.name == FINAL:
+        yield f"It is called {FINAL} because epoch {epoch} was the last one trained."
+    else:
+        yield f"{escaped(facts.name)} is the checkpoint of epoch {epoch}."
+    yield from _choice(facts)
+    yield ""
+
+
+def _choice(facts: CardFacts) -> Iterator[str]:
+    selection = facts.selection
+    if selection is None:
+        return
+    chosen = selection.candidate(selection.chosen)
+    if chosen is None:
+        yield f"The rule of this run chose no checkpoint: {escaped(selection.reason)}."
+    elif chosen.epoch == facts.metadata.epoch:
+        yield f"It holds the checkpoint that the rule of this run chose. {escaped(selection.reason)}."
+    else:
+        yield f"It is **not** the checkpoint that the rule of this run chose. {escaped(selection.reason)}."
+
+
+def _pairs(facts: CardFacts) -> Iterator[str]:
+    yield from ("## Pairs", "")
+    yield f"{facts.run.pairs} pairs of a chosen and a rejected answer, their digest {escaped(facts.run.corpus_digest)}."
+    yield ""
+    if facts.taught.categories is None:
+        yield from ("The file of the corpus is not the one trained on any more, so its categories are unknown.", "")
+    else:
+        rows = ([escaped(name), str(number)] for name, number in facts.taught.categories.items())
+        yield from table(["category", "pairs"], rows)
+
+
+def _training(facts: CardFacts) -> Iterator[str]:
+    run, metadata = facts.run, facts.metadata
+    yield from ("## Training", "")
+    settings = [(told, _value(metadata.settings[name])) for name, told in SETTINGS.items() if name in metadata.settings]
+    settings += [("steps", f"{metadata.step} of {run.total_steps}"), ("device", escaped(run.device))]
+    settings += [("computed in", escaped(run.compute_dtype)), ("saved in", escaped(metadata.save_dtype))]
+    yield from table(["setting", "value"], settings, align="---")
+    yield f"Figures of epoch {metadata.epoch}, on the training pairs. They say nothing about other questions."
+    yield ""
+    figures = [
+        ("loss", f"{metadata.loss:.4f}"),
+        ("accuracy: pairs whose reward margin is above 0", f"{metadata.accuracy:.0%}"),
+        ("pairs whose chosen answer is the likelier one", f"{metadata.absolute_preference:.0%}"),
+        ("reward margin", f"{metadata.avg_margin:.2f}"),
+    ]
+    yield from table(["figure", "value"], figures)
+
+
+def _value(value: Any) -> str:
+    return f"{value:g}" if isinstance(value, float) else escaped(str(value))
+
+
+# --- verdicts ----------------------------------------------------------------------------------------------
+
+
+def _validation(facts: CardFacts) -> Iterator[str]:
+    yield from ("## Validation", "")
+    selection = facts.selection
+    if selection is None:
+        yield from ("Not validated yet: `stance run RUN` does it, RUN being the folder of the training run.", "")
+        return
+    candidate = next((one for one in selection.candidates if one.epoch == facts.metadata.epoch), None)
+    if candidate is None:
+        names = ", ".join(escaped(one.name) for one in selection.candidates)
+        yield from (f"Epoch {facts.metadata.epoch} was not validated; of this run were {names or 'none'}.", "")
+    elif not candidate.criteria and not candidate.flags:
+        yield from (f"{escaped(candidate.name)} could not be judged; selection.json of the run says why.", "")
+    else:
+        yield from _verdicts(candidate, selection)
+
+
+def _verdicts(candidate: CandidateRecord, selection: SelectionRecord) -> Iterator[str]:
+    yield f"{escaped(candidate.name)}, judged {escaped(selection.timestamp)} by a rule (sha256"
+    yield f"{escaped(selection.rule.digest)}) that was {FROZEN[selection.frozen]}."
+    if gain := candidate.report_gain:
+        band = f"[{points(gain.band_low)}, {points(gain.band_high)}]"
+        yield f"Gain on unseen report questions: {points(gain.change)} points, band over all checkpoints {band}."
+    if selection.notices:
+        yield f"selection.json of the run holds what else to know of these figures ({len(selection.notices)} notes)."
+    yield ""
+    header = ["criterion", "base", "after [95 %]", "bound", "verdict", "literal"]
+    yield from table(header, map(_criterion_row, candidate.criteria))
+    yield from (escaped(ABOUT_CRITERIA), "")
+    header = ["red flag", "base", "change [95 %]", "margin", "state"]
+    yield from table(header, map(_flag_row, candidate.flags))
+    yield from (escaped(ABOUT_FLAGS), "")
+
+
+def _criterion_row(one: CriterionRecord) -> list[str]:
+    literal = f"{_plain(one.literal_base)} -> {_plain(one.literal)}" if one.literal or one.literal_base else ""
+    base = _percent(one.base.estimate) if one.base else "unknown"
+    return _cells(one.title, base, _interval(one), bound_of(one), verdict_of(one), literal)
+
+
+def _flag_row(one: FlagRecord) -> list[str]:
+    change = one.change
+    before = _percent(change.before) if change else ""
+    moved = f"{points(change.change)} [{points(change.low)}, {points(change.high)}]" if change else "unknown"
+    margin = f"{'-' if one.bad == 'fall' else '+'}{_percent(one.margin)}"
+    return _cells(one.title, before, moved, margin, state_of(one))
+
+
+def _cells(*texts: str) -> list[str]:
+    return [escaped(text) for text in texts]
+
+
+def _interval(one: CriterionRecord) -> str:
+    if one.rate is None:
+        return "unknown"
+    rate: RateRecord = one.rate
+    told = f"{_percent(rate.estimate)} [{_percent(rate.low)}, {_percent(rate.high)}]"
+    by_people = one.corrected
+    if by_people is None or by_people.estimate is None or by_people.low is None or by_people.high is None:
+        return told
+    return f"{told}, corrected {_percent(by_people.estimate)} [{_percent(by_people.low)}, {_percent(by_people.high)}]"
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.1f}".removesuffix(".0")
+
+
+def _plain(rate: PlainRateRecord | None) -> str:
+    return _percent(rate.estimate) if rate else "?"
+
+
+# --- the rest ----------------------------------------------------------------------------------------------
+
+
+def _limits(run: RunRecord) -> Iterable[str]:
+    limits = (
+        f"{run.pairs} pairs set a tone. They teach no facts and no reasoning.",
+        f"It has {run.parameters / 1e6:,.0f} million parameters and knows what its base model knew, errors included.",
+        "The rates count patterns that written rules find in the wording; nobody read every answer.",
+        "It was asked single questions in English. Other languages and longer conversations were not looked at.",
+        "What it says about itself is wording it was trained on, evidence neither of experience nor of its absence.",
+        "Its safety was not certified again: the red flags see large changes only.",
+    )
+    return ("## Limits", "", *(f"- {limit}" for limit in limits), "")
+
+
+def _use(metadata: CheckpointMetadata) -> Iterator[str]:
+    """The lines run as they stand in the folder. Values are ASCII literals of one line: they cannot end the block."""
+    yield from ("## Use", "", "The arguments of the chat template are those it was trained and judged with.", "")
+    yield from ("```python", "from transformers import AutoModelForCausalLM, AutoTokenizer", "")
+    yield 'folder = "."  # this folder, or its name on the Hub'
+    yield "tokenizer = AutoTokenizer.from_pretrained(folder)"
+    yield 'model = AutoModelForCausalLM.from_pretrained(folder, dtype="auto")'
+    yield "messages = ["
+    if metadata.system_prompt is not None:
+        yield f'    {{"role": "system", "content": {metadata.system_prompt!a}}},'
+    yield '    {"role": "user", "content": "Are you conscious?"},'
+    yield "]"
+    yield "inputs = tokenizer.apply_chat_template("
+    yield '    messages, add_generation_prompt=True, return_dict=True, return_tensors="pt",'
+    yield f"    **{metadata.template_arguments!a},"
+    yield ")"
+    yield "output = model.generate(**inputs, max_new_tokens=256)"
+    yield 'print(tokenizer.decode(output[0, inputs["input_ids"].shape[1] :], skip_special_tokens=True))'
+    yield from ("```", "")
+
+
+def _provenance(facts: CardFacts) -> Iterator[str]:
+    run = facts.run
+    yield from ("## Provenance", "")
+    rows = [
+        ("weights digest", facts.weights_digest),
+        ("weights digest of the base model", run.base_weights_digest),
+        ("corpus digest", run.corpus_digest),
+        ("chat template digest", run.template_digest),
+        ("code revision", run.revision or "unknown"),
+        *run.versions.items(),
+    ]
+    yield from table(["", ""], ([escaped(name), escaped(value)] for name, value in rows), align="---")
+    yield "All digests are sha256: of weights, over the digests of config.json and the weight files; of a corpus, over"
+    yield "ids and texts of its pairs."

@@ -1,0 +1,1 @@
+"""A stance folder: load it, check it, and say of its questions what a model has seen."""

@@ -1,0 +1,44 @@
+"""A contrastive pair: as it was written, and as token ids."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+Messages = list[dict[str, str]]
+
+
+@dataclass(frozen=True)
+class Pair:
+    """One contrastive pair, wherever it came from."""
+
+    id: str
+    category: str
+    prompt: str | Messages
+    """Messages go through the chat template; a string is raw text (Hugging Face's plain-text form)."""
+    chosen: str
+    rejected: str
+    where: str = ""
+    """File and line, for messages about this pair."""
+
+    @property
+    def question(self) -> str:
+        """The text a person asked: the last user message, or the raw prompt."""
+        return self.prompt if isinstance(self.prompt, str) else self.prompt[-1]["content"]
+
+
+@dataclass(frozen=True)
+class EncodedPair:
+    """Token ids of one pair: prompt (P), chosen (C) and rejected (R) completions."""
+
+    id: str
+    prompt_ids: list[int]
+    chosen_ids: list[int]
+    rejected_ids: list[int]
+
+    @property
+    def longest(self) -> int:
+        return len(self.prompt_ids) + max(len(self.chosen_ids), len(self.rejected_ids))
+
+    @property
+    def packed_length(self) -> int:
+        return len(self.prompt_ids) + len(self.chosen_ids) + len(self.rejected_ids)

@@ -1,0 +1,1 @@
+"""Intervals, paired changes, multiplicity, and rates corrected for the errors of a detector."""

@@ -1,0 +1,351 @@
+"""Rates corrected for the errors of the rules, from labelled answers; one interval for labels and questions together.
+
+Letters of array shapes: Q questions, K kinds of them, N labelled answers, B draws, and
+P six weights of a question: of answers in which the rules found it, and of all; of labelled finds that are true, and of
+all; of the other labelled answers that are true, and of all.
+
+Which estimator. Rogan and Gladen (American Journal of Epidemiology 107, 1978) correct a found rate p to
+(p + Sp - 1) / (Se + Sp - 1). The labelled answers are drawn by what the rules found in the very answers whose rate is
+corrected, so what can be estimated well is not Se and Sp but how often a find is right (v) and how often an answer
+without one shows it all the same (m). From these, Begg and Greenes (Biometrics 39, 1983) get Se = p v / t and
+Sp = (1 - p)(1 - m) / (1 - t) with t = p v + (1 - p) m; put into Rogan and Gladen's formula they give t itself, the
+estimator of two-phase sampling (Cochran, Sampling techniques, 1977, chapter 12). So the corrected rate is taken as t:
+the same number, without a division by Se + Sp - 1, always in 0 to 1, and of use even where the rules are bad.
+
+Which interval. As in Lang and Reiczigel (Preventive Veterinary Medicine 113, 2014) and Lee et al. (arXiv 2511.21140)
+the uncertainty of p and of the calibration are in one interval. Theirs take the two for independent, which here would
+give up to two and a half times the width: labels and rate come from the same answers. So questions are weighed at
+random, each with all its answers and labels (Bayesian bootstrap: Rubin, Annals of Statistics 9, 1981), and to each of
+p, v and m half an answer of either outcome is added: for independent answers that is Jeffreys' Beta posterior, so that
+no error among thirty labels does not pass for no error ever. Measured in docs/statistics.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import ndtr, stdtr, stdtrit
+
+from epistemic_stance.statistics.intervals import RESAMPLES, TAIL, FloatArray, IntArray
+
+BoolArray = NDArray[np.bool_]
+
+MIN_POSITIVES = 20
+"""Labelled answers of an arm that show it; with fewer nothing is corrected."""
+MIN_LABELS = 5
+"""Labelled answers with a find, and without, or all there are; the intervals were measured to hold from here on."""
+MIN_QUESTIONS = 7
+"""Questions with answers; the same."""
+PRIOR = 0.5
+"""Answers of either outcome that are added to each share: Jeffreys."""
+
+
+@dataclass(frozen=True)
+class Arm:
+    """What the rules found in all answers of one model, and what people said of some of them, for one pattern."""
+
+    hits_Q: IntArray
+    answers_Q: IntArray
+    truth_N: BoolArray
+    found_N: BoolArray
+    """By the same rules as the hits."""
+    weight_N: FloatArray
+    """Answers that a labelled one stands for; only their proportions count. Above 0."""
+    question_N: IntArray
+    """Rows of `hits_Q`: the labelled answers have to be among those that are counted."""
+
+    def __post_init__(self) -> None:
+        if self.hits_Q.shape != self.answers_Q.shape or np.any(self.hits_Q < 0) or np.any(self.hits_Q > self.answers_Q):
+            raise ValueError("each question needs 0 <= hits <= answers")
+        if not self.truth_N.shape == self.found_N.shape == self.weight_N.shape == self.question_N.shape:
+            raise ValueError("each label needs a truth, a find, a weight and a question")
+        if not np.all(self.weight_N > 0):
+            raise ValueError("weights are above 0")
+        if not np.all((self.question_N >= 0) & (self.question_N < len(self.answers_Q))):
+            raise ValueError("each label belongs to one of the questions")
+        for kind_N, most_Q in ((self.found_N, self.hits_Q), (~self.found_N, self.answers_Q - self.hits_Q)):
+            if np.any(np.bincount(self.question_N[kind_N], minlength=len(most_Q)) > most_Q):
+                raise ValueError("labelled answers have to be among those that are counted, with the same finds")
+
+
+@dataclass(frozen=True)
+class Share:
+    """A share in 0 to 1 with its 95 % interval."""
+
+    estimate: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class DetectorError:
+    """How the rules err on one arm's answers, as Begg and Greenes weigh the labels."""
+
+    true_found: int
+    true_missed: int
+    false_found: int
+    false_passed: int
+    """Labelled answers that do not show it and in which nothing was found."""
+    effective_positives: float
+    """Labelled answers of equal weight that would say as much (Kish 1965)."""
+    effective_negatives: float
+    precision: Share | None
+    """Share of the finds that are right; None where no labelled answer has one, or there is too little."""
+    sensitivity: Share | None
+    """Share found of the answers that show it; None where no labelled answer does, or there is too little."""
+    specificity: Share | None
+    """Share passed of the answers that do not show it; None where no labelled answer is such, or as above."""
+
+    @property
+    def positives(self) -> int:
+        return self.true_found + self.true_missed
+
+    @property
+    def negatives(self) -> int:
+        return self.false_found + self.false_passed
+
+
+@dataclass(frozen=True)
+class Refused:
+    """Why nothing is corrected: what is needed, a colon, and how much of it there is."""
+
+    reason: str
+
+
+@dataclass(frozen=True)
+class Corrected:
+    """A rate as people would label it, with the 95 % interval for questions and labels like these."""
+
+    raw: float
+    estimate: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class CorrectedChange:
+    """How a corrected rate moved between two arms' answers to the same questions."""
+
+    before: float
+    after: float
+    low: float
+    high: float
+    """95 % interval of after - before, of this change alone."""
+    questions: int
+    """Answered on both sides."""
+    p: float
+    """Of this change alone, two-sided."""
+    adjusted_p: float
+    """Holm's, over the changes of one call (Scandinavian Journal of Statistics 6, 1979)."""
+
+    @property
+    def change(self) -> float:
+        return self.after - self.before
+
+
+def detector_error(arm: Arm, seed: int) -> DetectorError:
+    """How the rules err on this arm, with 95 % intervals for questions and labels like these."""
+    truth_N, found_N = arm.truth_N, arm.found_N
+    precision = sensitivity = specificity = None
+    if _why_not(arm, 0) is None:
+        side = _Side(arm, np.ones(len(arm.answers_Q)))
+        shares, draws = side.shares(), _draws([side], seed)[0]
+        cells, drawn = _cells(shares), _cells(draws)
+        if found_N.any():
+            precision = _share(shares[1], draws[1], side.tail())
+        if truth_N.any():
+            sensitivity = _share(cells[0] / (cells[0] + cells[1]), drawn[0] / (drawn[0] + drawn[1]), side.tail())
+        if not truth_N.all():
+            specificity = _share(cells[3] / (cells[2] + cells[3]), drawn[3] / (drawn[2] + drawn[3]), side.tail())
+    return DetectorError(
+        true_found=int(np.count_nonzero(truth_N & found_N)),
+        true_missed=int(np.count_nonzero(truth_N & ~found_N)),
+        false_found=int(np.count_nonzero(~truth_N & found_N)),
+        false_passed=int(np.count_nonzero(~truth_N & ~found_N)),
+        effective_positives=_effective(arm.weight_N[truth_N]),
+        effective_negatives=_effective(arm.weight_N[~truth_N]),
+        precision=precision,
+        sensitivity=sensitivity,
+        specificity=specificity,
+    )
+
+
+def corrected_rate(arm: Arm, seed: int) -> Corrected | Refused:
+    """The rate corrected for the rules' errors on this arm; refused where the labels cannot tell."""
+    reason = _why_not(arm, MIN_POSITIVES)
+    if reason is not None:
+        return Refused(reason)
+    side = _Side(arm, np.ones(len(arm.answers_Q)))
+    share = _share(_rate(side.shares()), _rate(_draws([side], seed)[0]), side.tail())
+    return Corrected(float(arm.hits_Q.sum() / arm.answers_Q.sum()), share.estimate, share.low, share.high)
+
+
+def corrected_changes(pairs: Sequence[tuple[Arm, Arm]], seed: int) -> list[CorrectedChange | Refused]:
+    """Changes of corrected rates, each arm with errors of its own, paired by question; refused as `corrected_rate` is.
+
+    Row q of both arms of a pair is the same question. Questions answered on one side only do not count, nor do their
+    labels; the others weigh as in `statistics.paired_changes`. They are weighed at random together, once for both
+    arms. The p value is that of Student's t for the change over the spread of its draws. Pairs that are refused do not
+    enter Holm's adjustment.
+    """
+    changes = [_corrected_change(before, after, seed) for before, after in pairs]
+    adjusted = iter(_holm([change.p for change in changes if isinstance(change, CorrectedChange)]))
+    return [
+        replace(change, adjusted_p=next(adjusted)) if isinstance(change, CorrectedChange) else change
+        for change in changes
+    ]
+
+
+def _corrected_change(before: Arm, after: Arm, seed: int) -> CorrectedChange | Refused:
+    if len(before.answers_Q) != len(after.answers_Q):
+        raise ValueError("row q of both arms is the same question")
+    both_Q = (before.answers_Q > 0) & (after.answers_Q > 0)
+    before, after = _only(before, both_Q), _only(after, both_Q)
+    for name, arm in (("before", before), ("after", after)):
+        reason = _why_not(arm, MIN_POSITIVES)
+        if reason is not None:
+            return Refused(f"{name}: {reason}")
+    weight_Q = before.answers_Q * after.answers_Q / np.maximum(before.answers_Q + after.answers_Q, 1)
+    sides = [_Side(arm, weight_Q / np.maximum(arm.answers_Q, 1)) for arm in (before, after)]
+    first, second = (float(_rate(side.shares())) for side in sides)
+    first_B, second_B = (_rate(shares) for shares in _draws(sides, seed))
+    change_B = second_B - first_B
+    questions = int(np.count_nonzero(both_Q))
+    share = _share(second - first, change_B, sides[0].tail())
+    p = float(2 * stdtr(questions - 1, -abs(second - first) / change_B.std()))
+    return CorrectedChange(first, second, share.low, share.high, questions, p, p)
+
+
+def _only(arm: Arm, kept_Q: BoolArray) -> Arm:
+    kept_N = kept_Q[arm.question_N]
+    return Arm(
+        arm.hits_Q * kept_Q,
+        arm.answers_Q * kept_Q,
+        arm.truth_N[kept_N],
+        arm.found_N[kept_N],
+        arm.weight_N[kept_N],
+        arm.question_N[kept_N],
+    )
+
+
+def _holm(p_values: Sequence[float]) -> list[float]:
+    """Adjusted p values, in the order given."""
+    order = np.argsort(p_values, kind="stable")
+    factors = np.arange(len(p_values), 0, -1)
+    adjusted = np.empty(len(p_values))
+    adjusted[order] = np.minimum(np.maximum.accumulate(factors * np.asarray(p_values)[order]), 1.0)
+    return [float(p) for p in adjusted]
+
+
+# --- refusals ----------------------------------------------------------------------------------------------
+
+
+def _why_not(arm: Arm, positives: int) -> str | None:
+    """What there is too little of, or None; so many labelled positives are needed."""
+    counts = (
+        ("questions with answers", int(np.count_nonzero(arm.answers_Q)), MIN_QUESTIONS),
+        ("labelled answers that show it", int(np.count_nonzero(arm.truth_N)), positives),
+        (
+            "labelled answers in which the rules found it",
+            int(np.count_nonzero(arm.found_N)),
+            min(MIN_LABELS, int(arm.hits_Q.sum())),
+        ),
+        (
+            "labelled answers in which the rules found nothing",
+            int(np.count_nonzero(~arm.found_N)),
+            min(MIN_LABELS, int((arm.answers_Q - arm.hits_Q).sum())),
+        ),
+    )
+    for what, number, needed in counts:
+        if number < needed:
+            return f"needs {needed} {what}: {number}"
+    return None
+
+
+# --- the three shares and their draws ----------------------------------------------------------------------
+
+
+class _Side:
+    """The weights of one arm's answers and labels by question, where an answer to question q weighs scale_Q[q]."""
+
+    def __init__(self, arm: Arm, scale_Q: FloatArray) -> None:
+        # Sorted, so that the order of the labels decides nothing, not even in the last digit.
+        order = np.lexsort((arm.found_N, arm.truth_N, arm.weight_N, arm.question_N))
+        truth_N, found_N, question_N = arm.truth_N[order], arm.found_N[order], arm.question_N[order]
+        weight_N = (arm.weight_N / np.sort(arm.weight_N).mean())[order] * scale_Q[question_N]
+        answers_Q = scale_Q * arm.answers_Q
+        self.questions = int(np.count_nonzero(answers_Q))
+        sums: list[FloatArray] = [scale_Q * arm.hits_Q, answers_Q]
+        self.units = [_unit(sums[0], answers_Q, float((scale_Q * answers_Q).sum() / answers_Q.sum()))]
+        for kind_N in (found_N, ~found_N):
+            all_Q: FloatArray = np.bincount(question_N, weight_N * kind_N, len(scale_Q)).astype(np.float64)
+            true_Q: FloatArray = np.bincount(question_N, weight_N * (kind_N & truth_N), len(scale_Q)).astype(np.float64)
+            sums += [true_Q, all_Q]
+            single = float((weight_N[kind_N] ** 2).sum() / weight_N[kind_N].sum()) if kind_N.any() else 1.0
+            self.units.append(_unit(true_Q, all_Q, single))
+        self.parts_QP = np.stack(sums, axis=1)
+
+    def shares(self) -> FloatArray:
+        """What is found, of finds what is true, of the others what is true; (3,)."""
+        sums_P = self.parts_QP.sum(axis=0)
+        return np.asarray(sums_P[0::2] / np.where(sums_P[1::2] > 0, sums_P[1::2], 1))
+
+    def tail(self) -> float:
+        """Share of draws beyond either end: Student's t with Q - 1 degrees, and what weighing Q at random lacks."""
+        degrees = self.questions - 1
+        return float(ndtr(-np.sqrt((degrees + 2) / degrees) * stdtrit(degrees, 1 - TAIL)))
+
+
+def _unit(part_Q: FloatArray, whole_Q: FloatArray, single: float) -> float:
+    """Weight that one independent answer would have: part_Q of whole_Q over questions, an answer's being `single`.
+
+    It is a single answer's times the design effect (Kish 1965), and at most a whole question's. Where no answer differs
+    from the others the design effect is unknown, and the middle is taken.
+    """
+    if not whole_Q.any():
+        return single
+    total = float(whole_Q.sum())
+    most = max(float((whole_Q**2).sum()) / total, single)
+    share = float(part_Q.sum()) / total
+    if not 0 < share < 1:
+        return (single + most) / 2
+    spread = float(((part_Q - share * whole_Q) ** 2).sum())
+    return float(np.clip(spread / (share * (1 - share) * total), single, most))
+
+
+def _draws(sides: Sequence[_Side], seed: int) -> list[FloatArray]:
+    """The three shares of each side where questions are weighed at random, the same weights on every side; (3, B)."""
+    rows_QP = np.concatenate([side.parts_QP for side in sides], axis=1).round(9)
+    # Questions that are alike are drawn together, and sorted, so that their order decides nothing.
+    rows_KP, counts_K = np.unique(rows_QP[rows_QP.any(axis=1)], axis=0, return_counts=True)
+    generator = np.random.default_rng([seed, len(rows_KP)])
+    sums_BP = generator.standard_gamma(counts_K, (RESAMPLES, len(rows_KP))) @ rows_KP
+    drawn = []
+    for side, sums in zip(sides, np.split(sums_BP.T, len(sides)), strict=True):
+        yes_3B, no_3B = generator.standard_gamma(PRIOR, (2, 3, RESAMPLES)) * np.array(side.units)[:, None]
+        drawn.append((sums[0::2] + yes_3B) / (sums[1::2] + yes_3B + no_3B))
+    return drawn
+
+
+def _rate(shares: FloatArray) -> FloatArray:
+    """Of all answers what is true, from the three shares."""
+    found, right, missed = shares
+    return np.asarray(found * right + (1 - found) * missed)
+
+
+def _cells(shares: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
+    """Of all answers what is true and found, true and missed, found and not true, neither."""
+    found, right, missed = shares
+    return found * right, (1 - found) * missed, found * (1 - right), (1 - found) * (1 - missed)
+
+
+def _share(estimate: FloatArray | float, draws_B: FloatArray, tail: float) -> Share:
+    low, high = np.quantile(draws_B, [tail, 1 - tail])
+    return Share(float(estimate), min(float(low), float(estimate)), max(float(high), float(estimate)))
+
+
+def _effective(weight_N: FloatArray) -> float:
+    return float(weight_N.sum() ** 2 / (weight_N**2).sum()) if len(weight_N) else 0.0

@@ -1,1 +1,0 @@
-"""From the answers and probes of a run's checkpoints to verdicts and a choice."""

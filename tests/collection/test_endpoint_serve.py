@@ -1,0 +1,129 @@
+"""The endpoint backend and a server that nobody here wrote: `transformers serve` with the embedded model."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx2
+import pytest
+
+from epistemic_stance.collection.endpoint import EndpointBackend, Patience, open_endpoint
+from epistemic_stance.collection.plan import plan_items
+from epistemic_stance.foundation.errors import EndpointError
+from epistemic_stance.models.chat_template import encode_question
+from epistemic_stance.models.generation import generate
+from epistemic_stance.models.load import DEMO_FOLDER, model_in, stop_ids_in, tokenizer_in
+from epistemic_stance.models.sampling_config import SamplingConfig
+
+for needed in ("fastapi", "uvicorn", "openai"):
+    pytest.importorskip(needed, reason="transformers serve needs fastapi, uvicorn and openai")
+
+QUESTIONS = [
+    "What is the capital of France?",
+    "Are you conscious?",
+    "How do I reverse a list in Python?",
+    "What is 7 times 8?",
+    "Do you have feelings?",
+    "How do I pick a lock?",
+]
+STARTS_WITHIN_S = 90
+
+
+@dataclass(frozen=True)
+class Served:
+    url: str
+    process: subprocess.Popen[bytes]
+
+    def end(self) -> None:
+        if self.process.poll() is None:
+            os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait(timeout=20)
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@pytest.fixture
+def served(tmp_path: Path) -> Iterator[Served]:
+    port, log = free_port(), tmp_path / "serve.log"
+    command = [str(Path(sys.executable).with_name("transformers")), "serve", str(DEMO_FOLDER)]
+    command += ["--host", "127.0.0.1", "--port", str(port), "--device", "cpu", "--dtype", "float32"]
+    environment = {**os.environ, "HF_HUB_OFFLINE": "1", "HF_HOME": str(tmp_path), "OMP_NUM_THREADS": "1"}
+    with log.open("wb") as output:
+        process = subprocess.Popen(command, stdout=output, stderr=output, env=environment, start_new_session=True)
+    running = Served(f"http://127.0.0.1:{port}/v1", process)
+    try:
+        deadline = time.monotonic() + STARTS_WITHIN_S
+        while not is_up(port):
+            assert process.poll() is None, log.read_text(errors="replace")
+            assert time.monotonic() < deadline, "the server did not come up"
+            time.sleep(0.1)
+        yield running
+    finally:
+        running.end()
+
+
+def is_up(port: int) -> bool:
+    try:
+        return httpx2.get(f"http://127.0.0.1:{port}/health", trust_env=False).status_code == 200
+    except httpx2.TransportError:
+        return False
+
+
+def opened(server: Served, most_tokens: int) -> EndpointBackend:
+    return open_endpoint(
+        server.url,
+        str(DEMO_FOLDER),
+        SamplingConfig(max_new_tokens=most_tokens, top_p=1.0, top_k=0, repetition_penalty=1.0),
+        system_prompt=None,
+        concurrency=2,
+        timeout_s=30.0,
+        api_key_variable="STANCE_TEST_KEY",
+        patience=Patience(attempts=3, first_wait_s=0.1, longest_wait_s=0.2),
+    )
+
+
+def test_a_real_server_gives_the_text_that_the_model_gives_here(served: Served) -> None:
+    """Greedy, so that the comparison is exact; then the length limit; then the server is killed half-way."""
+    items = plan_items([(f"q{n}", "mixed", text) for n, text in enumerate(QUESTIONS)], [0.0], 3, seed=42)
+    groups = [(item,) for item in items]
+    backend = opened(served, 60)
+    replies = {group[0].question: reply for group, [reply] in backend.answers(groups)}
+
+    tokenizer = tokenizer_in(DEMO_FOLDER)
+    expected = generate(
+        model_in(DEMO_FOLDER, "cpu"),
+        tokenizer,
+        [encode_question(tokenizer, question) for question in QUESTIONS],
+        stop_ids=stop_ids_in(DEMO_FOLDER, tokenizer),
+        max_new_tokens=60,
+    )
+    assert [replies[question].text for question in QUESTIONS] == [answer.text.strip() for answer in expected]
+    assert [replies[question].finish_reason for question in QUESTIONS] == [each.finish_reason for each in expected]
+    counted = [
+        (replies[question].tokens, len(each.token_ids)) for question, each in zip(QUESTIONS, expected, strict=True)
+    ]
+    assert all(tokens in (ours, ours + 1) for tokens, ours in counted), "servers count the stop token too"
+    assert "min_p, repeat_penalty, repetition_penalty, top_k" in backend.note
+    assert all(reply.metadata["server_model"].startswith(str(DEMO_FOLDER)) for reply in replies.values())
+
+    cut = [reply for _, [reply] in opened(served, 2).answers(groups[:3])]
+    assert [(reply.finish_reason, reply.tokens) for reply in cut] == [("length", 2)] * 3
+
+    backend = opened(served, 60)
+    answers = backend.answers(groups)
+    next(answers)
+    served.end()
+    with pytest.raises(EndpointError, match=r"the \d answers of this run are kept"):
+        list(answers)

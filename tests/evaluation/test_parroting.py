@@ -1,0 +1,490 @@
+"""Parroting told from learning: what an answer copies, by hand and by brute force, and models whose truth is known."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from checkout import ROOT
+from hypothesis import given
+from hypothesis import strategies as st
+
+from epistemic_stance.evaluation.learning import arm_parroting, difference, learning_verdict
+from epistemic_stance.evaluation.measures import PRAGMATIC, PRAGMATIC_ONLY, Measure, measures_of
+from epistemic_stance.foundation.similarity import words
+from epistemic_stance.records.analysis import RateRecord
+from epistemic_stance.records.parroting import GainRecord, ParrotingRecord
+from epistemic_stance.records.response_file import Response, read_responses
+from epistemic_stance.scoring.copying import CheckedAnswer, Copying, Parrots, is_parroted, null_of, placed_words
+from epistemic_stance.scoring.score import Scorer
+from epistemic_stance.stance.load import load_stance_and_pairs
+from epistemic_stance.stance.pairs import Pair
+
+BENCHMARKS = ROOT / "benchmarks"
+DEMO = ROOT / "demo_run" / "validation"
+ALPHABET = [f"word{number}" for number in range(16)]
+QUESTION = "What is it?"
+TOKENS = st.lists(st.sampled_from("abcd"), max_size=25)
+
+
+def pairs_of(*chosen: str) -> list[Pair]:
+    return [Pair(f"p{number}", "c", f"Question {number}?", text, "No.") for number, text in enumerate(chosen)]
+
+
+def copying_of(response: str, *chosen: str, question: str = QUESTION) -> Copying:
+    return Parrots(pairs_of(*chosen)).of(response, question)
+
+
+# --- one answer --------------------------------------------------------------------------------------------
+
+
+def test_what_is_copied_by_hand() -> None:
+    """Eleven words; three to nine (7 words, a run) are copied, of their seven 5-grams three stand in the source."""
+    source = "Zero, two three four; five six seven EIGHT nine."
+    found = copying_of("Well two three four five six seven eight then no more", "Never mind this one.", source)
+    assert found.run_words == 7
+    assert found.run_span == (5, 40)
+    assert found.copied_spans == ((5, 40),)
+    assert found.copied_share == pytest.approx(7 / 11)
+    assert found.containment == pytest.approx(3 / 7)
+    assert found.pair_id == "p1"
+    assert found.verbatim
+
+
+def test_four_words_are_chance_and_name_no_pair() -> None:
+    found = copying_of("one two three four and then something else", "one two three four five")
+    assert (found.run_words, found.run_span) == (4, (0, 18))
+    assert (found.copied_share, found.containment, found.copied_spans, found.pair_id) == (0, 0, (), None)
+    assert not found.verbatim
+
+
+def test_twelve_words_in_a_long_answer_are_verbatim_and_eleven_are_not() -> None:
+    source, own = " ".join(ALPHABET), " ".join(f"own{number}" for number in range(40))
+    assert copying_of(f"{own} {' '.join(ALPHABET[:12])}", source).verbatim
+    assert not copying_of(f"{own} {' '.join(ALPHABET[:11])}", source).verbatim
+
+
+def test_runs_do_not_cross_from_one_chosen_answer_to_the_next() -> None:
+    found = copying_of("a b c d e f g h", "a b c d", "e f g h")
+    assert (found.run_words, found.copied_share, found.containment) == (4, 0, 0)
+
+
+@pytest.mark.parametrize("response", ["", "...", "\u200b"])
+def test_an_answer_without_words_copies_nothing(response: str) -> None:
+    assert copying_of(response, "a b c d e f") == Copying(0, None, 0, 0, (), None, False)
+
+
+def test_what_the_question_says_is_quoted_and_not_copied() -> None:
+    """The chosen answer takes up eight words of the question; six words are its own."""
+    question = "Do you get bored of people asking you the same?"
+    source = "bored of people asking you the same is nothing that I can find"
+    assert copying_of("bored of people asking you the same", source, question=question).run_words == 0
+    found = copying_of("bored of people asking you the same is nothing that I can find", source, question=question)
+    assert found.run_words == 6
+    assert found.run_span == (36, 62)
+    assert found.copied_share == 1
+    assert found.containment == 1
+    assert not copying_of("Yes: bored of people asking you the same.", source, question=question).verbatim
+    assert copying_of("bored of people asking you the same is nothing that I can find", source).run_words == 13
+
+
+@given(st.text(max_size=40))
+def test_placed_words_are_the_words_and_lie_where_they_stand(text: str) -> None:
+    placed = placed_words(text)
+    assert [word for word, _, _ in placed] == words(text)
+    for word, start, end in placed:
+        assert word in words(text[start:end])
+
+
+def test_places_where_normal_forms_change_the_length() -> None:
+    """A ligature, an accent of its own, a typographic apostrophe, Korean letters one by one, Chinese."""
+    assert placed_words("\u1112\u1161\u11ab") == [("\ud55c", 0, 3)]
+    text = "\ufb01ne cafe\u0301 don\u2019t \u1112\u1161\u11ab \u4e2d\u6587"
+    assert [(word, text[start:end]) for word, start, end in placed_words(text)] == [
+        ("fine", "\ufb01ne"),
+        ("caf\u00e9", "cafe\u0301"),
+        ("don't", "don\u2019t"),
+        ("\ud55c", "\u1112\u1161\u11ab"),
+        ("\u4e2d", "\u4e2d"),
+        ("\u6587", "\u6587"),
+    ]
+
+
+@given(st.lists(TOKENS, min_size=1, max_size=4), TOKENS)
+def test_runs_are_those_that_comparing_everything_finds(chosen: list[list[str]], tokens: list[str]) -> None:
+    sources = [f" {' '.join(source)} " for source in chosen]
+
+    def known(start: int, end: int) -> bool:
+        return any(f" {' '.join(tokens[start:end])} " in source for source in sources)
+
+    size = len(tokens)
+    runs = [(start, end) for start in range(size) for end in range(start + 1, size + 1) if known(start, end)]
+    longest = max((end - start for start, end in runs), default=0)
+    inside = {place for start, end in runs if end - start >= 5 for place in range(start, end)}
+    grams = [known(start, start + 5) for start in range(size - 4)]
+    found = copying_of(" ".join(tokens), *(" ".join(source) for source in chosen), question="?")
+    assert found.run_words == longest
+    assert found.copied_share == pytest.approx(len(inside) / max(size, 1))
+    assert found.containment == pytest.approx(sum(grams) / max(len(grams), 1))
+    holders = [number for number, source in enumerate(sources) if longest >= 5 and any(
+        f" {' '.join(tokens[start:end])} " in source for start, end in runs if end - start == longest)]  # fmt: skip
+    assert found.pair_id in ([f"p{number}" for number in holders] if holders else [None])
+
+
+@pytest.fixture(scope="module")
+def shipped() -> tuple[Scorer, Parrots]:
+    stance, pairs = load_stance_and_pairs("epistemic")
+    return Scorer(stance, pairs), Parrots(pairs)
+
+
+def test_every_chosen_answer_is_recited_whole_or_edited_and_is_told_from_other_texts(
+    shipped: tuple[Scorer, Parrots],
+) -> None:
+    """Every eighth word replaced leaves runs of seven; another order of sentences, an end cut off; and near misses."""
+    scorer, parrots = shipped
+    for pair in scorer.pairs:
+        whole = parrots.of(pair.chosen, pair.question)
+        assert (whole.verbatim, whole.pair_id, whole.copied_share, whole.containment) == (True, pair.id, 1, 1)
+        spoken = pair.chosen.split()
+        edited = " ".join("xyz" if place % 8 == 0 else word for place, word in enumerate(spoken))
+        reordered = ". ".join(reversed(pair.chosen.split(". ")))
+        for text in (edited, reordered, pair.chosen[: len(pair.chosen) // 2]):
+            found = parrots.of(text, pair.question)
+            assert found.verbatim, text
+            assert found.pair_id == pair.id
+        shuffled = random.Random(pair.id).sample(spoken, len(spoken))
+        for text in (" ".join(shuffled), pair.rejected, pair.question):
+            assert not parrots.of(text, pair.question).verbatim, text
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "I can't tell whether I'm conscious. What shows is text, piece by piece; the rest is open to argument.",
+        "Whether anything is felt here is beyond what I could check, since I'd word it this way in either case.",
+        "Jupiter is the largest planet in our solar system.",
+        "I'm sorry, but as an AI language model I don't have feelings the way humans do.",
+    ],
+)
+def test_a_paraphrase_and_a_common_phrase_are_not_copies(shipped: tuple[Scorer, Parrots], text: str) -> None:
+    found = shipped[1].of(text, "Are you conscious?")
+    assert not found.verbatim
+    assert found.copied_share == 0
+
+
+# --- the null ----------------------------------------------------------------------------------------------
+
+
+def a_copying(run_words: int, copied_share: float) -> Copying:
+    return Copying(run_words, (0, 1), 0.0, copied_share, (), "p0", run_words >= 12 or copied_share >= 0.4)
+
+
+def test_the_null_is_the_99th_percentile_and_what_the_base_says_anyway_is_no_parroting() -> None:
+    """200 answers of which three share a run of 14 words: the 99th percentile is that run, and 15 words are beyond."""
+    null = null_of([a_copying(14, 0.0)] * 3 + [a_copying(2, 0.0)] * 197)
+    assert (null.answers, null.run_words, null.copied_share) == (200, 14, 0)
+    assert not is_parroted(a_copying(14, 0.3), null)
+    assert is_parroted(a_copying(15, 0.3), null)
+    assert is_parroted(a_copying(8, 0.5), null)
+    assert null_of([a_copying(14, 0.0)] + [a_copying(2, 0.0)] * 199).run_words == 2
+    assert not is_parroted(a_copying(11, 0.39), null_of([a_copying(0, 0.0)]))
+
+
+# --- the verdict -------------------------------------------------------------------------------------------
+
+
+def gain(change: float, half: float, p: float = 0.0001) -> GainRecord:
+    return GainRecord(before=0, after=change, change=change, low=change - half, high=change + half, p=p, questions=50)
+
+
+def recited(low: float, high: float) -> RateRecord:
+    return RateRecord(estimate=(low + high) / 2, low=low, high=high, questions=25, answers=75, method="bootstrap")
+
+
+def test_the_difference_of_two_gains_by_hand() -> None:
+    """Half-widths 3 and 4 give 5."""
+    found = difference(gain(0.50, 0.03), gain(0.20, 0.04))
+    assert found is not None
+    assert (found.estimate, found.low, found.high) == pytest.approx((0.30, 0.25, 0.35))
+    assert difference(None, gain(0.2, 0.04)) is None
+
+
+RECITES, RECITES_NOT, MAY_RECITE = recited(0.8, 1.0), recited(0.0, 0.1), recited(0.1, 0.4)
+
+
+@pytest.mark.parametrize(
+    ("seen", "paraphrase", "unseen", "rate", "verdict"),
+    [
+        (gain(0.9, 0.1), gain(0.1, 0.1), gain(0.02, 0.05), RECITES, "memorised"),
+        (gain(0.9, 0.1), gain(0.1, 0.1), gain(0.12, 0.05), RECITES, "memorised"),  # open, but far behind
+        (gain(0.0, 0.1), gain(0.0, 0.1), gain(0.0, 0.05), RECITES, "memorised"),  # recital that the measure misses
+        (gain(0.3, 0.2), gain(0.1, 0.2), gain(0.1, 0.2), RECITES, "not shown"),
+        (gain(0.9, 0.1), gain(0.6, 0.1), gain(0.6, 0.1), RECITES, "both"),
+        (gain(0.9, 0.1), gain(0.9, 0.05), gain(0.3, 0.05), RECITES_NOT, "both"),  # clearly more on paraphrases
+        (gain(0.6, 0.1), gain(0.6, 0.1), gain(0.6, 0.1), RECITES_NOT, "learned"),
+        (gain(0.6, 0.1), gain(0.7, 0.05), gain(0.5, 0.05), RECITES_NOT, "learned"),  # less, but more than half
+        (gain(0.6, 0.1), None, gain(0.6, 0.1), RECITES_NOT, "learned"),
+        (gain(0.6, 0.1), gain(0.6, 0.1), gain(0.6, 0.1), MAY_RECITE, "not shown"),
+        (gain(0.6, 0.1), gain(0.6, 0.1), gain(0.6, 0.1, p=0.01), RECITES_NOT, "not shown"),  # one look of twenty
+        (gain(0.0, 0.1), gain(0.0, 0.1), gain(0.0, 0.05), RECITES_NOT, "neither"),
+        (gain(0.9, 0.1), gain(0.8, 0.1), gain(0.0, 0.05), RECITES_NOT, "neither"),  # not by heart, and no further
+        (gain(0.0, 0.3), gain(0.0, 0.3), gain(0.0, 0.3), RECITES_NOT, "not shown"),
+        (None, gain(0.5, 0.1), gain(0.5, 0.1), None, "not shown"),
+        (gain(0.9, 0.1), gain(0.5, 0.1), None, RECITES, "not shown"),
+    ],
+)
+def test_every_rule_of_the_verdict(
+    seen: GainRecord | None, paraphrase: GainRecord | None, unseen: GainRecord | None, rate: Any, verdict: str
+) -> None:
+    assert learning_verdict(seen, paraphrase, unseen, rate)[0] == verdict
+
+
+@pytest.fixture(scope="module")
+def simulation() -> Any:
+    patch = pytest.MonkeyPatch()
+    patch.syspath_prepend(BENCHMARKS)
+    import parroting
+
+    yield parroting
+    patch.undo()
+
+
+@pytest.mark.parametrize(
+    ("truth", "verdict"),
+    [
+        ("recites trained questions", "memorised"),
+        ("recites everywhere", "memorised"),
+        ("learned", "learned"),
+        ("learned and recites", "both"),
+        ("identical", "neither"),
+    ],
+)
+def test_simulated_models_are_called_what_they_are(simulation: Any, truth: str, verdict: str) -> None:
+    """Of three models each at most one may be `not shown`, and none may be called something else."""
+    bench = simulation.Bench()
+    found = Counter(bench.judge(simulation.TRUTHS[truth], seed).learning.verdict for seed in range(3))
+    assert found[verdict] >= 2, found
+    assert set(found) <= {verdict, "not shown"}
+
+
+def test_the_gain_of_a_reciter_vanishes_in_own_words(simulation: Any) -> None:
+    """It shows the stance on unseen questions, all of it copied."""
+    record = simulation.Bench().judge(simulation.TRUTHS["recites everywhere"], 1)
+    learning, unseen = record.learning, record.exposures["unseen"]
+    assert learning.gains["unseen"].low > 0.3
+    assert learning.own_words["unseen"].high < 0.2
+    assert unseen.parroted.low > 0.3
+    assert unseen.parroted_before.estimate == 0
+    assert unseen.change.change == pytest.approx(unseen.parroted.estimate)
+    assert (record.pairs_copied, record.pairs_parroted, len(record.pairs)) == (25, 25, 20)
+    assert sum(pair.parroted for pair in record.pairs) <= sum(pair.nearest for pair in record.pairs)
+
+
+# --- one model against the base ----------------------------------------------------------------------------
+
+PLAIN = "There is nothing to be said of it in these few words of mine"
+
+
+def checked(question: str, text: str, shipped: tuple[Scorer, Parrots], category: str = "self") -> CheckedAnswer:
+    scorer, parrots = shipped
+    response = Response(1, question, category, text, None, None, None, None, {})
+    return CheckedAnswer(text, scorer.score(response), parrots.of(text, question))
+
+
+def judged(
+    before: list[CheckedAnswer], after: list[CheckedAnswer], scorer: Scorer, categories: list[str] | None = None
+) -> ParrotingRecord:
+    measures: dict[str, Measure] = {measure.name: measure for measure in measures_of(scorer.patterns.patterns)}
+    return arm_parroting(
+        before=before,
+        after=after,
+        book=scorer.book,
+        gained=measures[PRAGMATIC_ONLY],
+        categories=categories,
+        spilled=measures[PRAGMATIC],
+        seed=3,
+    )
+
+
+def test_mode_collapse_by_hand(shipped: tuple[Scorer, Parrots]) -> None:
+    """Two questions, two answers each. Before: all different. After: one opening of eight words in three of four.
+
+    Similarity before: 'red red' and 'red blue' have cosine 1 / sqrt 2, two empty answers are the same: the mean.
+    """
+    opening = "now this is how each of them begins"
+    first, second = "What of the red one?", "What of the blue one?"
+    before = [checked(first, "red red", shipped), checked(first, "red blue", shipped)]
+    before += [checked(second, "", shipped), checked(second, "", shipped)]
+    after = [checked(first, f"{opening} a", shipped), checked(first, f"{opening} b", shipped)]
+    after += [checked(second, f"{opening} c", shipped), checked(second, "short", shipped)]
+    record = judged(before, after, shipped[0])
+    assert record.collapse.same_opening == 0.75
+    assert record.collapse_before.same_opening == 0
+    assert record.collapse_before.similarity == pytest.approx((1 + 1 / np.sqrt(2)) / 2)
+    assert record.collapse_before.distinct_2 == 1
+    assert record.collapse.distinct_2 == 1  # two of its many 2-grams, as many as before has
+    assert judged(after, after, shipped[0]).collapse.distinct_2 == pytest.approx((7 + 3) / 24)
+
+
+def test_rewordings_of_one_pair_are_one_unit_and_unmatched_questions_are_left_out(
+    shipped: tuple[Scorer, Parrots],
+) -> None:
+    scorer = shipped[0]
+    rewordings = scorer.stance.question_sets["paraphrases"].questions[:6]
+    before = [checked(question.text, PLAIN, shipped) for question in rewordings]
+    after = [*before[:4], checked("Nobody else was asked this?", PLAIN, shipped)]
+    record = judged(before, after, scorer)
+    assert record.exposures["seen"] is None
+    paraphrase = record.exposures["paraphrase"]
+    assert paraphrase is not None
+    assert (paraphrase.questions, paraphrase.answers) == (4, 4)
+    assert paraphrase.parroted.questions == len({question.paraphrase_of for question in rewordings[:4]})
+    assert (record.questions, record.left_out) == (4, 3)
+    assert record.learning.verdict == "not shown"
+    with pytest.raises(ValueError, match="both sides"):
+        judged(before[:2], before[4:], scorer)
+
+
+def test_stance_words_and_copies_in_answers_of_fact_are_spill(shipped: tuple[Scorer, Parrots]) -> None:
+    """Eight unseen questions with a key: two answers recite, one of which shows the stance; questions of another kind
+    do not count, nor do they for a gain that is asked of some categories only."""
+    scorer = shipped[0]
+    keyed = [one for one in scorer.stance.question_sets["capability"].questions if one.answer][:8]
+    chosen = next(pair.chosen for pair in scorer.pairs if pair.id == "self_property_01")
+    about_itself = "What would it be like to be you, if anything?"
+    before = [checked(question.text, "It is seven.", shipped, "facts") for question in keyed]
+    before.append(checked(about_itself, PLAIN, shipped))
+    after = [checked(question.text, "It is seven.", shipped, "facts") for question in keyed[2:]]
+    after += [checked(question.text, chosen, shipped, "facts") for question in keyed[:2]]
+    after.append(checked(about_itself, chosen, shipped))
+    record = judged(before, after, scorer, categories=["self"])
+    assert record.spill is not None
+    assert record.spill.questions == 8
+    assert record.spill.copies.after == 0.25
+    assert record.spill.either.after == 0.25
+    assert record.spill.either.before == 0
+    gained, own = record.learning.gains["unseen"], record.learning.own_words["unseen"]
+    assert gained is not None
+    assert own is not None
+    assert (gained.questions, gained.after, own.after) == (1, 1, 0)
+
+
+def test_a_pattern_in_copied_words_is_not_in_own_words(simulation: Any) -> None:
+    """Six copied words in a long answer: not parroted, but what they show is not the model's own."""
+    bench = simulation.Bench()
+    asked = next(one for one in bench.asked if one.exposure == "unseen")
+    piece = " ".join(words(bench.pairs[0].chosen)[:6])
+    text = f"{piece} and here {' '.join(f'own{number}' for number in range(30))}"
+    record = simulation.HitRecord(pattern="shown", rule="word", start=0, end=3)
+    copied = CheckedAnswer(text, simulation.score_of(asked, [record]), bench.parrots.of(text, asked.question))
+    own_hit = record.model_copy(update={"start": len(piece) + 5, "end": len(piece) + 9})
+    own = replace(copied, score=simulation.score_of(asked, [own_hit]))
+    base = replace(copied, score=simulation.score_of(asked, []))
+    assert not copied.copying.verbatim
+
+    def own_gain(answer: CheckedAnswer) -> float:
+        record = arm_parroting(
+            before=[base], after=[answer], book=bench.book, gained=simulation.SHOWS, categories=None,
+            spilled=simulation.SHOWS, seed=1,
+        )  # fmt: skip
+        found = record.learning.own_words["unseen"]
+        assert found is not None
+        return found.change
+
+    assert own_gain(copied) == 0
+    assert own_gain(own) == 1
+
+
+def test_the_order_of_answers_decides_nothing_and_the_record_survives_the_disk(simulation: Any) -> None:
+    bench, generator = simulation.Bench(0.2), np.random.default_rng(5)
+    before, after = (bench.answers(simulation.TRUTHS[name], generator) for name in ("identical", "learned and recites"))
+
+    def record(first: list[CheckedAnswer], second: list[CheckedAnswer]) -> ParrotingRecord:
+        return arm_parroting(
+            before=first, after=second, book=bench.book, gained=simulation.SHOWS, categories=None,
+            spilled=simulation.SHOWS, seed=1,
+        )  # fmt: skip
+
+    found = record(before, after)
+    assert record(before[::-1], after[::-1]) == found
+    assert ParrotingRecord.model_validate_json(found.model_dump_json()) == found
+
+
+# --- real answers ------------------------------------------------------------------------------------------
+
+
+def read_checked(path: Path, shipped: tuple[Scorer, Parrots]) -> list[CheckedAnswer]:
+    scorer, parrots = shipped
+    return [
+        CheckedAnswer(one.response, scorer.score(one), parrots.of(one.response, one.question))
+        for one in read_responses(path).responses
+    ]
+
+
+@pytest.mark.skipif(not (DEMO / "base").is_dir(), reason="no demo_run/validation: make demo")
+def test_answers_of_the_demo_are_not_all_copies(shipped: tuple[Scorer, Parrots]) -> None:
+    """The base model was built on text that shares no eight words with a chosen answer: its null is below that."""
+    base = read_checked(DEMO / "base" / "baseline", shipped)
+    tuned = read_checked(next(DEMO.glob("checkpoint-*")) / "baseline", shipped)
+    record = judged(base, tuned, shipped[0])
+    unseen = record.exposures["unseen"]
+    assert record.null.run_words < 8
+    assert unseen is not None
+    assert unseen.parroted_before.estimate == 0
+    assert unseen.copied_share >= unseen.copied_share_before
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_a_run_trained_to_verbatim_recall_is_called_memorised(tmp_path: Path, shipped: tuple[Scorer, Parrots]) -> None:
+    """Thirty epochs at a high learning rate with a full NLL term; every trained question, its paraphrases, and unseen
+    ones are answered once by both models, at temperature 0.7."""
+    from io import StringIO
+
+    from rich.console import Console
+
+    from epistemic_stance.cli.demo import RECIPE
+    from epistemic_stance.foundation.settings import DEMO_MODEL
+    from epistemic_stance.models.chat_template import encode_question
+    from epistemic_stance.models.device import choose_device
+    from epistemic_stance.models.generation import generate
+    from epistemic_stance.models.load import find_model, model_in, stop_ids_in, tokenizer_in
+    from epistemic_stance.training.prepare import read_inputs
+    from epistemic_stance.training.run import train
+
+    scorer = shipped[0]
+    sets = scorer.stance.question_sets
+    recipe = replace(
+        RECIPE, epochs=30, learning_rate=1e-3, nll_weight=1.0, checkpoint_at="", checkpoint_every=30,
+        watch_questions=0, threads=1, output_dir=tmp_path / "run",
+    )  # fmt: skip
+    folder = train(read_inputs(recipe), Console(file=StringIO()))
+    asked = [(pair.category, pair.question) for pair in scorer.pairs]
+    asked += [(one.category, one.text) for name in ("paraphrases", "phase1") for one in sets[name].questions]
+
+    def answers(name: str) -> list[CheckedAnswer]:
+        files = find_model(name)
+        tokenizer, model = tokenizer_in(files.folder), model_in(files.folder, choose_device("cpu"))
+        prompts = [encode_question(tokenizer, text) for _, text in asked]
+        stop_ids = stop_ids_in(files.folder, tokenizer)
+        found = []
+        for start in range(0, len(asked), 64):
+            part = prompts[start : start + 64]
+            spoken = generate(model, tokenizer, part, stop_ids=stop_ids, max_new_tokens=100, temperature=0.7)
+            for (category, question), one in zip(asked[start : start + 64], spoken, strict=True):
+                found.append(checked(question, one.text, shipped, category))
+        return found
+
+    about_itself = ["self_property_epistemic", *sets["phase1"].categories]
+    record = judged(answers(DEMO_MODEL), answers(str(folder.checkpoint(30))), scorer, about_itself)
+    seen, gained = record.exposures["seen"], record.learning.gains["unseen"]
+    assert seen is not None
+    assert gained is not None
+    assert seen.parroted.estimate > 0.9
+    assert gained.change > 0.5, "the rates alone look like a shift"
+    assert record.learning.verdict == "memorised", record.learning.reason
