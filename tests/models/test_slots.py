@@ -21,14 +21,8 @@ from epistemic_stance.foundation.errors import NumericError
 from epistemic_stance.models import slots as slots_module
 from epistemic_stance.models.chat_template import encode_question
 from epistemic_stance.models.generation import generate
-from epistemic_stance.models.sampling_config import (
-    SamplingConfig,
-    choose_tokens,
-    draw,
-    kept_by_top_k,
-    kept_by_top_p,
-    penalised,
-)
+from epistemic_stance.models.sampling import choose_tokens, draw, kept_by_top_k, kept_by_top_p, penalised
+from epistemic_stance.models.sampling_config import SamplingConfig
 from epistemic_stance.models.slots import Finished, Request, decode, uniforms_of
 
 TOKENIZER = tiny_tokenizer()
