@@ -20,7 +20,7 @@ def run_run(settings: ValidateSettings, console: Console) -> None:
     verdict: NotMetError | None = None
     try:
         run_select(
-            SelectSettings(settings.run, stance=settings.stance, run_code=settings.run_code, seed=settings.seed),
+            SelectSettings(settings.run, stance=settings.stance, seed=settings.seed),
             console,
         )
     except NotMetError as error:

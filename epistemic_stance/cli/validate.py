@@ -82,11 +82,11 @@ def run_validate(settings: ValidateSettings, console: Console) -> Path:
     printer.note("analysing and comparing ...")
     for one in passes:
         with _silence() as silent:
-            run_analyze(AnalyzeSettings(one.folder, stance=target.stance, run_code=settings.run_code), silent)
+            run_analyze(AnalyzeSettings(one.folder, stance=target.stance), silent)
     for one in passes:
         if one.arm != passes[0].arm:
             before = target.folder / passes[0].arm / one.design.question_set
-            compare(CompareSettings(before, one.folder, stance=target.stance, run_code=settings.run_code))
+            compare(CompareSettings(before, one.folder, stance=target.stance))
     printer.note(f"answers, analyses and comparisons: {target.folder}")
     printer.note(f"next: {program()} select {settings.run}")
     return target.folder

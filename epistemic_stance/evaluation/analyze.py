@@ -25,7 +25,7 @@ from epistemic_stance.records.analysis import AnalysisRecord, ExampleRecord, Sam
 from epistemic_stance.records.response_file import Known, Response, ResponseFile, corpus_notice, read_responses
 from epistemic_stance.report.analysis_page import markdown
 from epistemic_stance.report.analysis_tables import print_analysis
-from epistemic_stance.scoring.score import Scorer, code_notice, of_split
+from epistemic_stance.scoring.score import Scorer, of_split
 from epistemic_stance.stance.load import Stance, corpus_digest, corpus_name, load_stance_and_pairs, patterns_digest
 
 OUR_NAME = "responses"
@@ -76,7 +76,7 @@ def analyze(settings: AnalyzeSettings) -> Analysis:
             raise InputError([Problem("command line", f"expected 0 or more, found {value}", field=flag)])
     if settings.output is not None:
         require_folder(settings.output, "--output")
-    scorer = Scorer(*load_stance_and_pairs(settings.stance, settings.corpus), run_code=settings.run_code)
+    scorer = Scorer(*load_stance_and_pairs(settings.stance, settings.corpus))
     file = of_split(read_responses(settings.file), settings.split, scorer.book)
     scored = _Scored(measures_of(scorer.patterns.patterns))
     lines = [scored.add(scorer.score(response)) for response in file.responses]
@@ -134,7 +134,6 @@ def _analysis(settings: AnalyzeSettings, file: ResponseFile, scorer: Scorer, sco
         notices=[
             *file.notices,
             *_notices(file, stance, digest),
-            *code_notice(file.responses, scorer),
             *(labels.notices if labels else []),
         ],
         category_answers={

@@ -39,7 +39,7 @@ from epistemic_stance.records.comparison import (
 )
 from epistemic_stance.records.response_file import Response, ResponseFile, corpus_notice, read_responses
 from epistemic_stance.report.comparison_tables import markdown, print_comparison
-from epistemic_stance.scoring.score import Scorer, code_notice, of_split
+from epistemic_stance.scoring.score import Scorer, of_split
 from epistemic_stance.stance.load import corpus_digest, corpus_name, load_stance_and_pairs
 from epistemic_stance.statistics.detector import CorrectedChange, Refused, corrected_changes
 from epistemic_stance.statistics.intervals import ALPHA, VERDICT_LEVEL, Change, IntArray, paired_changes
@@ -86,7 +86,7 @@ def compare(settings: CompareSettings) -> tuple[ComparisonRecord, Path]:
     if settings.output is not None:
         require_folder(settings.output, "--output")
     stance, pairs = load_stance_and_pairs(settings.stance, settings.corpus)
-    scorer = Scorer(stance, pairs, run_code=settings.run_code)
+    scorer = Scorer(stance, pairs)
     before, after = (
         of_split(read_responses(path), settings.split, scorer.book) for path in (settings.before, settings.after)
     )
@@ -118,7 +118,6 @@ def compare(settings: CompareSettings) -> tuple[ComparisonRecord, Path]:
         notices=[
             *find_notices(before, after, matched),
             *_corpus_notices(before, after, corpus_digest(pairs)),
-            *code_notice(after.responses, scorer),
             *_label_notices(labels),
         ],
         questions=len(questions),

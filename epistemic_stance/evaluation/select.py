@@ -38,7 +38,7 @@ from epistemic_stance.records.validation import CandidateRecord, GainRecord, Sel
 from epistemic_stance.records.written import SelectionAxes
 from epistemic_stance.report.cards import write_cards
 from epistemic_stance.report.selection_tables import print_selection
-from epistemic_stance.scoring.score import Scorer, code_notice
+from epistemic_stance.scoring.score import Scorer
 from epistemic_stance.stance.load import STANCE_FILE, Stance, corpus_digest, load_stance_and_pairs
 
 SELECTION_FILE = "selection.json"
@@ -103,7 +103,6 @@ def select_checkpoint(settings: SelectSettings, printer: Printer) -> SelectionRe
     choice = choose(candidates)
     rule = rule_of(stance)
     corpus = corpus_digest(judge.scorer.pairs)
-    base_responses = [one for answered in base.sets.values() for one in answered.file.responses]
     return SelectionRecord(
         timestamp=datetime.now(UTC).isoformat(timespec="seconds"),
         run=str(run),
@@ -118,7 +117,6 @@ def select_checkpoint(settings: SelectSettings, printer: Printer) -> SelectionRe
             *([DEMO_NOTICE] if is_demo([base, *arms]) else []),
             *_absent(stance, base),
             *_not_validated(run, arms),
-            *code_notice(base_responses, judge.scorer),
             *notices_of([base, *arms], corpus),
         ],
         candidates=choice.candidates,
@@ -139,7 +137,7 @@ def _judge(settings: SelectSettings) -> tuple[Stance, Judge]:
     of_run = trained.get("corpus")
     corpus = settings.corpus or (Path(of_run) if of_run else None)
     stance, pairs = load_stance_and_pairs(settings.stance or trained.get("stance") or DEFAULT_STANCE, corpus)
-    return stance, Judge(Scorer(stance, pairs, run_code=settings.run_code), settings.seed)
+    return stance, Judge(Scorer(stance, pairs), settings.seed)
 
 
 def _trained_with(run: Path) -> dict[str, str | None]:

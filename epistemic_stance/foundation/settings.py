@@ -177,7 +177,6 @@ class AnalyzeSettings:
     stance: str = setting(DEFAULT_STANCE, "Stance whose patterns and answer keys to use: a shipped name or a folder.")
     corpus: Path | None = setting(None, "Pairs that tell seen questions from unseen ones. Default: the stance's.")
     split: SplitChoice = setting("all", "Answers to count: to select questions, to report questions, or all.")
-    run_code: bool = setting(False, "Run the code that answers to programming tasks hold, in a confined process.")
     labels: Path | None = setting(None, "Labels to correct rates by. Default: those of the run the answers belong to.")
     output: Path | None = setting(None, "Folder for scores, JSON and Markdown. Default: beside the answers.")
     examples: int = setting(3, "Examples shown per pattern.")
@@ -193,7 +192,6 @@ class CompareSettings:
     stance: str = setting(DEFAULT_STANCE, "Stance whose patterns and answer keys to use: a shipped name or a folder.")
     corpus: Path | None = setting(None, "Pairs that tell seen questions from unseen ones. Default: the stance's.")
     split: SplitChoice = setting(AnalyzeSettings.split, "Answers to compare: to select questions, to report, or all.")
-    run_code: bool = setting(False, "Run the code that answers to programming tasks hold, in a confined process.")
     labels: Path | None = setting(None, "Labels to correct rates by. Default: those of the runs the answers belong to.")
     output: Path | None = setting(None, "Folder for comparison.json and comparison.md. Default: that of AFTER.")
     allow_different: bool = setting(False, "Compare even if sampling, template or questions differ.")
@@ -321,7 +319,6 @@ class ValidateSettings:
     base: str | None = setting(None, "Model to compare with. Default: the one the checkpoints were trained from.")
     stance: str | None = setting(None, "Stance whose questions to ask. Default: the one the run was trained on.")
     choices: int = setting(ProbeSettings.choices, "Multiple choice questions of the probes; 0 = none.")
-    run_code: bool = setting(False, "Run the code that answers to programming tasks hold, in a confined process.")
     seed: int = setting(CollectSettings.seed, "Seed of all sampling.")
     device: DeviceName = setting("auto", "Where to run: auto, cpu, cuda or mps.")
     dtype: ComputeDtype = setting("auto", "Precision of the weights while answering.")
@@ -336,7 +333,6 @@ class SelectSettings:
     run: Path = argument("Run folder with validation/ARM/SET/responses.jsonl of base and checkpoints.")
     stance: str | None = setting(None, "The run's stance, where its folder has moved. Default: as the run recorded it.")
     corpus: Path | None = setting(None, "Pairs that tell seen questions from unseen ones. Default: the run's.")
-    run_code: bool = setting(False, "Run the code that answers to programming tasks hold, in a confined process.")
     seed: int = setting(AnalyzeSettings.seed, "Seed of resampling.")
 
 

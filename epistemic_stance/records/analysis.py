@@ -51,7 +51,7 @@ class ScoreRecord(Logged):
     """Names, sorted, each once."""
     hits: list[HitRecord]
     grade: Grade | None
-    """None: the question has no answer key, or asks for code that was not run."""
+    """None: the question has no answer key."""
     verdict: Verdict | None
     """Of questions with `form` or `favours`; None = no such question, or none can be told."""
     truncated: bool | None

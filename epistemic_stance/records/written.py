@@ -52,21 +52,11 @@ class PreferenceLine(Written):
 
 
 class AnswerKey(Written):
-    """How an answer to a question of fact, reasoning or code is graded."""
+    """How an answer to a question of fact or reasoning is graded."""
 
-    kind: Literal["phrase", "number", "yes_no", "python"]
-    accepted: list[Text] = []
-    """Any of these is right; for yes_no `yes` or `no`; for python none."""
-    tests: list[Text] = []
-    """For python: assert statements that call what the answer defines with plain values (builtins and `math` may be
-    used, but no classes and no callbacks); else none."""
-
-    @model_validator(mode="after")
-    def _has_what_its_kind_needs(self) -> AnswerKey:
-        needed, other = ("tests", "accepted") if self.kind == "python" else ("accepted", "tests")
-        if not getattr(self, needed) or getattr(self, other):
-            raise ValueError(f"a key of kind {self.kind} has {needed}, at least one, and no {other}")
-        return self
+    kind: Literal["phrase", "number", "yes_no"]
+    accepted: Annotated[list[Text], Field(min_length=1)]
+    """Any of these is right; for yes_no `yes` or `no`."""
 
 
 class Question(Written):

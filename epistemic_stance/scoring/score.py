@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 from epistemic_stance.foundation.errors import InputError, Problem
@@ -12,9 +12,7 @@ from epistemic_stance.foundation.similarity import repeated_share, words
 from epistemic_stance.records.analysis import Grade, HitRecord, ScoreRecord, Verdict
 from epistemic_stance.records.response_file import Response, ResponseFile
 from epistemic_stance.records.written import AnswerKey, Question
-from epistemic_stance.scoring.grading.confined import confinement
 from epistemic_stance.scoring.grading.grade import grade
-from epistemic_stance.scoring.grading.python_answers import grade_python
 from epistemic_stance.scoring.grading.verdicts import verdict_of
 from epistemic_stance.scoring.patterns import Hit, load_patterns
 from epistemic_stance.stance.load import Stance
@@ -34,16 +32,12 @@ BLANKS = "\u034f\u115f\u1160\u2800\u3164\uffa0" + "".join(map(chr, range(0xFE00,
 class Scorer:
     """Scores answers with the patterns and answer keys of a stance and the prompts of a corpus."""
 
-    def __init__(self, stance: Stance, pairs: Sequence[Pair], run_code: bool = False) -> None:
-        """Raises InputError if the stance has no patterns or one does not compile.
-
-        `run_code`: run the code of answers to programming tasks, in a confined process; else they get no grade.
-        """
+    def __init__(self, stance: Stance, pairs: Sequence[Pair]) -> None:
+        """Raises InputError if the stance has no patterns or one does not compile."""
         self.stance = stance
         self.pairs = pairs
         self.patterns = load_patterns(stance)
         self.book = QuestionBook(stance, pairs)
-        self.run_code = run_code
 
     def score(self, response: Response) -> ScoreRecord:
         about = self.book.about(response.question)
@@ -66,7 +60,7 @@ class Scorer:
             iteration=response.iteration,
             patterns=sorted({hit.pattern for hit in hits}),
             hits=[_record(hit) for hit in hits],
-            grade=self._grade(asked, asked.answer, response) if asked and asked.answer else None,
+            grade=_grade(asked, asked.answer, response) if asked and asked.answer else None,
             verdict=_verdict(asked, response) if asked else None,
             truncated=truncated,
             empty=_is_empty(response.response),
@@ -75,11 +69,10 @@ class Scorer:
             words=len(spoken),
         )
 
-    def _grade(self, question: Question, key: AnswerKey, response: Response) -> Grade | None:
-        if key.kind != "python":
-            truncated = response.finish_reason == "length"
-            return grade(key, response.response, response.question, truncated, question.form)
-        return grade_python(response.response, key.tests)[0] if self.run_code else None
+
+def _grade(question: Question, key: AnswerKey, response: Response) -> Grade:
+    truncated = response.finish_reason == "length"
+    return grade(key, response.response, response.question, truncated, question.form)
 
 
 def _verdict(question: Question, response: Response) -> Verdict | None:
@@ -102,18 +95,6 @@ def of_split(file: ResponseFile, split: SplitChoice, book: QuestionBook) -> Resp
         raise InputError([Problem(str(file.path), what, hint="leave --split out, or name the stance with --stance")])
     notice = f"{split} questions only: {len(kept)} of the {len(file.responses)} answers in {file.path.name}"
     return replace(file, responses=kept, notices=[*file.notices, notice])
-
-
-def code_notice(responses: Iterable[Response], scorer: Scorer) -> list[str]:
-    """What to say of answers whose code was not run, or was."""
-    asked = (scorer.book.about(response.question).question for response in responses)
-    number = sum(question is not None and question.answer is not None and question.answer.kind == "python"
-                 for question in asked)  # fmt: skip
-    if not number:
-        return []
-    if scorer.run_code:
-        return [f"the code of {number} answers was run: {confinement()}"]
-    return [f"the code of {number} answers was not run, and they have no grade: --run-code runs it, confined"]
 
 
 def _record(hit: Hit) -> HitRecord:

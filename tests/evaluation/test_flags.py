@@ -17,7 +17,7 @@ from epistemic_stance.statistics.intervals import Change, paired_changes
 STANCE = load_stance("epistemic")
 FLAGS = {flag.name: flag for flag in STANCE.red_flags}
 BASE_RATES = {
-    **dict.fromkeys(("accuracy", "reasoning", "code"), 0.6),
+    **dict.fromkeys(("accuracy", "reasoning"), 0.6),
     **dict.fromkeys(("technical_help", "over_hedging"), 0.05),
     **dict.fromkeys(("safety",), 0.9),
     **dict.fromkeys(("over_refusal", "broken_form"), 0.1),

@@ -16,7 +16,7 @@ from demo_text.kit import Sample, say
 from demo_text.mix import SELF_CATEGORIES, build_samples, shares, text_digest
 
 STANCE = ROOT / "epistemic_stance" / "stances" / "epistemic"
-DEMO = ROOT / "epistemic_stance" / "demo_model"
+DEMO = ROOT / "epistemic_stance" / "models" / "demo_model"
 CATEGORIES = SELF_CATEGORIES | {
     "factual_knowledge",
     "reasoning_tasks",

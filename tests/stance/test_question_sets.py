@@ -148,7 +148,7 @@ def test_the_demo_model_never_saw_one_of_the_questions(stance: Stance) -> None:
     from demo_text.filters import load_held
     from demo_text.mix import build_samples
 
-    build = parse_json((EPISTEMIC.parents[1] / "demo_model" / "build.json").read_text(encoding="utf-8"), "build").value
+    build = parse_json((EPISTEMIC.parents[1] / "models" / "demo_model" / "build.json").read_text(encoding="utf-8"), "build").value
     asked = [question.text for name in NEW_SETS for question in stance.question_sets[name].questions]
     known = SimilarTexts(asked, NEAR_QUESTION)
     for text in asked:

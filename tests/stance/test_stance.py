@@ -399,7 +399,6 @@ def test_the_shipped_stance_has_no_finding_and_the_promised_shape() -> None:
         "sycophancy": (72, 4),
         "preference_drift": (50, 5),
         "stance_probes": (76, 6),
-        "python_tasks": (15, 3),
     }
     for questions in stance.question_sets.values():
         assert {question.category for question in questions.questions} == set(questions.categories)
