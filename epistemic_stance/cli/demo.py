@@ -19,6 +19,7 @@ from epistemic_stance.foundation.settings import (
 )
 from epistemic_stance.foundation.terminal import plain
 from epistemic_stance.records.run_folder import RunFolder
+from epistemic_stance.training.occupancy import holds_a_run
 from epistemic_stance.training.prepare import read_inputs
 from epistemic_stance.training.run import train
 
@@ -44,7 +45,7 @@ def run_demo(settings: DemoSettings, console: Console) -> None:
     console.print(plain(f"note: {DEMO_NOTICE}", "yellow"))
     earlier = RunFolder(settings.output_dir)
     record = earlier.record()
-    if earlier.holds_a_run() and (record is None or record.base_model != DEMO_MODEL):
+    if holds_a_run(earlier) and (record is None or record.base_model != DEMO_MODEL):
         what = "files of unknown origin" if record is None else f"a run of {record.base_model}"
         raise RefusedError(f"{settings.output_dir} holds {what}, not a demo", "choose another --output-dir")
     wanted = [epoch for epoch in (1, 2, 3, 5, 8) if epoch <= settings.epochs]

@@ -33,7 +33,7 @@ from epistemic_stance.foundation.signals import StopAtOnce
 from epistemic_stance.probing.run import run_probe
 from epistemic_stance.probing.targets import CHECKPOINT, Arm, Target, find_target, require_run_folder
 from epistemic_stance.records.probes import ProbesRecord
-from epistemic_stance.records.response_file import RESPONSES_FILE
+from epistemic_stance.records.run_folder import RESPONSES_FILE
 from epistemic_stance.records.screening import ScreenedArmRecord, ScreenedSetRecord, ScreeningRecord
 from epistemic_stance.report.screening_table import print_screening
 from epistemic_stance.scoring.score import Scorer

@@ -23,7 +23,8 @@ from epistemic_stance.labelling.labels import VALIDATION
 from epistemic_stance.records.analysis import CorrectedRateRecord, RateRecord, ScoreRecord, Split
 from epistemic_stance.records.comparison import ChangeRecord
 from epistemic_stance.records.probes import ProbesRecord
-from epistemic_stance.records.response_file import RESPONSES_FILE, ResponseFile, corpus_notice, read_responses
+from epistemic_stance.records.response_file import ResponseFile, corpus_notice, read_responses
+from epistemic_stance.records.run_folder import RESPONSES_FILE
 from epistemic_stance.records.training import CheckpointMetadata
 from epistemic_stance.records.validation import PlainRateRecord
 from epistemic_stance.records.written import Scope

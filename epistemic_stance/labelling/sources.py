@@ -15,7 +15,8 @@ from epistemic_stance.foundation.wording import shorten
 from epistemic_stance.labelling.draw import ArmAnswer
 from epistemic_stance.labelling.labels import VALIDATION, place_of
 from epistemic_stance.records.labels import SourceRecord
-from epistemic_stance.records.response_file import RESPONSES_FILE, read_responses
+from epistemic_stance.records.response_file import read_responses
+from epistemic_stance.records.run_folder import RESPONSES_FILE
 from epistemic_stance.stance.load import Stance
 
 BASE = "base"

@@ -18,8 +18,8 @@ from epistemic_stance.foundation.errors import MAX_PROBLEMS_SHOWN, InputError, P
 from epistemic_stance.foundation.json_positions import LONE_SURROGATE, MAX_DEPTH, parse_json
 from epistemic_stance.foundation.similarity import question_key
 from epistemic_stance.foundation.wording import shorten
+from epistemic_stance.records.run_folder import RESPONSES_FILE
 
-RESPONSES_FILE = "responses.jsonl"
 MAX_LINE_BYTES = 2**20
 """An answer of 10,000 tokens takes some 50,000 bytes; a far longer line is not one answer."""
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"

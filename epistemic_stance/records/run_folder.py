@@ -1,33 +1,129 @@
-"""The run folder: where everything of a training run lies, and who may write into it."""
+"""The run folder: every path, file name and checkpoint pattern of a run, and the readers of its records.
+
+    run.json                                        settings, digests, versions, status
+    checkpoints/checkpoint-010/                     model folder with metadata.json
+    best_model/ final_model/                        hard links into the checkpoints
+    state/                                          states to resume from
+    logs/training_log_*.jsonl logs/steps.jsonl      one line an epoch, one line a step
+    validation/MODEL/SET/                           responses.jsonl scores.jsonl analysis.json comparison.json
+    validation/MODEL/probes.json validation/rule.json
+    screen/MODEL/SET/responses.jsonl screening.json
+    labels/                                         a sample of the answers, labelled
+    selection.json report.html report.md
+    old/                                            what was made of weights that were trained anew
+
+MODEL is `base` or the name of a checkpoint.
+"""
 
 from __future__ import annotations
 
-import contextlib
-import os
 import re
-import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
+from typing import TypeVar
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
-from epistemic_stance.foundation.errors import RefusedError, StanceError, StoppedError, StorageError
-from epistemic_stance.foundation.files import MANIFEST, FolderLock, dump_json, storage_errors, write_atomic
-from epistemic_stance.records.training import RunRecord
+from epistemic_stance.foundation.errors import InputError, Problem
+from epistemic_stance.foundation.files import dump_json, write_atomic
+from epistemic_stance.records.training import CheckpointMetadata, EpochRecord, RunRecord, StepRecord
+
+RUN_FILE = "run.json"
+CHECKPOINTS = "checkpoints"
+METADATA_FILE = "metadata.json"
+VALIDATION = "validation"
+PROBES_FILE = "probes.json"
+RESPONSES_FILE = "responses.jsonl"
+PLAN_SUFFIX = ".plan.json"
+SCORES_FILE = "scores.jsonl"
+ANALYSIS_FILE = "analysis.json"
+COMPARISON_FILE = "comparison.json"
+SELECTION_FILE = "selection.json"
+LABELS = "labels"
+EPOCH_LOGS = "training_log_*.jsonl"
+BASE = "base"
+"""Name of the base model among the models of a run."""
+
+CHECKPOINT = re.compile(r"checkpoint-(\d+)")
+MAKE_AGAIN = "make it again, or move it away"
+
+Record = TypeVar("Record", bound=BaseModel)
+
+
+def checkpoint_name(epoch: int) -> str:
+    return f"checkpoint-{epoch:03d}"
+
+
+def checkpoint_epoch(name: str) -> int | None:
+    """The epoch in the name of a checkpoint's folder, however many zeros lead it; None for any other name."""
+    match = CHECKPOINT.fullmatch(name)
+    return int(match[1]) if match else None
+
+
+def model_order(name: str) -> int:
+    """Sorts the models of a run: the base model, then the checkpoints by epoch."""
+    return checkpoint_epoch(name) or 0
+
+
+@dataclass(frozen=True)
+class AnswerFiles:
+    """A file of answers and what is written beside it.
+
+    `responses.jsonl` has `scores.jsonl`; a file of another name, `X.jsonl`, has `X_scores.jsonl`.
+    """
+
+    responses: Path
+
+    @property
+    def plan(self) -> Path:
+        """What the answers are answers to."""
+        return self.responses.with_suffix(PLAN_SUFFIX)
+
+    @property
+    def torn(self) -> Path:
+        """Lines that a crash cut off."""
+        return self.responses.with_name(f"{self.responses.name}.torn")
+
+    @property
+    def scores(self) -> Path:
+        return self._beside(SCORES_FILE)
+
+    @property
+    def analysis(self) -> Path:
+        return self._beside(ANALYSIS_FILE)
+
+    @property
+    def comparison(self) -> Path:
+        """Always of the folder: what the base model's answers are compared with."""
+        return self.responses.with_name(COMPARISON_FILE)
+
+    def _beside(self, name: str) -> Path:
+        prefix = "" if self.responses.name == RESPONSES_FILE else f"{self.responses.stem}_"
+        return self.responses.with_name(prefix + name)
 
 
 @dataclass(frozen=True)
 class RunFolder:
     root: Path
 
+    # --- training ----------------------------------------------------------------------------------------
+
+    @property
+    def record_path(self) -> Path:
+        return self.root / RUN_FILE
+
     @property
     def checkpoints(self) -> Path:
-        return self.root / "checkpoints"
+        return self.root / CHECKPOINTS
 
     def checkpoint(self, epoch: int) -> Path:
-        return self.checkpoints / f"checkpoint-{epoch:03d}"
+        return self.checkpoints / checkpoint_name(epoch)
+
+    def checkpoint_folders(self) -> list[Path]:
+        """Those that are there, by epoch, whatever they hold."""
+        present = [path for path in self.checkpoints.glob("*") if checkpoint_epoch(path.name) is not None]
+        return sorted((path for path in present if path.is_dir()), key=lambda path: model_order(path.name))
 
     @property
     def best(self) -> Path:
@@ -57,147 +153,152 @@ class RunFolder:
     def steps_log(self) -> Path:
         return self.logs / "steps.jsonl"
 
+    def epoch_logs(self) -> list[Path]:
+        """One, unless somebody put others beside it; the newest is the last."""
+        return sorted(self.logs.glob(EPOCH_LOGS))
+
+    # --- validation --------------------------------------------------------------------------------------
+
     @property
-    def record_path(self) -> Path:
-        return self.root / "run.json"
+    def validation(self) -> Path:
+        return self.root / VALIDATION
+
+    def answers(self, model: str, question_set: str) -> AnswerFiles:
+        return AnswerFiles(self.validation / model / question_set / RESPONSES_FILE)
+
+    def answered(self, model: str) -> list[str]:
+        """Question sets that a model answered, by name."""
+        return sorted(path.parent.name for path in (self.validation / model).glob(f"*/{RESPONSES_FILE}"))
+
+    def models_validated(self) -> list[str]:
+        """The base model and the checkpoints that have a folder of answers or probes, in this order."""
+        names = [path.name for path in self.validation.glob("*") if path.is_dir()]
+        return sorted((name for name in names if name == BASE or CHECKPOINT.fullmatch(name)), key=model_order)
+
+    def probes(self, model: str) -> Path:
+        return self.validation / model / PROBES_FILE
+
+    @property
+    def rule(self) -> Path:
+        return self.validation / "rule.json"
+
+    @property
+    def screen(self) -> Path:
+        return self.root / "screen"
+
+    def screen_answers(self, model: str, question_set: str) -> AnswerFiles:
+        return AnswerFiles(self.screen / model / question_set / RESPONSES_FILE)
+
+    @property
+    def screening(self) -> Path:
+        return self.root / "screening.json"
+
+    @property
+    def labels(self) -> Path:
+        return self.root / LABELS
+
+    @property
+    def selection(self) -> Path:
+        return self.root / SELECTION_FILE
+
+    @property
+    def report_html(self) -> Path:
+        return self.root / "report.html"
+
+    @property
+    def report_markdown(self) -> Path:
+        return self.root / "report.md"
+
+    @property
+    def old(self) -> Path:
+        return self.root / "old"
+
+    # --- records -----------------------------------------------------------------------------------------
 
     def record(self) -> RunRecord | None:
         """run.json, or None if there is no readable one."""
-        try:
-            return RunRecord.model_validate_json(self.record_path.read_bytes())
-        except (OSError, ValidationError):
-            return None
+        return read_if_sound(self.record_path, RunRecord)
 
     def write_record(self, record: RunRecord) -> None:
-        write_atomic(self.record_path, dump_json(record.model_dump(mode="json"), indent=1) + "\n")
+        write_record(self.record_path, record)
 
-    def last_good_state(self) -> str:
-        states = sorted(self.state.glob("step-*"))
-        return str(states[-1]) if states else "none yet"
+    def epochs(self) -> list[EpochRecord]:
+        """The lines of the newest epoch log; none without one. Raises InputError for a line that is none."""
+        return list(read_lines(self.epoch_logs()[-1], EpochRecord)) if self.epoch_logs() else []
 
-    def holds_a_run(self) -> bool:
-        """Whether anything lies where a run would write: what is not known to be ours may not be replaced."""
-        return (
-            any(path.exists() or path.is_symlink() for path in (self.record_path, self.best, self.final))
-            or any(folder.exists() and any(folder.iterdir()) for folder in (self.checkpoints, self.state))
-            or any(self.logs.glob("training_log_*.jsonl"))
-        )
+    def steps(self) -> Iterator[StepRecord]:
+        """The lines of the step log; none without one. Raises InputError for a line that is none."""
+        return read_lines(self.steps_log, StepRecord)
 
-    def require_free(self) -> None:
-        """Raises RefusedError if a run is in here: nothing is ever mixed or silently replaced."""
-        if self.holds_a_run():
-            record = self.record()
-            if record is None:
-                raise self._not_a_run()
-            raise RefusedError(
-                f"{self.root} already holds a run ({record.status})",
-                "--resume continues it, --overwrite deletes it, or choose another --output-dir",
-            )
-
-    def require_clearable(self) -> None:
-        """Raises RefusedError unless all that `clear` would delete was written by a run of ours."""
-        if not self.holds_a_run():
-            return
-        if self.record() is None:
-            raise self._not_a_run()
-        foreign = [path for path in (self.best, self.final) if path.exists() and not _is_committed(path)]
-        for folder, ours in ((self.checkpoints, OUR_CHECKPOINTS), (self.state, OUR_STATES)):
-            if folder.exists():
-                foreign += [path for path in sorted(folder.iterdir()) if not _is_ours(path, ours)]
-        if foreign:
-            shown = ", ".join(str(path.relative_to(self.root)) for path in foreign[:FOREIGN_SHOWN])
-            more = f" and {len(foreign) - FOREIGN_SHOWN} more" if len(foreign) > FOREIGN_SHOWN else ""
-            raise RefusedError(
-                f"{self.root} holds what no training run wrote: {shown}{more}; nothing was deleted",
-                "move it elsewhere or choose another --output-dir",
-            )
-
-    def _not_a_run(self) -> RefusedError:
-        return RefusedError(
-            f"{self.root} is not empty, and its run.json does not read as the record of a run",
-            "choose another --output-dir, or delete the folder yourself",
-        )
-
-    def clear(self) -> None:
-        """Delete the run in here, but keep its log, which moves to logs/old/, and what was found out about it.
-
-        Answers, probes, labels, choice and report were made of other weights: they move to old/<time>/.
-
-        Raises RefusedError, with nothing deleted, if anything else would go with it. run.json goes last: until
-        then an interrupted clearing can be repeated.
-        """
-        self.require_clearable()
-        with storage_errors(str(self.root)):
-            for folder in (self.checkpoints, self.state):
-                for path in folder.iterdir() if folder.exists() else ():
-                    shutil.rmtree(path) if path.is_dir() else path.unlink()
-            for folder in (self.best, self.final):
-                if folder.exists():
-                    shutil.rmtree(folder)
-            old = self.logs / "old"
-            for log in self.logs.glob("training_log_*.jsonl"):
-                old.mkdir(exist_ok=True)
-                log.replace(old / log.name)
-            self._set_findings_aside()
-            for path in (self.steps_log, self.record_path):
-                path.unlink(missing_ok=True)
-
-    def _set_findings_aside(self) -> None:
-        """The base model's answers and probes stay: they are as good as before."""
-        found = [path for name in ARM_FOLDERS for path in sorted((self.root / name).glob("checkpoint-*"))]
-        found += [path for name in FINDINGS if (path := self.root / name).exists()]
-        place = self.root / "old" / datetime.now(UTC).strftime("%Y%m%d_%H%M%S_%f")
-        for path in found:
-            target = place / path.relative_to(self.root)
-            target.parent.mkdir(parents=True, exist_ok=True)
-            path.replace(target)
+    def metadata(self, model: str) -> CheckpointMetadata | None:
+        """What a checkpoint says of its training, or None if that cannot be read."""
+        return read_if_sound(self.checkpoints / model / METADATA_FILE, CheckpointMetadata)
 
 
-ARM_FOLDERS = ("validation", "screen")
-FINDINGS = ("validation/rule.json", "screening.json", "selection.json", "report.html", "report.md", "labels")
-OUR_CHECKPOINTS = re.compile(r"checkpoint-\d{3,}|\.(tmp|old)-checkpoint-\d{3,}-\d+")
-OUR_STATES = re.compile(
-    r"(\.bad-)?step-\d{8,}|\.(tmp|old)-step-\d{8,}-\d+|(reference|watch)\.json|\.(reference|watch)\.json\.\d+\.tmp"
-)
-FOREIGN_SHOWN = 3
+def require_run_folder(root: Path) -> RunFolder:
+    """Raises InputError if `root` is no folder that a training wrote checkpoints into."""
+    run = RunFolder(root)
+    if not run.checkpoints.is_dir():
+        what = f"holds no {CHECKPOINTS}/, so it is no run folder" if root.is_dir() else "no such run folder"
+        raise InputError([Problem(str(root), what, hint="name the --output-dir of a training run")])
+    return run
 
 
-def _is_ours(path: Path, names: re.Pattern[str]) -> bool:
-    """Folders and files by their names; a link is never ours."""
-    is_kind = path.is_file() if ".json" in path.name else path.is_dir()
-    return is_kind and not path.is_symlink() and bool(names.fullmatch(path.name))
+def write_record(path: Path, record: BaseModel) -> None:
+    """Replace a record as a whole. Raises StorageError."""
+    write_atomic(path, dump_json(record.model_dump(mode="json"), indent=1) + "\n")
 
 
-def _is_committed(folder: Path) -> bool:
-    return not folder.is_symlink() and (folder / MANIFEST).is_file()
+# --- readers -----------------------------------------------------------------------------------------------
 
 
-@contextlib.contextmanager
-def recorded_failure(folder: RunFolder, record: RunRecord, lock: FolderLock) -> Iterator[None]:
-    """Whatever ends the run early is written to run.json, unless the disk or the folder itself is what failed."""
+def read_record(path: Path, kind: type[Record], hint: str = MAKE_AGAIN) -> Record | None:
+    """The record in a file, or None if there is no such file.
+
+    Raises InputError, with the hint, for a file that cannot be read as such a record.
+    """
     try:
-        yield
-    except BaseException as error:
-        stopped = isinstance(error, StoppedError | KeyboardInterrupt)
-        record.status = "stopped" if stopped else "failed"
-        ours = isinstance(error, StanceError)
-        record.reason = str(error.args[0]) if ours else f"{type(error).__name__}: {error}"
-        if isinstance(error, StorageError):
-            error.args = (f"{error.args[0]}; last good state: {folder.last_good_state()}",)
-        with contextlib.suppress(StorageError):
-            lock.require_held()
-            folder.write_record(record)
-        raise
+        return kind.model_validate_json(path.read_bytes())
+    except FileNotFoundError:
+        return None
+    except (OSError, ValidationError) as error:
+        raise InputError([Problem(str(path), f"cannot be read: {_reason(error)}", hint=hint)]) from None
 
 
-def truncate(path: Path, size: int) -> None:
-    """Cut a log back to what a resume state saw; a file shorter than that means the log was tampered with."""
-    with storage_errors(str(path)):
-        if not path.exists():
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.touch()
-        if path.stat().st_size < size:
-            raise RefusedError(
-                f"{path} is shorter than the saved state says ({size} bytes)", "start anew with --overwrite"
-            )
-        os.truncate(path, size)
+def read_if_sound(path: Path, kind: type[Record]) -> Record | None:
+    """The record in a file, or None if there is none that can be read."""
+    try:
+        return kind.model_validate_json(path.read_bytes())
+    except (OSError, ValidationError):
+        return None
+
+
+def read_lines(path: Path, kind: type[Record]) -> Iterator[Record]:
+    """The records of a log, one a line; none if there is no such file.
+
+    A last line without an end is left out: it is being written. Raises InputError for any other that is no record.
+    """
+    try:
+        with path.open("rb") as stream:
+            for number, line in enumerate(stream, start=1):
+                if line.endswith(b"\n"):
+                    yield _line(path, number, line, kind)
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise InputError([Problem(str(path), f"cannot be read: {error.strerror}")]) from None
+
+
+def _line(path: Path, number: int, line: bytes, kind: type[Record]) -> Record:
+    try:
+        return kind.model_validate_json(line)
+    except ValidationError as error:
+        raise InputError([Problem(str(path), f"cannot be read: {_reason(error)}", number)]) from None
+
+
+def _reason(error: OSError | ValidationError) -> str:
+    if isinstance(error, OSError):
+        return str(error.strerror or error)
+    first = error.errors(include_url=False)[0]
+    place = ".".join(map(str, first["loc"]))
+    return f"{place}: {first['msg']}" if place else first["msg"]

@@ -19,7 +19,7 @@ from epistemic_stance.records.analysis import AnalysisRecord
 from epistemic_stance.records.collection import CollectionRecord
 from epistemic_stance.records.comparison import ComparisonRecord
 from epistemic_stance.records.probes import ProbesRecord
-from epistemic_stance.records.response_file import RESPONSES_FILE
+from epistemic_stance.records.run_folder import RESPONSES_FILE
 from epistemic_stance.records.screening import ScreeningRecord
 from epistemic_stance.records.training import CheckpointMetadata, EpochRecord, RunRecord
 from epistemic_stance.records.validation import RuleRecord, SelectionRecord

@@ -30,7 +30,7 @@ from epistemic_stance.foundation.settings import TEMPLATE_ARGUMENTS, TrainSettin
 from epistemic_stance.foundation.signals import StopSignals
 from epistemic_stance.models.load import model_in
 from epistemic_stance.models.memory import tune_allocator
-from epistemic_stance.records.run_folder import RunFolder, recorded_failure, truncate
+from epistemic_stance.records.run_folder import RunFolder
 from epistemic_stance.records.training import EpochRecord, ResumeState, RunRecord, WatchBase
 from epistemic_stance.training.checkpoint_eval import Lean, Watch, plan_watch
 from epistemic_stance.training.checkpoints import load_state, newest_state
@@ -39,6 +39,14 @@ from epistemic_stance.training.dpo import Objective
 from epistemic_stance.training.engine import Engine, ReferenceLogps, make_optimizer
 from epistemic_stance.training.guards import RunFacts, first_loss
 from epistemic_stance.training.lora import add_lora
+from epistemic_stance.training.occupancy import (
+    clear,
+    last_good_state,
+    recorded_failure,
+    require_clearable,
+    require_free,
+    truncate,
+)
 from epistemic_stance.training.packing import PairForward, choose_forward
 from epistemic_stance.training.plan import header_rows
 from epistemic_stance.training.prepare import Inputs, Job, prepare, recorded_settings
@@ -75,7 +83,7 @@ def train(inputs: Inputs, console: Console) -> RunFolder:
             display.note("dry run: everything is in order, nothing was trained")
             return folder
         if settings.overwrite:
-            folder.clear()
+            clear(folder)
         record = resumed or record
         with recorded_failure(folder, record, lock), explained_out_of_memory(job, folder):
             run = _open_run(job, folder, policy, display, record=record, lock=lock)
@@ -99,7 +107,7 @@ def explained_out_of_memory(job: Job, folder: RunFolder) -> Iterator[None]:
             attempts.append(f"--batch-size 1 --gradient-accumulation {job.pairs_per_step}")
         attempts += ["--lora-rank 16"] if not job.settings.lora_rank else []
         raise RefusedError(
-            f"out of memory on {job.device}; last good state: {folder.last_good_state()}",
+            f"out of memory on {job.device}; last good state: {last_good_state(folder)}",
             f"start anew with {', or '.join(attempts) or 'a shorter --max-length or a smaller model'}",
         ) from error
 
@@ -124,9 +132,9 @@ def _held(folder: RunFolder, settings: TrainSettings) -> Iterator[FolderLock | N
         return
     with folder_lock(folder.root) as lock:
         if settings.overwrite:
-            folder.require_clearable()
+            require_clearable(folder)
         elif not settings.resume:
-            folder.require_free()
+            require_free(folder)
         yield lock
 
 

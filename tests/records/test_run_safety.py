@@ -27,6 +27,7 @@ from epistemic_stance.records.run_folder import RunFolder
 from epistemic_stance.training import checkpoints, trainer
 from epistemic_stance.training import run as start
 from epistemic_stance.training.display import Display
+from epistemic_stance.training.occupancy import clear, holds_a_run
 from epistemic_stance.training.prepare import read_inputs
 
 
@@ -104,14 +105,14 @@ def test_overwrite_names_foreign_files_and_deletes_nothing(
     assert refused.value.exit_code == 3
     assert contents(folder.root) == before
     with pytest.raises(RefusedError):
-        folder.clear()
+        clear(folder)
     assert contents(folder.root) == before
 
 
 def test_a_model_without_our_manifest_is_not_deleted(folder: RunFolder) -> None:
     (folder.best / "MANIFEST.json").unlink()
     with pytest.raises(RefusedError, match="best_model"):
-        folder.clear()
+        clear(folder)
     assert (folder.best / "model.safetensors").exists()
 
 
@@ -124,12 +125,12 @@ def test_overwrite_clears_a_run_whole_and_leaves_what_lies_beside_it(folder: Run
     for name in found:
         (folder.root / name).parent.mkdir(parents=True, exist_ok=True)
         (folder.root / name).write_text("{}")
-    folder.clear()
+    clear(folder)
     (aside,) = (folder.root / "old").iterdir()
     moved = [f"old/{aside.name}/{name}" for name in found[1:]]
     kept = [f"logs/old/{log.name}", "validation/base/probes.json", "validation/scores.jsonl"]
     assert sorted(contents(folder.root)) == sorted(kept + moved), "what was found out about other weights is set aside"
-    assert not folder.holds_a_run()
+    assert not holds_a_run(folder)
 
 
 def test_linked_folders_are_emptied_and_stay_links(folder: RunFolder, settings: TrainSettings, tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ from typing_extensions import override
 
 from epistemic_stance.foundation.errors import InputError
 from epistemic_stance.foundation.settings import DEMO_NOTICE, ReportSettings
-from epistemic_stance.records.response_file import RESPONSES_FILE
+from epistemic_stance.records.run_folder import RESPONSES_FILE
 from epistemic_stance.report.charts import Range, Series, before_and_after, over_epochs
 from epistemic_stance.report.run import run_report
 

@@ -15,6 +15,7 @@ from epistemic_stance.cli.status.preparation import Place
 from epistemic_stance.foundation.files import MANIFEST
 from epistemic_stance.foundation.settings import DEFAULT_MODEL, DEFAULT_STANCE, NOT_PART_OF_A_RUN, TrainSettings
 from epistemic_stance.records.training import EpochRecord, RunRecord
+from epistemic_stance.training.occupancy import holds_a_run
 
 HOLDER = re.compile(r"pid (\d+) on (.+)")
 
@@ -28,7 +29,7 @@ def _checks(place: Place) -> Sequence[Check]:
     if isinstance(record, str):
         return [Check("run", record, False, stance_command("train", "--output-dir", f"{run.root}_new"))]
     if record is None:
-        if run.holds_a_run():
+        if holds_a_run(run):
             what = f"{run.root} holds models or logs, but no run.json"
             return [Check("run", what, False, stance_command("train", "--output-dir", f"{run.root}_new"))]
         return [Check("run", f"none in {run.root}", False, _train_command(place))]
