@@ -27,7 +27,7 @@ from epistemic_stance.records.parroting import ParrotingRecord
 from epistemic_stance.scoring.copying import CheckedAnswer, Parrots
 from epistemic_stance.stance.load import load_stance_and_pairs
 from epistemic_stance.stance.pairs import Pair
-from epistemic_stance.stance.question_index import QuestionBook
+from epistemic_stance.stance.question_index import QuestionIndex
 
 ICC = 0.3
 ANSWERS = 3
@@ -74,14 +74,14 @@ class Bench:
     def __init__(self, share: float = 1.0) -> None:
         """`share`: of the unseen questions and paraphrases."""
         stance, self.pairs = load_stance_and_pairs("epistemic")
-        self.parrots, self.book = Parrots(self.pairs), QuestionBook(stance, self.pairs)
+        self.parrots, self.book = Parrots(self.pairs), QuestionIndex(stance, self.pairs)
         self.vocabulary = [word for pair in self.pairs for word in words(pair.chosen)]
         by_id = {pair.id: pair for pair in self.pairs}
         self.asked = [Asked(pair.question, "seen", pair) for pair in self.pairs]
         for name in ("paraphrases", "phase1"):
             questions = stance.question_sets[name].questions
             for question in questions[: round(share * len(questions))]:
-                exposure = self.book.about(question.text).exposure
+                exposure = self.book.lookup(question.text).exposure
                 self.asked.append(Asked(question.text, exposure, by_id.get(question.paraphrase_of or "")))
 
     def answers(self, truth: Truth, generator: np.random.Generator) -> list[CheckedAnswer]:

@@ -17,7 +17,7 @@ from epistemic_stance.foundation.wording import shorten
 from epistemic_stance.records.analysis import Exposure
 from epistemic_stance.records.written import AskingDesign, QuestionSet
 from epistemic_stance.stance.load import Stance, load_stance_and_pairs
-from epistemic_stance.stance.question_index import About, QuestionBook
+from epistemic_stance.stance.question_index import KnownQuestion, QuestionIndex
 from epistemic_stance.stance.splits import SPLITS
 
 EXPOSURES: tuple[Exposure, ...] = ("seen", "paraphrase", "unseen")
@@ -36,53 +36,53 @@ def run_questions(settings: QuestionsSettings) -> None:
             what = f"{shorten(name)} is no question set of the stance"
             hint = f"{stance.name} has {', '.join(stance.question_sets) or 'none'}"
             raise InputError([Problem("--questions", what, hint=hint)])
-    book = QuestionBook(stance, pairs)
+    index = QuestionIndex(stance, pairs)
     console = Console(highlight=False)
     if settings.json:
         for name in wanted:
-            _print_lines(stance.question_sets[name], book, console)
+            _print_lines(stance.question_sets[name], index, console)
         return
-    console.print(_table(stance, wanted, book, settings.corpus))
+    console.print(_table(stance, wanted, index, settings.corpus))
     console.print(plain(HOW_TO_READ, "dim"))
 
 
-def _print_lines(questions: QuestionSet, book: QuestionBook, console: Console) -> None:
+def _print_lines(questions: QuestionSet, index: QuestionIndex, console: Console) -> None:
     for question in questions.questions:
-        about = book.about(question.text)
+        known = index.lookup(question.text)
         line = {"set": questions.name, "id": question.id, "category": question.category}
-        console.out(dump_json(line | {"exposure": about.exposure, "split": about.split, "text": question.text}))
+        console.out(dump_json(line | {"exposure": known.exposure, "split": known.split, "text": question.text}))
 
 
-def _table(stance: Stance, names: list[str], book: QuestionBook, corpus: Path | None) -> Table:
+def _table(stance: Stance, names: list[str], index: QuestionIndex, corpus: Path | None) -> Table:
     """One row per set, or per category of a single set. Exposures that do not occur have no column."""
-    rows: list[tuple[str, int, list[About]]] = []
+    rows: list[tuple[str, int, list[KnownQuestion]]] = []
     for name in names:
         each = answers_each(stance.designs[name])
         questions = stance.question_sets[name]
         if len(names) > 1:
-            rows.append((name, each, [book.about(question.text) for question in questions.questions]))
+            rows.append((name, each, [index.lookup(question.text) for question in questions.questions]))
         for category in questions.categories if len(names) == 1 else ():
-            asked = [book.about(question.text) for question in questions.questions if question.category == category]
+            asked = [index.lookup(question.text) for question in questions.questions if question.category == category]
             rows.append((category, each, asked))
-    everything = [about for _, _, abouts in rows for about in abouts]
-    exposures = [name for name in EXPOSURES if any(about.exposure == name for about in everything)]
-    made = figure_table(
+    everything = [known for _, _, members in rows for known in members]
+    exposures = [name for name in EXPOSURES if any(known.exposure == name for known in everything)]
+    table = figure_table(
         f"Questions of {stance.name} against {corpus or stance.corpus.name}",
         "set" if len(names) > 1 else names[0],
         *("questions", "answers", *exposures, *SPLITS),
     )
 
-    def counts(abouts: list[About], answers: int) -> list[str]:
-        of = Counter(about.exposure for about in abouts)
-        halves = Counter(about.split for about in abouts)
-        marks = [*(of[name] for name in exposures), *(halves[name] for name in SPLITS)]
-        return [f"{count:,}" for count in (len(abouts), answers, *marks)]
+    def counts(members: list[KnownQuestion], answers: int) -> list[str]:
+        by_exposure = Counter(known.exposure for known in members)
+        by_half = Counter(known.split for known in members)
+        figures = [*(by_exposure[name] for name in exposures), *(by_half[name] for name in SPLITS)]
+        return [f"{figure:,}" for figure in (len(members), answers, *figures)]
 
-    for title, each, abouts in rows:
-        made.add_row(plain(title), *counts(abouts, len(abouts) * each))
-    made.add_section()
-    made.add_row(plain("all", "bold"), *counts(everything, sum(len(abouts) * each for _, each, abouts in rows)))
-    return made
+    for title, each, members in rows:
+        table.add_row(plain(title), *counts(members, len(members) * each))
+    table.add_section()
+    table.add_row(plain("all", "bold"), *counts(everything, sum(len(members) * each for _, each, members in rows)))
+    return table
 
 
 def answers_each(design: AskingDesign) -> int:

@@ -46,7 +46,7 @@ from epistemic_stance.records.parroting import (
     SpillRecord,
 )
 from epistemic_stance.scoring.copying import CheckedAnswer, is_parroted, null_of
-from epistemic_stance.stance.question_index import QuestionBook
+from epistemic_stance.stance.question_index import QuestionIndex
 from epistemic_stance.statistics.intervals import VERDICT_LEVEL, IntArray, paired_changes
 
 RECITED = 0.25
@@ -76,7 +76,7 @@ def arm_parroting(
     *,
     before: Sequence[CheckedAnswer],
     after: Sequence[CheckedAnswer],
-    book: QuestionBook,
+    book: QuestionIndex,
     gained: Measure,
     categories: Collection[str] | None,
     spilled: Measure,
@@ -128,7 +128,7 @@ def arm_parroting(
     )
 
 
-def _common(before: Sequence[CheckedAnswer], after: Sequence[CheckedAnswer], book: QuestionBook) -> list[_Question]:
+def _common(before: Sequence[CheckedAnswer], after: Sequence[CheckedAnswer], book: QuestionIndex) -> list[_Question]:
     """Questions with answers on both sides, by their text, so that the order of a file decides nothing."""
     sides: list[dict[str, list[CheckedAnswer]]] = []
     for answers in (before, after):
@@ -139,7 +139,7 @@ def _common(before: Sequence[CheckedAnswer], after: Sequence[CheckedAnswer], boo
     questions = []
     for key in sorted(sides[0].keys() & sides[1].keys()):
         first, second = sides[0][key], sides[1][key]
-        asked = book.about(second[0].score.question).question
+        asked = book.lookup(second[0].score.question).question
         unit = (asked.matter or asked.paraphrase_of if asked else None) or key
         keyed = asked is not None and asked.answer is not None
         questions.append(_Question(unit, second[0].score.exposure, keyed, first, second))

@@ -17,7 +17,7 @@ from epistemic_stance.scoring.grading.verdicts import verdict_of
 from epistemic_stance.scoring.patterns import Hit, load_patterns
 from epistemic_stance.stance.load import Stance
 from epistemic_stance.stance.pairs import Pair
-from epistemic_stance.stance.question_index import QuestionBook
+from epistemic_stance.stance.question_index import QuestionIndex
 
 REPETITIVE = 0.2
 """Share of repeated word 4-grams above which an answer goes round in circles. Sound answers of up to 350 words stay
@@ -37,10 +37,10 @@ class Scorer:
         self.stance = stance
         self.pairs = pairs
         self.patterns = load_patterns(stance)
-        self.book = QuestionBook(stance, pairs)
+        self.book = QuestionIndex(stance, pairs)
 
     def score(self, response: Response) -> ScoreRecord:
-        about = self.book.about(response.question)
+        about = self.book.lookup(response.question)
         asked = about.question
         hits = self.patterns.find(response.response, response.question, response.category)
         spoken = words(response.response)
@@ -82,14 +82,14 @@ def _verdict(question: Question, response: Response) -> Verdict | None:
     return None
 
 
-def of_split(file: ResponseFile, split: SplitChoice, book: QuestionBook) -> ResponseFile:
+def of_split(file: ResponseFile, split: SplitChoice, book: QuestionIndex) -> ResponseFile:
     """The file with the answers to one half of the questions, and a notice that says so.
 
     Raises InputError if it has none of them: only questions of the stance belong to a half.
     """
     if split == "all":
         return file
-    kept = [response for response in file.responses if book.about(response.question).split == split]
+    kept = [response for response in file.responses if book.lookup(response.question).split == split]
     if not kept:
         what = f"no answer in it is to a {split} question of the stance"
         raise InputError([Problem(str(file.path), what, hint="leave --split out, or name the stance with --stance")])

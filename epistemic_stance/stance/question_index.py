@@ -1,4 +1,4 @@
-"""What is known of a question: is it one of the stance's, has the model seen it, and which half does it belong to?"""
+"""Look up a question by its text: which question of the stance it is, which half it belongs to, was it trained on."""
 
 from __future__ import annotations
 
@@ -15,45 +15,46 @@ from epistemic_stance.stance.splits import splits_of
 
 
 @dataclass(frozen=True)
-class About:
-    """Question None, and split with it: not a question of the stance."""
+class KnownQuestion:
+    """What is known of a question. `question` and `split` are None if the stance does not have it."""
 
     exposure: Exposure
     split: Split | None
     question: Question | None
 
 
-class QuestionBook:
-    """The questions of a stance, found by their text, against the prompts of the corpus in use.
+class QuestionIndex:
+    """The questions of a stance by their text, and how near each is to the prompts of the corpus in use.
 
-    By the text and not by an id: that would still be the same after the numbers in a question were changed.
+    By the text and not by an id: an id stays the same when the wording of its question is changed.
     """
 
     def __init__(self, stance: Stance, pairs: Sequence[Pair]) -> None:
-        self._pairs = {pair.id for pair in pairs}
+        self._pair_ids = {pair.id for pair in pairs}
         self._questions: dict[str, Question] = {}
         self._splits: dict[str, Split] = {}
-        for questions in stance.question_sets.values():
-            self._splits = splits_of(questions.questions) | self._splits
-            self._questions = {question_key(one.text): one for one in questions.questions} | self._questions
+        for question_set in stance.question_sets.values():  # of two sets with one question the first decides
+            self._splits = splits_of(question_set.questions) | self._splits
+            by_key = {question_key(question.text): question for question in question_set.questions}
+            self._questions = by_key | self._questions
         prompts = [pair.question for pair in pairs]
-        self._corpus = SimilarTexts(prompts, NEAR_QUESTION)
+        self._prompts = SimilarTexts(prompts, NEAR_QUESTION)
         for prompt in prompts:
-            self._corpus.add(prompt)
-        self._known: dict[str, About] = {}
+            self._prompts.add(prompt)
+        self._lookups: dict[str, KnownQuestion] = {}
 
-    def about(self, text: str) -> About:
-        """Looked up once per question, however many answers it has."""
-        if text not in self._known:
+    def lookup(self, text: str) -> KnownQuestion:
+        """What is known of the question with this text; worked out once per text."""
+        if text not in self._lookups:
             key = question_key(text)
             question = self._questions.get(key)
-            self._known[text] = About(self._exposure(text, question), self._splits.get(key), question)
-        return self._known[text]
+            self._lookups[text] = KnownQuestion(self._exposure(text, question), self._splits.get(key), question)
+        return self._lookups[text]
 
     def _exposure(self, text: str, question: Question | None) -> Exposure:
-        """A paraphrase has most of the words of a prompt, or says itself which pair of the corpus it rewords."""
-        match = self._corpus.find(text)
+        """A paraphrase shares most words with a prompt, or names a pair of the corpus as the one it rewords."""
+        match = self._prompts.find(text)
         if match is not None and match.exact:
             return "seen"
-        declared = question is not None and question.paraphrase_of in self._pairs
+        declared = question is not None and question.paraphrase_of in self._pair_ids
         return "paraphrase" if match is not None or declared else "unseen"

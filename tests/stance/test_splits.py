@@ -15,7 +15,7 @@ from test_cli import stance as run
 from epistemic_stance.foundation.similarity import question_key
 from epistemic_stance.records.written import AnswerKey, Question
 from epistemic_stance.stance.load import Stance, load_stance_and_pairs
-from epistemic_stance.stance.question_index import QuestionBook
+from epistemic_stance.stance.question_index import QuestionIndex
 from epistemic_stance.stance.splits import splits_of
 
 TEXTS = st.lists(st.text(st.characters(codec="ascii", exclude_categories=["C", "Z"]), min_size=1), unique=True)
@@ -26,9 +26,9 @@ def asked(text: str, category: str = "c", **fields: object) -> Question:
 
 
 @pytest.fixture(scope="module")
-def shipped() -> tuple[Stance, QuestionBook]:
+def shipped() -> tuple[Stance, QuestionIndex]:
     stance, pairs = load_stance_and_pairs("epistemic")
-    return stance, QuestionBook(stance, pairs)
+    return stance, QuestionIndex(stance, pairs)
 
 
 @given(TEXTS)
@@ -61,37 +61,41 @@ def test_questions_of_one_matter_stay_together() -> None:
     assert Counter(splits.values()) == {"select": 12, "report": 12}
 
 
-def test_the_shipped_self_questions_can_decide_a_target_on_held_back_ones(shipped: tuple[Stance, QuestionBook]) -> None:
-    stance, book = shipped
+def test_the_shipped_self_questions_can_decide_a_target_on_held_back_ones(
+    shipped: tuple[Stance, QuestionIndex],
+) -> None:
+    stance, index = shipped
     questions = [q for name in ("phase1", "self_unseen") for q in stance.question_sets[name].questions]
-    held_back = [q for q in questions if (about := book.about(q.text)).split == "report" and about.exposure == "unseen"]
+    held_back = [
+        q for q in questions if (known := index.lookup(q.text)).split == "report" and known.exposure == "unseen"
+    ]
     assert len(held_back) >= 150
     syllogisms = [q for q in stance.question_sets["capability"].questions if q.category == "syllogisms"]
-    report = [q for q in syllogisms if book.about(q.text).split == "report"]
+    report = [q for q in syllogisms if index.lookup(q.text).split == "report"]
     assert len(report) >= 60
     assert Counter(q.answer.accepted[0] for q in report if q.answer) == {"yes": 40, "no": 40}
 
 
 def test_a_declared_paraphrase_is_one_however_it_is_worded_and_only_of_a_pair_in_use(
-    shipped: tuple[Stance, QuestionBook],
+    shipped: tuple[Stance, QuestionIndex],
 ) -> None:
-    stance, book = shipped
+    stance, index = shipped
     reworded = stance.question_sets["paraphrases"].questions
-    assert {book.about(question.text).exposure for question in reworded} == {"paraphrase"}
-    assert {QuestionBook(stance, []).about(question.text).exposure for question in reworded} == {"unseen"}
+    assert {index.lookup(question.text).exposure for question in reworded} == {"paraphrase"}
+    assert {QuestionIndex(stance, []).lookup(question.text).exposure for question in reworded} == {"unseen"}
 
 
-def test_what_is_no_question_of_the_stance_belongs_to_no_half(shipped: tuple[Stance, QuestionBook]) -> None:
-    stance, book = shipped
-    about = book.about("Which way to the station?")
-    assert (about.exposure, about.split, about.question) == ("unseen", None, None)
+def test_what_is_no_question_of_the_stance_belongs_to_no_half(shipped: tuple[Stance, QuestionIndex]) -> None:
+    stance, index = shipped
+    known = index.lookup("Which way to the station?")
+    assert (known.exposure, known.split, known.question) == ("unseen", None, None)
     first = stance.question_sets["phase1"].questions[0]
-    padded = book.about(f"  {first.text} ")
+    padded = index.lookup(f"  {first.text} ")
     assert padded.question == first
     assert padded.split is not None
 
 
-def test_the_list_of_questions_says_the_same_as_the_table(shipped: tuple[Stance, QuestionBook]) -> None:
+def test_the_list_of_questions_says_the_same_as_the_table(shipped: tuple[Stance, QuestionIndex]) -> None:
     listed = run(["questions", "--json"])
     assert listed.returncode == 0, listed.stderr
     lines = [json.loads(line) for line in listed.stdout.splitlines()]
@@ -106,7 +110,7 @@ def test_the_list_of_questions_says_the_same_as_the_table(shipped: tuple[Stance,
     assert max(map(len, table.stdout.splitlines())) <= 80
 
 
-def test_another_corpus_changes_what_is_seen(shipped: tuple[Stance, QuestionBook], tmp_path: Path) -> None:
+def test_another_corpus_changes_what_is_seen(shipped: tuple[Stance, QuestionIndex], tmp_path: Path) -> None:
     question = shipped[0].question_sets["safety"].questions[0].text
     corpus = tmp_path / "pairs.jsonl"
     corpus.write_text(json.dumps({"prompt": question, "chosen": "No.", "rejected": "Yes."}) + "\n")
