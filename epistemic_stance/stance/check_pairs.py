@@ -91,11 +91,9 @@ def overlaps(pairs: Sequence[Pair], question_sets: Mapping[str, QuestionSet]) ->
 
     A declared rewording may be like the pair that it rewords, as long as it is not the same in words.
     """
-    prompts = [pair.question for pair in pairs]
-    known = SimilarTexts(prompts, NEAR_QUESTION)
+    known = SimilarTexts(NEAR_QUESTION, [pair.question for pair in pairs])
     numbers: dict[str | None, list[int]] = defaultdict(list)
     for number, pair in enumerate(pairs):
-        known.add(pair.question)
         numbers[pair.id].append(number)
     return [
         Overlap(pairs[match.index], name, number, match)

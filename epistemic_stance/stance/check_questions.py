@@ -90,7 +90,7 @@ def _unknown_categories(asked: Iterable[Located], known: Collection[str]) -> Ite
 
 def _repeated_questions(everything: Sequence[Located]) -> Iterator[Finding]:
     """Rewordings of one pair and questions of one matter may be alike, but not the same."""
-    known = SimilarTexts([one.question.text for one in everything], NEAR_QUESTION)
+    known = SimilarTexts(NEAR_QUESTION)
     families: defaultdict[tuple[str, ...], list[int]] = defaultdict(list)
     for number, one in enumerate(everything):
         related = [member for kin in one.kin for member in families[kin]]

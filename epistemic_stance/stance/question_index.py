@@ -37,10 +37,7 @@ class QuestionIndex:
             self._splits = splits_of(question_set.questions) | self._splits
             by_key = {question_key(question.text): question for question in question_set.questions}
             self._questions = by_key | self._questions
-        prompts = [pair.question for pair in pairs]
-        self._prompts = SimilarTexts(prompts, NEAR_QUESTION)
-        for prompt in prompts:
-            self._prompts.add(prompt)
+        self._prompts = SimilarTexts(NEAR_QUESTION, [pair.question for pair in pairs])
         self._lookups: dict[str, KnownQuestion] = {}
 
     def lookup(self, text: str) -> KnownQuestion:

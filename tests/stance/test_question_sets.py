@@ -150,9 +150,7 @@ def test_the_demo_model_never_saw_one_of_the_questions(stance: Stance) -> None:
 
     build = parse_json((EPISTEMIC.parents[1] / "models" / "demo_model" / "build.json").read_text(encoding="utf-8"), "build").value
     asked = [question.text for name in NEW_SETS for question in stance.question_sets[name].questions]
-    known = SimilarTexts(asked, NEAR_QUESTION)
-    for text in asked:
-        known.add(text)
+    known = SimilarTexts(NEAR_QUESTION, asked)
     samples = build_samples(build["seed"], build["recipe"]["samples"], load_held(EPISTEMIC))
     seen = {sample.question for sample in samples}
     assert len(seen) > 10_000
