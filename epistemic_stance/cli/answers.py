@@ -73,7 +73,7 @@ def ask(
     return [answer.text for answer in answers]
 
 
-def trained_pairs(trained: CheckpointMetadata | None, stance: Stance) -> list[Pair] | None:
+def trained_pairs(trained: CheckpointMetadata | None, stance: Stance) -> Sequence[Pair] | None:
     """The pairs a checkpoint was trained on; None if they changed since, for then nothing is known to be seen."""
     recorded = trained.settings.get("corpus") if trained else None
     try:

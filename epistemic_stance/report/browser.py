@@ -85,7 +85,7 @@ def browsed(material: Material, sample: int, seed: int) -> Answers | None:
 # --- reading -----------------------------------------------------------------------------------------------
 
 
-def _corpus(material: Material, notes: list[str]) -> list[Pair] | None:
+def _corpus(material: Material, notes: list[str]) -> Sequence[Pair] | None:
     """The pairs that the run was trained on, if they are still there."""
     if material.run is None:
         return None
@@ -94,7 +94,7 @@ def _corpus(material: Material, notes: list[str]) -> list[Pair] | None:
         corpus = Path(of_run["corpus"]) if of_run.get("corpus") else None
         _, pairs = load_stance_and_pairs(of_run.get("stance") or DEFAULT_STANCE, corpus)
     except InputError:
-        pairs = []
+        pairs = ()
     if not pairs or corpus_digest(pairs) != material.run.corpus_digest:
         notes.append("The pairs of the run are no longer where it found them, so copied words are not marked.")
         return None

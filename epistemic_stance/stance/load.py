@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from epistemic_stance.foundation.errors import InputError, Problem
-from epistemic_stance.foundation.files import read_text
+from epistemic_stance.foundation.file_memory import FileMemory, FileReader
 from epistemic_stance.foundation.json_positions import JsonDocument, parse_json
 from epistemic_stance.foundation.schema_errors import validated, validated_value
 from epistemic_stance.foundation.wording import shorten
@@ -53,32 +53,39 @@ class PatternSource:
 class Probes:
     """What is measured without sampling."""
 
-    yes_no: list[str]
+    yes_no: Sequence[str]
     """Names of question sets."""
-    choices: list[str]
+    choices: Sequence[str]
     neutral_text: Path | None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Stance:
-    """A stance as its folder describes it; the pairs are read by `load_pairs(stance.corpus)`."""
+    """A stance as its folder describes it; the pairs are read by `load_pairs(stance.corpus)`.
+
+    Everyone in a process who asks for it gets the same object, so nothing in it may be changed.
+    """
 
     name: str
     folder: Path
     title: str
     system_prompt: str | None
     corpus: Path
-    question_sets: dict[str, QuestionSet]
-    question_places: dict[str, list[str]] = field(default_factory=dict)
+    question_sets: Mapping[str, QuestionSet]
+    question_places: Mapping[str, Sequence[str]] = field(default_factory=dict)
     """Question set -> `file:line` of each of its questions, for messages about them."""
-    designs: dict[str, QuestionSetReference] = field(default_factory=dict)
+    designs: Mapping[str, QuestionSetReference] = field(default_factory=dict)
     """Question set -> how it is asked."""
-    patterns: list[PatternSource] = field(default_factory=list)
+    patterns: Sequence[PatternSource] = ()
     probes: Probes | None = None
-    criteria: list[Criterion] = field(default_factory=list)
-    red_flags: list[RedFlag] = field(default_factory=list)
+    criteria: Sequence[Criterion] = ()
+    red_flags: Sequence[RedFlag] = ()
     selection: SelectionAxes | None = None
     """What a checkpoint is chosen by; None = nothing."""
+
+
+_STANCES = FileMemory[Stance]()
+_CORPORA = FileMemory[tuple[Pair, ...]]()
 
 
 class LabelledLine(PreferenceLine):
@@ -98,18 +105,19 @@ def shipped_stances() -> list[str]:
 def load_stance(name_or_folder: str) -> Stance:
     """Read a shipped stance by name, or a folder holding stance.toml, with its question sets.
 
-    Raises InputError with every problem of stance.toml, or else of all the files that it names.
+    A process reads it once, and again only if one of its files has changed. Raises InputError with every problem of
+    stance.toml, or else of all the files that it names.
     """
-    stance, problems = _read_stance(name_or_folder)
+    stance, problems = _stance(name_or_folder)
     if problems:
         raise InputError(problems)
     return stance
 
 
-def load_stance_and_pairs(name_or_folder: str, corpus: Path | None = None) -> tuple[Stance, list[Pair]]:
+def load_stance_and_pairs(name_or_folder: str, corpus: Path | None = None) -> tuple[Stance, tuple[Pair, ...]]:
     """A stance and the pairs of its corpus, or of another one; raises InputError with the problems of both."""
-    stance, problems = _read_stance(name_or_folder)
-    pairs: list[Pair] = []
+    stance, problems = _stance(name_or_folder)
+    pairs: tuple[Pair, ...] = ()
     try:
         pairs = load_pairs(corpus or stance.corpus)
     except InputError as error:
@@ -119,11 +127,23 @@ def load_stance_and_pairs(name_or_folder: str, corpus: Path | None = None) -> tu
     return stance, pairs
 
 
-def _read_stance(name_or_folder: str) -> tuple[Stance, list[Problem]]:
-    """The stance as far as it can be read, and what is wrong with its question sets; without a corpus it is none."""
+def _stance(name_or_folder: str) -> tuple[Stance, list[Problem]]:
+    """The stance as far as it can be read, and what is wrong with it; only a faultless one is remembered."""
     folder = _stance_folder(name_or_folder)
+    known = _STANCES.recall(folder)
+    if known is not None:
+        return known, []
+    reader = FileReader()
+    stance, problems = _read_stance(folder, reader)
+    if not problems:
+        _STANCES.keep(folder, reader.states, stance)
+    return stance, problems
+
+
+def _read_stance(folder: Path, reader: FileReader) -> tuple[Stance, list[Problem]]:
+    """Raises InputError if stance.toml is wrong, or its corpus is missing."""
     where = str(folder / STANCE_FILE)
-    record = validated_value(StanceFile, _parse_toml(read_text(folder / STANCE_FILE), where), where)
+    record = validated_value(StanceFile, _parse_toml(reader.text(folder / STANCE_FILE), where), where)
 
     problems: list[Problem] = []
     corpus = _inside(folder, record.corpus.path, "corpus.path", problems)
@@ -137,12 +157,12 @@ def _read_stance(name_or_folder: str) -> tuple[Stance, list[Problem]]:
         elif path:
             names.add(reference.name)
             try:
-                questions, places[reference.name] = _read_question_set(path, reference.name)
+                questions, places[reference.name] = _read_question_set(path, reference.name, reader)
                 question_sets[reference.name] = questions
             except InputError as error:
                 problems += error.problems
     designs = {reference.name: reference for reference in record.question_sets}
-    patterns = _read_patterns(folder, record, problems)
+    patterns = _read_patterns(folder, record, reader, problems)
     problems += _unknown_categories(where, designs, question_sets)
     probes = _probes(folder, record, problems)
     if not problems:  # else names may be missing because their files could not be read
@@ -168,13 +188,15 @@ def _read_stance(name_or_folder: str) -> tuple[Stance, list[Problem]]:
     return stance, problems
 
 
-def _read_patterns(folder: Path, record: StanceFile, problems: list[Problem]) -> list[PatternSource]:
+def _read_patterns(
+    folder: Path, record: StanceFile, reader: FileReader, problems: list[Problem]
+) -> list[PatternSource]:
     sources = []
     for index, written in enumerate(record.patterns.paths if record.patterns else []):
         path = _inside(folder, written, f"patterns.paths[{index}]", problems)
         if path:
             try:
-                value = _parse_toml(read_text(path), str(path))
+                value = _parse_toml(reader.text(path), str(path))
                 sources.append(PatternSource(str(path), validated_value(PatternFile, value, str(path))))
             except InputError as error:
                 problems += error.problems
@@ -211,15 +233,14 @@ def _unknown_categories(
                     yield Problem(where, what, field=f"question_sets[{index}].{field_name}", hint=hint)
 
 
-def _read_question_set(path: Path, name: str) -> tuple[QuestionSet, list[str]]:
+def _read_question_set(path: Path, name: str, reader: FileReader) -> tuple[QuestionSet, list[str]]:
     """The set and the place of each question. Its name has to be the one that stance.toml gives it."""
-    document = parse_json(read_text(path), str(path))
+    document = parse_json(reader.text(path), str(path))
     questions = validated(QuestionSet, document)
     if questions.name != name:
         what = f"the set is called {questions.name} here and {name} in {STANCE_FILE}"
         raise InputError([Problem(str(path), what, document.line(("name",)), "name", "use one name")])
-    numbers = range(len(questions.questions))
-    return questions, [f"{path}:{document.line(('questions', number))}" for number in numbers]
+    return questions, [f"{path}:{line}" for line in document.element_lines("questions")]
 
 
 def _stance_folder(name_or_folder: str) -> Path:
@@ -264,13 +285,20 @@ def _inside(folder: Path, written: str, name: str, problems: list[Problem]) -> P
 # --- pairs -------------------------------------------------------------------------------------------------
 
 
-def load_pairs(path: Path) -> list[Pair]:
+def load_pairs(path: Path) -> tuple[Pair, ...]:
     """Read pairs from guide JSON or prompt/chosen/rejected JSONL, told apart by content.
 
-    Guide questions become a conversation of one user message. Raises InputError with every problem.
+    Guide questions become a conversation of one user message. A process reads a file once, and again only if it has
+    changed. Raises InputError with every problem.
     """
-    text = read_text(path)
-    return _pairs_of_lines(text, str(path)) if _is_jsonl(text) else _pairs_of_guide(text, str(path))
+    known = _CORPORA.recall(path)
+    if known is not None:
+        return known
+    reader = FileReader()
+    text = reader.text(path)
+    pairs = tuple(_pairs_of_lines(text, str(path)) if _is_jsonl(text) else _pairs_of_guide(text, str(path)))
+    _CORPORA.keep(path, reader.states, pairs)
+    return pairs
 
 
 def corpus_name(stance: Stance, corpus: Path | None) -> str:
@@ -313,9 +341,9 @@ def _pairs_of_guide(text: str, where: str) -> list[Pair]:
             prompt=[{"role": "user", "content": pair.question}],
             chosen=pair.good_response,
             rejected=pair.bad_response,
-            where=f"{where}:{document.line(('training_pairs', index))}",
+            where=f"{where}:{line}",
         )
-        for index, pair in enumerate(corpus.training_pairs)
+        for pair, line in zip(corpus.training_pairs, document.element_lines("training_pairs"), strict=True)
     ]
 
 
