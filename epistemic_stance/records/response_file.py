@@ -7,15 +7,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 from epistemic_stance.foundation.errors import MAX_PROBLEMS_SHOWN, InputError, Problem
-from epistemic_stance.foundation.json_positions import LONE_SURROGATE, MAX_DEPTH, parse_json
+from epistemic_stance.foundation.json_positions import LONE_SURROGATE, MAX_DEPTH, parse_json, strict_loads
 from epistemic_stance.foundation.similarity import question_key
 from epistemic_stance.foundation.wording import shorten
 from epistemic_stance.records.run_folder import RESPONSES_FILE
@@ -161,7 +160,7 @@ class _Reader:
         """The JSON value of a line; None for a blank line, and for one that is noted as a problem or notice."""
         try:
             text = (line.removeprefix(BYTE_ORDER_MARK) if number == 1 else line).decode()
-            return _loads(text) if text.strip() else None
+            return strict_loads(text) if text.strip() else None
         except UnicodeDecodeError as error:
             cut = error.reason == "unexpected end of data" and error.end == len(line)
             if cut and self._is_torn(number, line, line[: error.start].decode()):
@@ -273,27 +272,3 @@ def _is_unfinished_object(text: str) -> bool:
     inside = outside.partition('"')[0]
     open_brackets = sum(map(inside.count, "{[")) - sum(map(inside.count, "}]"))
     return text.lstrip().startswith("{") and 0 < open_brackets <= MAX_DEPTH
-
-
-# --- the fast parser: json.loads, but as strict as parse_json, which then says what is wrong ----------------
-
-
-def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    value = dict(pairs)
-    if len(value) != len(pairs):
-        raise ValueError("equal keys")
-    return value
-
-
-def _float(text: str) -> float:
-    value = float(text)
-    if math.isinf(value):
-        raise ValueError("too large for a float")
-    return value
-
-
-def _constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is no JSON")
-
-
-_loads = json.JSONDecoder(object_pairs_hook=_object, parse_float=_float, parse_constant=_constant).decode

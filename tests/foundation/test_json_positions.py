@@ -39,10 +39,11 @@ def test_accepts_what_json_loads_accepts_with_the_same_value(value: Any, indent:
 @given(st.text(st.sampled_from('{}[]:,"\\u0d8e1-.+ \ntruefalsN'), max_size=30))
 def test_any_text_parses_as_the_standard_library_does_or_is_an_input_error(source: str) -> None:
     try:
-        value = parse_json(source, "f.json").value
+        document = parse_json(source, "f.json")
     except InputError:
         return
-    assert value == json.loads(source)
+    assert document.value == json.loads(source)
+    assert document.line() >= 1  # the parser that knows places accepts it too
 
 
 @given(values)
@@ -62,6 +63,13 @@ def test_every_line_is_the_line_on_which_the_value_is_written(value: Any) -> Non
     document = parse_json(source, "f.json")
     for number, path in enumerate(paths):
         assert f'"<leaf {number}>"' in source.split("\n")[document.line(path) - 1]
+
+
+@given(st.dictionaries(text, values, max_size=3), st.lists(values, max_size=5), st.sampled_from([None, 0, 2]))
+def test_lines_of_the_elements_of_a_list(around: dict[str, Any], elements: list[Any], indent: int | None) -> None:
+    document = parse_json(json.dumps({**around, "key": elements, "last": 1}, indent=indent), "f.json", first_line=3)
+    assert document.element_lines("key") == [document.line(("key", number)) for number in range(len(elements))]
+    assert parse_json('{"a": {"key": [1]}}', "f.json").element_lines("key") == []
 
 
 def test_a_place_that_does_not_exist_is_the_innermost_one_that_does() -> None:

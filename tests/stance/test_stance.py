@@ -14,6 +14,7 @@ from checkout import ROOT
 from hypothesis import given
 from hypothesis import strategies as st
 
+from epistemic_stance.foundation import file_memory
 from epistemic_stance.foundation.errors import InputError, Problem
 from epistemic_stance.foundation.files import MAX_INPUT_BYTES
 from epistemic_stance.foundation.similarity import words
@@ -82,7 +83,7 @@ def folder(tmp_path: Path) -> Path:
 
 def test_a_guide_pair_becomes_a_conversation(tmp_path: Path) -> None:
     path = write(tmp_path / "pairs.json", {"metadata": {"any": 1}, "training_pairs": [GUIDE_PAIR]}, indent=1)
-    assert load_pairs(path) == [
+    assert load_pairs(path) == (
         Pair(
             id="sky_01",
             category="facts",
@@ -90,8 +91,8 @@ def test_a_guide_pair_becomes_a_conversation(tmp_path: Path) -> None:
             chosen="Air scatters short waves more than long ones.",
             rejected="As an AI, I cannot see the sky.",
             where=f"{path}:6",
-        )
-    ]
+        ),
+    )
 
 
 @pytest.mark.parametrize("indent", [None, 2])
@@ -115,7 +116,7 @@ def test_conversational_lines_become_messages(tmp_path: Path) -> None:
     prompt = [message("system", "Be brief."), message("user", "Hi")]
     line = {"prompt": prompt, "chosen": [message("assistant", "Hello.")], "rejected": [message("assistant", "Yo.")]}
     path = write(tmp_path / "x", line)
-    assert load_pairs(path) == [Pair("line_0001", "uncategorised", prompt, "Hello.", "Yo.", f"{path}:1")]
+    assert load_pairs(path) == (Pair("line_0001", "uncategorised", prompt, "Hello.", "Yo.", f"{path}:1"),)
 
 
 def test_every_problem_of_a_guide_file_at_once_with_its_line(tmp_path: Path) -> None:
@@ -290,6 +291,40 @@ def test_a_folder_is_loaded(folder: Path) -> None:
     assert [question.text for question in stance.question_sets["probe"].questions] == ["How far is the moon?"]
     assert stance.question_places == {"probe": [f"{folder / 'questions.json'}:8"]}
     assert load_stance_and_pairs(str(folder))[1] == load_pairs(stance.corpus)
+
+
+def test_a_stance_is_parsed_once_and_again_when_a_file_of_it_changes(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[str] = []
+    monkeypatch.setattr(
+        file_memory, "read_text", lambda path: read.append(path.name) or path.read_text(encoding="utf-8")
+    )
+    stance, pairs = load_stance_and_pairs(str(folder))
+    assert sorted(read) == ["pairs.json", "questions.json", "stance.toml"]
+    again, same_pairs = load_stance_and_pairs(str(folder))
+    assert again is stance is load_stance(str(folder))
+    assert same_pairs is pairs
+    assert len(read) == 3
+    changed = {**QUESTIONS, "categories": {"facts": "simple facts", "moral": "right and wrong"}}
+    write(folder / "questions.json", changed, indent=2)
+    assert load_stance(str(folder)).question_sets["probe"].categories["facts"] == "simple facts"
+    assert load_pairs(stance.corpus) is pairs
+
+
+def test_a_faulty_stance_is_read_again(folder: Path) -> None:
+    (folder / "questions.json").rename(folder / "elsewhere.json")
+    problems_of(load_stance, str(folder))
+    (folder / "elsewhere.json").rename(folder / "questions.json")
+    assert load_stance(str(folder)).name == "plain"
+
+
+def test_a_stance_named_from_another_folder_is_another_one(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its messages name its files as it was named."""
+    monkeypatch.chdir(folder.parent)
+    near = load_stance(folder.name)
+    assert near is not load_stance(str(folder))
+    assert near.folder == Path(folder.name)
 
 
 def test_an_unknown_stance_lists_the_shipped_ones() -> None:
