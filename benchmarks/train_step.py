@@ -83,7 +83,7 @@ def measure_ours(steps: int, dtype_name: str) -> dict[str, Any]:
     engine = Engine(
         model=model,
         forward=forward,
-        objective=Objective("sigmoid", settings.beta, 0.0, False, 0.0, 0.0),
+        objective=Objective.of(settings),
         reference=reference,
         optimizer=make_optimizer(model, settings),
         batch_size=settings.batch_size,

@@ -127,7 +127,9 @@ def train_ours(case: Case) -> Trace:
     engine = Engine(
         model=model,
         forward=forward,
-        objective=Objective(case.loss, SETTINGS.beta, 0.0, case.length_normalize, case.nll_weight, 0.0),
+        objective=Objective(
+            case.loss, SETTINGS.beta, length_normalize=case.length_normalize, nll_weight=case.nll_weight
+        ),
         reference=compute_reference(model, forward, pairs, torch.float32),
         optimizer=make_optimizer(model, SETTINGS),
         batch_size=case.batch_size,

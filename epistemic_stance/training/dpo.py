@@ -5,25 +5,38 @@ B: pairs in the batch. All log-probabilities are natural logs summed over the to
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from typing import assert_never
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from epistemic_stance.foundation.settings import LossName
+from epistemic_stance.foundation.settings import LossName, TrainSettings
 
 
 @dataclass(frozen=True)
 class Objective:
-    """What is minimised, in the symbols of the papers."""
+    """What is minimised: the part of the settings that the equations use. Their help texts explain each."""
 
-    kind: LossName
-    beta: float
-    label_smoothing: float
-    length_normalize: bool
-    nll_weight: float
-    dpop_weight: float
+    loss: LossName = TrainSettings.loss
+    beta: float = TrainSettings.beta
+    label_smoothing: float = TrainSettings.label_smoothing
+    length_normalize: bool = TrainSettings.length_normalize
+    nll_weight: float = TrainSettings.nll_weight
+    dpop_weight: float = TrainSettings.dpop_weight
+
+    @classmethod
+    def of(cls, settings: TrainSettings) -> Objective:
+        return cls(**{field.name: getattr(settings, field.name) for field in fields(cls)})
+
+    def __str__(self) -> str:
+        """Loss, beta and every other term that is not off, for the header of a run."""
+        terms = [f"{self.loss}, beta {self.beta:g}"]
+        for name in (field.name for field in fields(self)[2:]):
+            value = getattr(self, name)
+            terms += [name if value is True else f"{name} {value:g}"] if value else []
+        return ", ".join(terms).replace("_", " ")
 
 
 @dataclass(frozen=True)
@@ -73,19 +86,22 @@ def preference_loss(
     rejected_reward_B = objective.beta * rejected_ratio_B.detach()
 
     dpop_penalty_B = objective.dpop_weight * torch.relu(-chosen_ratio_B)
-    if objective.length_normalize or objective.kind == "ipo":
+    if objective.length_normalize or objective.loss == "ipo":
         chosen_ratio_B = chosen_ratio_B / chosen_tokens_B
         rejected_ratio_B = rejected_ratio_B / rejected_tokens_B
         dpop_penalty_B = dpop_penalty_B / chosen_tokens_B
     delta_B = chosen_ratio_B - rejected_ratio_B - dpop_penalty_B
 
-    if objective.kind == "sigmoid":
-        keep, flip = 1 - objective.label_smoothing, objective.label_smoothing
-        loss_B = -keep * F.logsigmoid(objective.beta * delta_B) - flip * F.logsigmoid(-objective.beta * delta_B)
-    elif objective.kind == "ipo":
-        loss_B = (delta_B - 1 / (2 * objective.beta)) ** 2
-    else:
-        loss_B = torch.relu(1 - objective.beta * delta_B)
+    match objective.loss:
+        case "sigmoid":
+            keep, flip = 1 - objective.label_smoothing, objective.label_smoothing
+            loss_B = -keep * F.logsigmoid(objective.beta * delta_B) - flip * F.logsigmoid(-objective.beta * delta_B)
+        case "ipo":
+            loss_B = (delta_B - 1 / (2 * objective.beta)) ** 2
+        case "hinge":
+            loss_B = torch.relu(1 - objective.beta * delta_B)
+        case unknown:
+            assert_never(unknown)
 
     loss_B = loss_B + objective.nll_weight * -policy.chosen_B / chosen_tokens_B
     return PairLosses(loss_B, chosen_reward_B, rejected_reward_B)

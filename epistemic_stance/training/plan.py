@@ -8,6 +8,7 @@ from epistemic_stance.foundation.console import duration
 from epistemic_stance.foundation.settings import DEMO_MODEL, DEMO_NOTICE
 from epistemic_stance.models.device import has_fast_bfloat16
 from epistemic_stance.records.training import RunRecord
+from epistemic_stance.training.dpo import Objective
 from epistemic_stance.training.prepare import Job
 from epistemic_stance.training.resources import Resources
 
@@ -24,10 +25,6 @@ def header_rows(job: Job, run: RunRecord, resources: Resources, forward_seconds:
     prompt = fmean(len(pair.prompt_ids) for pair in job.encoded)
     chosen = fmean(len(pair.chosen_ids) for pair in job.encoded)
     rejected = fmean(len(pair.rejected_ids) for pair in job.encoded)
-    terms = [f"{settings.loss}, beta {settings.beta:g}"]
-    terms += [f"NLL weight {settings.nll_weight:g}"] if settings.nll_weight else []
-    terms += [f"DPOP weight {settings.dpop_weight:g}"] if settings.dpop_weight else []
-    terms += [f"label smoothing {settings.label_smoothing:g}"] if settings.label_smoothing else []
     epochs = job.checkpoint_epochs
     shown = ", ".join(map(str, epochs)) if len(epochs) <= 8 else f"{epochs[0]}, {epochs[1]} ... {epochs[-1]}"
     seconds = job.total_steps * step_seconds(job, run, forward_seconds)
@@ -43,7 +40,7 @@ def header_rows(job: Job, run: RunRecord, resources: Resources, forward_seconds:
     return [
         ("model", f"{run.base_model}: {run.parameters / 1e6:.1f} M parameters{adapters}{stand_in}"),
         ("pairs", pairs),
-        ("objective", ", ".join(terms)),
+        ("objective", str(Objective.of(settings))),
         ("schedule", schedule),
         ("device", f"{run.device}, {run.threads} threads; {precision}"),
         ("step", f"{'packed' if run.packed else 'plain'}: {run.packing}"),

@@ -240,14 +240,7 @@ def _open_run(
     for ours in (folder.best, folder.final, folder.record_path):
         sweep_leftovers(folder.root, ours.name)
     settings = job.settings
-    objective = Objective(
-        settings.loss,
-        settings.beta,
-        settings.label_smoothing,
-        settings.length_normalize,
-        settings.nll_weight,
-        settings.dpop_weight,
-    )
+    objective = Objective.of(settings)
     key = reference_key(job.weights_digest, job.encoded, policy.forward, job.compute_dtype)
     reference = _reference(job, folder, policy, key)
     watch, watch_base = _watch(job, folder, policy, display)

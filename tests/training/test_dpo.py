@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from epistemic_stance.foundation.settings import LossName, TrainSettings
 from epistemic_stance.training.dpo import Objective, PairLogps, PairLosses, preference_loss
 
-PLAIN = Objective("sigmoid", beta=0.5, label_smoothing=0.0, length_normalize=False, nll_weight=0.0, dpop_weight=0.0)
+PLAIN = Objective("sigmoid", beta=0.5)
 LN3 = 1.0986122886681098
 
 
@@ -65,7 +66,7 @@ def test_ipo() -> None:
     Chosen ratio 6 over 4 tokens = 1.5: delta 3, loss 1. Beyond the target costs again, unlike sigmoid.
     Rewards stay sums: 1/4 * 6 = 1.5 and 1/4 * -3 = -0.75.
     """
-    objective = replace(PLAIN, kind="ipo", beta=0.25)
+    objective = replace(PLAIN, loss="ipo", beta=0.25)
     assert loss_of(objective, (-18, -33), (-20, -30)) == pytest.approx(0, abs=1e-12)
     beyond = losses_of(objective, (-14, -33), (-20, -30))
     assert beyond.loss_B.item() == pytest.approx(1)
@@ -75,7 +76,7 @@ def test_ipo() -> None:
 
 def test_hinge() -> None:
     """beta = 1/2. Ratios 1 and 0.5: 1 - 0.25 = 0.75. Ratios 3 and 1: margin 1, loss 0. Ratios -1 and 1: 1 + 1 = 2."""
-    objective = replace(PLAIN, kind="hinge")
+    objective = replace(PLAIN, loss="hinge")
     assert loss_of(objective, (-19, -29.5), (-20, -30)) == pytest.approx(0.75)
     assert loss_of(objective, (-17, -29), (-20, -30)) == 0
     assert loss_of(objective, (-21, -29), (-20, -30)) == pytest.approx(2)
@@ -88,9 +89,9 @@ def test_dpop() -> None:
     Sigmoid: ln(1 + e^0.6) = ln(1 + 1.822119) = ln 2.822119 = 1.037488.
     Where chosen rose by 2 nothing is added: delta = 2 + 6 = 8, hinge 1 - 0.8 = 0.2.
     """
-    hinge = replace(PLAIN, kind="hinge", beta=0.1, dpop_weight=5.0)
+    hinge = replace(PLAIN, loss="hinge", beta=0.1, dpop_weight=5.0)
     assert loss_of(hinge, (-22, -36), (-20, -30)) == pytest.approx(1.6)
-    assert loss_of(replace(hinge, kind="sigmoid"), (-22, -36), (-20, -30)) == pytest.approx(1.037488, abs=1e-6)
+    assert loss_of(replace(hinge, loss="sigmoid"), (-22, -36), (-20, -30)) == pytest.approx(1.037488, abs=1e-6)
     assert loss_of(hinge, (-18, -36), (-20, -30)) == pytest.approx(0.2)
 
 
@@ -117,12 +118,20 @@ def test_length_normalisation() -> None:
     assert normalised.margin_B.item() == summed.margin_B.item() == pytest.approx(4.394449, abs=1e-6)
 
 
+def test_an_objective_is_made_of_settings_and_names_the_terms_that_are_on() -> None:
+    settings = TrainSettings(loss="hinge", beta=0.2, length_normalize=True, nll_weight=0.25)
+    objective = Objective.of(settings)
+    assert objective == Objective("hinge", 0.2, length_normalize=True, nll_weight=0.25)
+    assert str(objective) == "hinge, beta 0.2, length normalize, nll weight 0.25"
+    assert str(Objective.of(TrainSettings())) == "sigmoid, beta 0.1"
+
+
 def test_length_normalised_dpop() -> None:
     """lambda = 5, beta = 1/2, hinge; chosen fell by 2 over 4 tokens, rejected by 6 over 3.
 
     delta = -2/4 + 6/3 - 5 * 2/4 = -0.5 + 2 - 2.5 = -1, loss 1 + 0.5 = 1.5.
     """
-    objective = replace(PLAIN, kind="hinge", length_normalize=True, dpop_weight=5.0)
+    objective = replace(PLAIN, loss="hinge", length_normalize=True, dpop_weight=5.0)
     assert loss_of(objective, (-22, -36), (-20, -30), tokens=(4, 3)) == pytest.approx(1.5)
 
 
@@ -133,9 +142,9 @@ def test_length_normalised_dpop() -> None:
         (replace(PLAIN, label_smoothing=0.3), 0.6931471805599453),
         (replace(PLAIN, length_normalize=True), 0.6931471805599453),
         (replace(PLAIN, dpop_weight=50.0), 0.6931471805599453),
-        (replace(PLAIN, kind="hinge"), 1.0),
-        (replace(PLAIN, kind="ipo"), 1.0),
-        (replace(PLAIN, kind="ipo", beta=0.1), 25.0),
+        (replace(PLAIN, loss="hinge"), 1.0),
+        (replace(PLAIN, loss="ipo"), 1.0),
+        (replace(PLAIN, loss="ipo", beta=0.1), 25.0),
     ],
 )
 def test_value_before_the_first_update(objective: Objective, value: float) -> None:
@@ -163,10 +172,10 @@ def gradients(objective: Objective, policy: tuple[float, float]) -> tuple[float,
         (PLAIN, (-20, -30), -0.25, 0.25),  # -beta * s(0)
         (PLAIN, (-20 + 2 * LN3, -30), -0.125, 0.125),  # -beta * s(-ln 3) = -1/2 * 1/4
         (replace(PLAIN, length_normalize=True), (-20, -30), -0.0625, 0.125),  # over 4 and over 2 tokens
-        (replace(PLAIN, kind="hinge"), (-20, -30), -0.5, 0.5),  # -beta
-        (replace(PLAIN, kind="hinge"), (-17, -31), 0.0, 0.0),  # x = 2, beyond the hinge
-        (replace(PLAIN, kind="ipo"), (-20, -30), -0.5, 1.0),  # 2 * (0 - 1) over 4 and over 2 tokens
-        (replace(PLAIN, kind="hinge", dpop_weight=5.0), (-22, -36), -3.0, 0.5),  # -beta * (1 + lambda)
+        (replace(PLAIN, loss="hinge"), (-20, -30), -0.5, 0.5),  # -beta
+        (replace(PLAIN, loss="hinge"), (-17, -31), 0.0, 0.0),  # x = 2, beyond the hinge
+        (replace(PLAIN, loss="ipo"), (-20, -30), -0.5, 1.0),  # 2 * (0 - 1) over 4 and over 2 tokens
+        (replace(PLAIN, loss="hinge", dpop_weight=5.0), (-22, -36), -3.0, 0.5),  # -beta * (1 + lambda)
         (replace(PLAIN, nll_weight=2.0), (-20, -30), -0.75, 0.25),  # -1/4 - 2/4
     ],
 )
@@ -177,7 +186,7 @@ def test_gradients_raise_chosen_and_lower_rejected(
 
 
 def test_batch_is_its_pairs() -> None:
-    objective = replace(PLAIN, kind="ipo", nll_weight=0.3, dpop_weight=2.0)
+    objective = replace(PLAIN, loss="ipo", nll_weight=0.3, dpop_weight=2.0)
     policy, reference = [(-5.0, -9.0), (-7.5, -3.0)], [(-6.0, -8.0), (-7.0, -4.0)]
     tokens = [(3, 5), (2, 1)]
     columns = [torch.tensor(rows, dtype=torch.float64).unbind(1) for rows in (policy, reference, tokens)]
@@ -190,7 +199,7 @@ def test_batch_is_its_pairs() -> None:
 logps = st.tuples(st.floats(-300, -1), st.floats(-300, -1))
 objectives = st.builds(
     Objective,
-    kind=st.sampled_from(["sigmoid", "ipo", "hinge"]),
+    loss=st.sampled_from(get_args(LossName)),
     beta=st.floats(0.01, 2),
     label_smoothing=st.floats(0, 0.49),
     length_normalize=st.booleans(),
@@ -224,8 +233,8 @@ def test_a_more_likely_rejected_answer_never_pays(
     objective: Objective, policy: tuple[float, float], reference: tuple[float, float], rise: float
 ) -> None:
     """Without smoothing, sigmoid and hinge fall with the margin; ipo does up to its target, so it is left out."""
-    kind = "sigmoid" if objective.kind == "ipo" else objective.kind
-    objective = replace(objective, kind=kind, label_smoothing=0.0, nll_weight=0.0)
+    loss: LossName = "hinge" if objective.loss == "hinge" else "sigmoid"
+    objective = replace(objective, loss=loss, label_smoothing=0.0, nll_weight=0.0)
     before = loss_of(objective, policy, reference)
     after = loss_of(objective, (policy[0], policy[1] + rise), reference)
     assert after > before or after == 0 or before < 1e-12
@@ -242,7 +251,7 @@ def test_only_the_ratio_to_the_reference_counts(
 
 @given(objectives, logps, logps)
 def test_dpop_only_adds(objective: Objective, policy: tuple[float, float], reference: tuple[float, float]) -> None:
-    objective = replace(objective, kind="sigmoid", label_smoothing=0.0)
+    objective = replace(objective, loss="sigmoid", label_smoothing=0.0)
     without = loss_of(replace(objective, dpop_weight=0.0), policy, reference)
     with_penalty = loss_of(objective, policy, reference)
     if policy[0] >= reference[0]:

@@ -32,7 +32,7 @@ from epistemic_stance.training.engine import (
 from epistemic_stance.training.packing import PairForward, choose_forward
 from epistemic_stance.training.reference import compute_reference, load_reference, reference_key, save_reference
 
-SIGMOID = Objective("sigmoid", beta=0.1, label_smoothing=0.0, length_normalize=False, nll_weight=0.0, dpop_weight=0.0)
+SIGMOID = Objective("sigmoid", beta=0.1)
 SETTINGS = TrainSettings(learning_rate=1e-3, weight_decay=0.1, max_grad_norm=1.0)
 PAIRS = tiny_encoded(5)
 
@@ -97,7 +97,7 @@ def test_record_of_a_step_is_from_before_its_update() -> None:
 
 # --- the mean over pairs -----------------------------------------------------------------------------------
 
-OBJECTIVES = [SIGMOID, replace(SIGMOID, kind="ipo"), replace(SIGMOID, nll_weight=1.0, dpop_weight=5.0)]
+OBJECTIVES = [SIGMOID, replace(SIGMOID, loss="ipo"), replace(SIGMOID, nll_weight=1.0, dpop_weight=5.0)]
 
 
 @pytest.mark.parametrize("objective", OBJECTIVES, ids=["sigmoid", "ipo", "nll and dpop"])

@@ -129,7 +129,7 @@ def encoded() -> list[EncodedPair]:
 
 
 @pytest.mark.parametrize(
-    ("kind", "nll_weight", "expected"),
+    ("loss", "nll_weight", "expected"),
     [
         ("sigmoid", 0.0, math.log(2)),
         ("ipo", 0.0, 25.0),  # (0 - 1 / (2 * 0.1)) ** 2
@@ -137,8 +137,8 @@ def encoded() -> list[EncodedPair]:
         ("sigmoid", 1.0, math.log(2) + (10 / 2 + 12 / 4) / 2),
     ],
 )
-def test_first_loss_is_known_before_the_first_step(kind: Any, nll_weight: float, expected: float) -> None:
-    objective = Objective(kind, 0.1, 0.0, False, nll_weight, 0.0)
+def test_first_loss_is_known_before_the_first_step(loss: Any, nll_weight: float, expected: float) -> None:
+    objective = Objective(loss, beta=0.1, nll_weight=nll_weight)
     reference = {"a": (-10.0, -3.0), "b": (-12.0, -20.0)}
     assert first_loss(objective, encoded(), reference) == pytest.approx(expected, rel=1e-6)
 

@@ -53,7 +53,7 @@ packed, plain = ([*logps.chosen_B.tolist(), *logps.rejected_B.tolist()] for logp
 engine = Engine(
     model=model,
     forward=forward,
-    objective=Objective("sigmoid", 0.1, 0.0, False, 0.0, 0.0),
+    objective=Objective("sigmoid", beta=0.1),
     reference=compute_reference(model, forward, pairs, torch.float32),
     optimizer=make_optimizer(model, TrainSettings()),
     batch_size=1,
