@@ -87,6 +87,12 @@ class WatchRecord(Logged):
     """KL(base || policy) in nats per token on the base model's own answers to neutral prompts."""
     answers: list[AnswerRecord]
 
+    @property
+    def summary(self) -> str:
+        """Verdict and figures in a sentence."""
+        drift = "" if self.kl_neutral is None else f"; KL on neutral answers {self.kl_neutral:.3f}"
+        return f"{self.verdict}: {self.reason}{drift}"
+
 
 class NeutralAnswer(Logged):
     """The base model's own answer to a neutral question, kept to measure how far the policy drifts from it."""

@@ -5,11 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import torch
 
 from epistemic_stance.foundation.errors import StoppedError
 from epistemic_stance.foundation.files import FolderLock, JsonlWriter, link_folder
+from epistemic_stance.foundation.reporter import Epoch, Note, Progress, Reporter, Warned
 from epistemic_stance.foundation.signals import StopSignals
 from epistemic_stance.records.run_folder import RunFolder
 from epistemic_stance.records.training import (
@@ -22,18 +24,16 @@ from epistemic_stance.records.training import (
     WatchBase,
     WatchRecord,
 )
-from epistemic_stance.report.cards import write_cards
 from epistemic_stance.stance.pairs import EncodedPair
 from epistemic_stance.training.checkpoint_eval import Watch
 from epistemic_stance.training.checkpoints import rounded_weights, save_checkpoint, save_state
-from epistemic_stance.training.display import Display
 from epistemic_stance.training.engine import Engine, evaluate, learning_rate_at, optimizer_step, require_finite_weights
 from epistemic_stance.training.guards import STEP0_PAIRS, RunFacts, epoch_warnings, require_zero_rewards
 from epistemic_stance.training.prepare import Job
 
 
 @dataclass
-class Progress:
+class RunState:
     """Everything about a run that a resume state has to bring back besides the tensors."""
 
     step: int = 0
@@ -48,7 +48,7 @@ class Progress:
 
 @dataclass(frozen=True)
 class Run:
-    """A run that is open for writing: job, engine, folder, logs. What changes is in `progress`."""
+    """A run that is open for writing: job, engine, folder, logs. What changes is in `state`."""
 
     job: Job
     folder: RunFolder
@@ -60,8 +60,8 @@ class Run:
     watch_base: WatchBase | None
     epoch_log: JsonlWriter
     steps_log: JsonlWriter
-    progress: Progress
-    display: Display
+    state: RunState
+    reporter: Reporter
 
 
 def epoch_batches(job: Job, epoch: int) -> list[list[EncodedPair]]:
@@ -76,19 +76,19 @@ def epoch_batches(job: Job, epoch: int) -> list[list[EncodedPair]]:
 
 
 def run_epochs(run: Run, signals: StopSignals) -> None:
-    """Train from where `run.progress` stands to the last epoch.
+    """Train from where `run.state` stands to the last epoch.
 
     Raises StoppedError with the state saved, NumericError with nothing written, StorageError naming the last
     good state; run.json tells of an early end through `recorded_failure`.
     """
-    job, progress = run.job, run.progress
-    if progress.step == 0:
+    job, state = run.job, run.state
+    if state.step == 0:
         require_finite_weights(run.engine.model, "before training")
         first_pairs = [pair for batch in epoch_batches(job, 1) for pair in batch][:STEP0_PAIRS]
         require_zero_rewards(evaluate(run.engine, first_pairs), run.engine.compute_dtype, job.settings.beta)
-    first_epoch = len(progress.history) + 1
+    first_epoch = len(state.history) + 1
     for epoch in range(first_epoch, job.settings.epochs + 1):
-        done = progress.step - (epoch - 1) * job.steps_per_epoch
+        done = state.step - (epoch - 1) * job.steps_per_epoch
         for batch in epoch_batches(job, epoch)[done:]:
             _one_step(run, epoch, batch)
             if signals.requested is not None:
@@ -97,29 +97,28 @@ def run_epochs(run: Run, signals: StopSignals) -> None:
         if signals.requested is not None:
             _stop(run, signals.requested, saved=epoch in job.checkpoint_epochs)
     run.lock.require_held()
-    write_cards(run.folder.root)
     run.record.status = "finished"
     run.folder.write_record(run.record)
 
 
 def _one_step(run: Run, epoch: int, batch: Sequence[EncodedPair]) -> None:
     started = time.perf_counter()
-    step = run.progress.step + 1
+    step = run.state.step + 1
     rate = learning_rate_at(step, run.job.total_steps, run.job.settings)
     record = optimizer_step(run.engine, batch, epoch, step, rate)
-    run.progress.step = step
-    run.progress.epoch_steps.append(record)
-    run.progress.epoch_seconds += time.perf_counter() - started
+    run.state.step = step
+    run.state.epoch_steps.append(record)
+    run.state.epoch_seconds += time.perf_counter() - started
     run.steps_log.append(record.model_dump(mode="json"), sync=False)
-    run.display.step(record)
+    run.reporter(Progress(step, run.job.total_steps, "steps", f"epoch {epoch}, loss {record.loss:.4f}"))
 
 
 def _stop(run: Run, signal_number: int, saved: bool = False) -> None:
     if not saved:
-        run.display.note("stopping: saving the state")
+        run.reporter(Note("stopping: saving the state"))
         save_resume_state(run)
     raise StoppedError(
-        f"stopped by signal {signal_number} after step {run.progress.step} of {run.job.total_steps}, state saved",
+        f"stopped by signal {signal_number} after step {run.state.step} of {run.job.total_steps}, state saved",
         signal_number,
         f"continue with the same command and --resume (--output-dir {run.folder.root} --resume)",
     )
@@ -128,37 +127,39 @@ def _stop(run: Run, signal_number: int, saved: bool = False) -> None:
 def _finish_epoch(run: Run, epoch: int) -> None:
     """Measure, save and log one finished epoch. The resume state comes last: it makes the rest final."""
     run.lock.require_held()
-    progress = run.progress
-    record = epoch_record(run.job, epoch, progress.epoch_steps, progress.epoch_seconds)
+    state = run.state
+    record = epoch_record(run.job, epoch, state.epoch_steps, state.epoch_seconds)
     saves = epoch in run.job.checkpoint_epochs
     if saves:
         run.engine.optimizer.zero_grad(set_to_none=True)  # room for the rounded copy and the generation cache
         require_finite_weights(run.engine.model, f"after epoch {epoch}")
         record.exported_loss = _exported_loss(run)
         record.watch = _look(run)
-    warnings = epoch_warnings([*progress.history, record], run.facts)
-    new = {name: message for name, message in warnings.items() if name not in progress.warned}
-    progress.warned.update(dict.fromkeys(new, epoch))
+    warnings = epoch_warnings([*state.history, record], run.facts)
+    new = {name: message for name, message in warnings.items() if name not in state.warned}
+    state.warned.update(dict.fromkeys(new, epoch))
     record.warnings = list(new.values())
     if saves:
         checkpoint = run.folder.checkpoint(epoch)
         metadata = checkpoint_metadata(run.record, record)
         save_checkpoint(run.engine.model, run.job.tokenizer, checkpoint, run.job.save_dtype, metadata)
         record.checkpoint = str(checkpoint.relative_to(run.folder.root))
-        best = progress.best
+        best = state.best
         if best is None or record.avg_loss < best.loss:
             best = BestRecord(epoch=epoch, loss=record.avg_loss, checkpoint=record.checkpoint)
-        if best is not progress.best or not run.folder.best.exists():
+        if best is not state.best or not run.folder.best.exists():
             link_folder(run.folder.root / best.checkpoint, run.folder.best)
-        progress.best = best
+        state.best = best
         if epoch == run.job.settings.epochs:
             link_folder(checkpoint, run.folder.final)
     run.epoch_log.append(record.model_dump(mode="json"))
-    progress.history.append(record)
-    progress.epoch_steps, progress.epoch_seconds = [], 0.0
+    state.history.append(record)
+    state.epoch_steps, state.epoch_seconds = [], 0.0
     if saves:
         save_resume_state(run)
-    run.display.epoch(record)
+    run.reporter(epoch_event(record))
+    for message in record.warnings:
+        run.reporter(Warned(message))
 
 
 def _exported_loss(run: Run) -> float | None:
@@ -214,6 +215,12 @@ def epoch_record(job: Job, epoch: int, steps: Sequence[StepRecord], seconds: flo
     )
 
 
+def epoch_event(record: EpochRecord) -> Epoch:
+    figures = {name: value for name, value in record.model_dump().items() if isinstance(value, int | float)}
+    checkpoint = Path(record.checkpoint).name if record.checkpoint else None
+    return Epoch(record.epoch, figures, checkpoint, record.watch.summary if record.watch else None)
+
+
 def checkpoint_metadata(run: RunRecord, epoch: EpochRecord) -> CheckpointMetadata:
     return CheckpointMetadata(
         epoch=epoch.epoch,
@@ -238,16 +245,16 @@ def checkpoint_metadata(run: RunRecord, epoch: EpochRecord) -> CheckpointMetadat
 
 def save_resume_state(run: Run) -> None:
     run.lock.require_held()
-    progress = run.progress
+    state = run.state
     record = ResumeState(
         run_id=run.record.run_id,
-        step=progress.step,
-        best=progress.best,
-        epoch_steps=progress.epoch_steps,
-        epoch_seconds=progress.epoch_seconds,
+        step=state.step,
+        best=state.best,
+        epoch_steps=state.epoch_steps,
+        epoch_seconds=state.epoch_seconds,
         epoch_log_bytes=run.epoch_log.offset(),
         steps_log_bytes=run.steps_log.offset(),
         scaler=run.engine.scaler.state_dict() if run.engine.scaler else None,
-        warned=progress.warned,
+        warned=state.warned,
     )
     save_state(run.folder.state, run.engine.model, run.engine.optimizer, record)

@@ -1,0 +1,335 @@
+"""One session of training: open a run, new or resumed, and train it to its last epoch or until it is stopped."""
+
+from __future__ import annotations
+
+import contextlib
+import secrets
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import torch
+from pydantic import ValidationError
+
+from epistemic_stance.foundation.errors import RefusedError
+from epistemic_stance.foundation.files import (
+    FolderLock,
+    JsonlWriter,
+    dump_json,
+    folder_lock,
+    sweep_leftovers,
+    write_atomic,
+)
+from epistemic_stance.foundation.provenance import git_revision, versions
+from epistemic_stance.foundation.reporter import Finished, Note, Progress, Reporter, Started, Warned
+from epistemic_stance.foundation.settings import TEMPLATE_ARGUMENTS, TrainSettings
+from epistemic_stance.foundation.signals import StopSignals
+from epistemic_stance.models.load import model_in
+from epistemic_stance.models.memory import tune_allocator
+from epistemic_stance.records.run_folder import RunFolder
+from epistemic_stance.records.training import EpochRecord, ResumeState, RunRecord, WatchBase
+from epistemic_stance.training.checkpoint_eval import Lean, Watch, plan_watch
+from epistemic_stance.training.checkpoints import load_state, newest_state
+from epistemic_stance.training.dpo import Objective
+from epistemic_stance.training.engine import Engine, ReferenceLogps, make_optimizer
+from epistemic_stance.training.guards import RunFacts, first_loss
+from epistemic_stance.training.lora import add_lora
+from epistemic_stance.training.occupancy import (
+    clear,
+    last_good_state,
+    recorded_failure,
+    require_clearable,
+    require_free,
+    truncate,
+)
+from epistemic_stance.training.packing import PairForward, choose_forward
+from epistemic_stance.training.plan import header_rows
+from epistemic_stance.training.prepare import Inputs, Job, prepare, recorded_settings
+from epistemic_stance.training.reference import compute_reference, load_reference, reference_key, save_reference
+from epistemic_stance.training.resources import check_resources
+from epistemic_stance.training.trainer import Run, RunState, run_epochs
+
+
+def train(inputs: Inputs, reporter: Reporter) -> RunFolder | None:
+    """What `run` does, once the inputs are read."""
+    settings = inputs.settings
+    folder = RunFolder(settings.output_dir)
+    with _held(folder, settings) as lock:
+        job = prepare(inputs)
+        if settings.threads:
+            torch.set_num_threads(settings.threads)
+        tune_allocator()
+        for message in job.warnings:
+            reporter(Warned(message))
+        resources = check_resources(job)
+        with explained_out_of_memory(job, folder):
+            policy = open_policy(job)
+        record = _run_record(job, policy)
+        resumed = _recorded_run(folder, record, reporter) if settings.resume else None
+        if resumed is not None and resumed.status == "finished":
+            reporter(Note(f"{folder.root} is already finished; nothing to resume"))
+            return None
+        reporter(Started("stance train", header_rows(job, resumed or record, resources, policy.seconds_per_pair)))
+        if lock is None or settings.dry_run:
+            reporter(Note("dry run: everything is in order, nothing was trained"))
+            return None
+        if settings.overwrite:
+            clear(folder)
+        record = resumed or record
+        with recorded_failure(folder, record, lock), explained_out_of_memory(job, folder):
+            run = _open_run(job, folder, policy, reporter, record=record, lock=lock)
+            if resumed is not None:
+                _bring_back(run)
+            _train(run)
+    best = run.state.best
+    assert best is not None, "the last epoch is always saved"
+    lowest = f"lowest loss: epoch {best.epoch} (best_model), rarely the one to use: see TRAINING_GUIDE.md"
+    reporter(Finished((lowest, f"checkpoints: {folder.checkpoints}")))
+    return folder
+
+
+@contextlib.contextmanager
+def explained_out_of_memory(job: Job, folder: RunFolder) -> Iterator[None]:
+    """Turn an allocation failure of Python, CUDA or torch's CPU allocator into an error that says what to try."""
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        if not is_allocation_failure(error):
+            raise
+        attempts = ["--device cpu"] if job.device != "cpu" else []
+        if job.settings.batch_size > 1:
+            attempts.append(f"--batch-size 1 --gradient-accumulation {job.pairs_per_step}")
+        attempts += ["--lora-rank 16"] if not job.settings.lora_rank else []
+        raise RefusedError(
+            f"out of memory on {job.device}; last good state: {last_good_state(folder)}",
+            f"start anew with {', or '.join(attempts) or 'a shorter --max-length or a smaller model'}",
+        ) from error
+
+
+ALLOCATION_FAILURES = ("out of memory", "can't allocate memory", "not enough memory")
+
+
+def is_allocation_failure(error: Exception) -> bool:
+    """An illegal memory access, say, is none: no smaller batch would help."""
+    if isinstance(error, MemoryError | torch.OutOfMemoryError):
+        return True
+    return any(sign in str(error).lower() for sign in ALLOCATION_FAILURES)
+
+
+@contextlib.contextmanager
+def _held(folder: RunFolder, settings: TrainSettings) -> Iterator[FolderLock | None]:
+    """Refuse a folder that is in use or taken, before anything is loaded. A dry run leaves no trace: no lock."""
+    if settings.resume and folder.record() is None:
+        raise RefusedError(f"there is no run to resume in {folder.root}", "leave --resume out to start one")
+    if settings.dry_run and not folder.root.exists():
+        yield None
+        return
+    with folder_lock(folder.root) as lock:
+        if settings.overwrite:
+            require_clearable(folder)
+        elif not settings.resume:
+            require_free(folder)
+        yield lock
+
+
+@dataclass(frozen=True)
+class Policy:
+    """The model to train, still equal to the reference, and how it is run forward."""
+
+    model: Any
+    forward: PairForward
+    seconds_per_pair: float
+    """Of a forward pass, measured on the longest pair."""
+
+
+def open_policy(job: Job) -> Policy:
+    model = model_in(job.files.folder, job.device)
+    if job.settings.lora_rank:
+        add_lora(model, job.settings.lora_rank, job.settings.seed)
+    forward = choose_forward(model, job.encoded)
+    longest = max(job.encoded, key=lambda pair: pair.longest)
+    started = time.perf_counter()
+    compute_reference(model, forward, [longest], job.compute_dtype)
+    return Policy(model, forward, time.perf_counter() - started)
+
+
+def _run_record(job: Job, policy: Policy) -> RunRecord:
+    parameters = list(policy.model.parameters())
+    return RunRecord(
+        run_id=secrets.token_hex(8),
+        status="running",
+        started=datetime.now(UTC).astimezone().isoformat(timespec="seconds"),
+        settings=recorded_settings(job.settings),
+        base_model=job.files.name,
+        base_weights_digest=job.weights_digest,
+        corpus_digest=job.corpus_digest,
+        template_digest=job.template_digest,
+        template_arguments=TEMPLATE_ARGUMENTS,
+        system_prompt=job.system_prompt,
+        pairs=len(job.pairs),
+        parameters=sum(parameter.numel() for parameter in parameters),
+        trainable_parameters=sum(parameter.numel() for parameter in parameters if parameter.requires_grad),
+        device=job.device,
+        compute_dtype=str(job.compute_dtype).removeprefix("torch."),
+        save_dtype=str(job.save_dtype).removeprefix("torch."),
+        packed=policy.forward.packed,
+        packing=policy.forward.reason,
+        threads=torch.get_num_threads(),
+        seed=job.settings.seed,
+        total_steps=job.total_steps,
+        log_file=f"training_log_{datetime.now(UTC).astimezone():%Y%m%d_%H%M%S}.jsonl",
+        revision=git_revision(),
+        versions=versions(),
+    )
+
+
+MUST_MATCH = (
+    "base_weights_digest",
+    "corpus_digest",
+    "template_digest",
+    "template_arguments",
+    "system_prompt",
+    "device",
+    "compute_dtype",
+    "save_dtype",
+    "packed",
+    "threads",
+)
+
+
+def _recorded_run(folder: RunFolder, now: RunRecord, reporter: Reporter) -> RunRecord:
+    """The stopped run's record, if continuing it would be the same run. Raises RefusedError naming what changed."""
+    recorded = folder.record()
+    assert recorded is not None, "checked before loading"
+    changed = [
+        f"{name}: was {getattr(recorded, name)}, is {getattr(now, name)}"
+        for name in MUST_MATCH
+        if getattr(recorded, name) != getattr(now, name)
+    ]
+    changed += [
+        f"--{name.replace('_', '-')}: was {recorded.settings.get(name)}, is {value}"
+        for name, value in now.settings.items()
+        if recorded.settings.get(name) != value
+    ]
+    if changed:
+        raise RefusedError(
+            "this would not continue the same run:\n  " + "\n  ".join(changed),
+            "use the settings of the stopped run, or start anew with --overwrite",
+        )
+    if recorded.versions != now.versions:
+        reporter(Warned("package versions changed since the run was started: resuming may not be bit-exact"))
+    return recorded
+
+
+def _open_run(
+    job: Job, folder: RunFolder, policy: Policy, reporter: Reporter, *, record: RunRecord, lock: FolderLock
+) -> Run:
+    """Everything a run needs, with the policy still untouched: the reference and base answers come from it."""
+    lock.require_held()
+    record.status, record.reason = "running", ""
+    folder.write_record(record)
+    for place in (folder.checkpoints, folder.state):
+        place.mkdir(parents=True, exist_ok=True)
+        sweep_leftovers(place)
+    for ours in (folder.best, folder.final, folder.record_path):
+        sweep_leftovers(folder.root, ours.name)
+    settings = job.settings
+    objective = Objective.of(settings)
+    key = reference_key(job.weights_digest, job.encoded, policy.forward, job.compute_dtype)
+    reference = _reference(job, folder, policy, key)
+    watch, watch_base = _watch(job, folder, policy, reporter)
+    scaler = torch.amp.GradScaler(job.device) if job.compute_dtype == torch.float16 else None
+    return Run(
+        job=job,
+        folder=folder,
+        lock=lock,
+        record=record,
+        engine=Engine(
+            model=policy.model,
+            forward=policy.forward,
+            objective=objective,
+            reference=reference,
+            optimizer=make_optimizer(policy.model, settings),
+            batch_size=settings.batch_size,
+            compute_dtype=job.compute_dtype,
+            max_grad_norm=settings.max_grad_norm,
+            scaler=scaler,
+        ),
+        facts=RunFacts(
+            first_loss=first_loss(objective, job.encoded, reference),
+            warmup_steps=settings.warmup_steps,
+            learning_rate=settings.learning_rate,
+            nll_weight=settings.nll_weight,
+            beta=settings.beta,
+            epochs=settings.epochs,
+            reference_frozen=lambda: load_reference(folder.reference, key) == reference,
+        ),
+        watch=watch,
+        watch_base=watch_base,
+        epoch_log=JsonlWriter(folder.logs / record.log_file),
+        steps_log=JsonlWriter(folder.steps_log),
+        state=RunState(),
+        reporter=reporter,
+    )
+
+
+def _reference(job: Job, folder: RunFolder, policy: Policy, key: str) -> ReferenceLogps:
+    cached = load_reference(folder.reference, key)
+    if cached is not None:
+        return cached
+    reference = compute_reference(policy.model, policy.forward, job.encoded, job.compute_dtype)
+    save_reference(folder.reference, key, reference)
+    return reference
+
+
+def _watch(job: Job, folder: RunFolder, policy: Policy, reporter: Reporter) -> tuple[Watch | None, WatchBase | None]:
+    """The watcher and the base model's answers; asked once, then read back on resume."""
+    plan = plan_watch(job.stance, job.pairs, job.settings.watch_questions)
+    lean = Lean(job.pairs)
+    if not plan.questions or lean.gap <= 0:
+        if job.settings.watch_questions:
+            why = "the stance has no unseen questions" if not plan.questions else "its answers share their words"
+            reporter(Warned(f"no watch on unseen answers: {why}"))
+        return None, None
+    watch = Watch(plan, job.pairs, lean, job.tokenizer, job.system_prompt, job.stop_ids)
+    try:
+        base = WatchBase.model_validate_json(folder.watch_base.read_bytes())
+        if base.questions == [text for _, text in plan.questions]:
+            return watch, base
+    except (OSError, ValidationError):
+        pass
+    base = watch.ask_base(policy.model)
+    write_atomic(folder.watch_base, dump_json(base.model_dump(mode="json")))
+    return watch, base
+
+
+def _bring_back(run: Run) -> None:
+    """Set run, weights, optimizer and logs to the newest state that verifies; without one, to the beginning."""
+    state_folder, passed_over = newest_state(run.folder.state, run.record.run_id)
+    for reason in passed_over:
+        run.reporter(Warned(f"state {reason}; set aside, using the one before"))
+    saved = ResumeState.beginning()
+    if state_folder is not None:
+        saved = load_state(state_folder, run.engine.model, run.engine.optimizer)
+        if run.engine.scaler and saved.scaler:
+            run.engine.scaler.load_state_dict(saved.scaler)
+    log = run.folder.logs / run.record.log_file
+    truncate(log, saved.epoch_log_bytes)
+    truncate(run.folder.steps_log, saved.steps_log_bytes)
+    state = run.state
+    state.step, state.best, state.warned = saved.step, saved.best, saved.warned
+    state.epoch_steps, state.epoch_seconds = saved.epoch_steps, saved.epoch_seconds
+    state.history = [EpochRecord.model_validate_json(line) for line in log.read_bytes().splitlines()]
+    run.reporter(Note(f"resuming after step {saved.step} of {run.job.total_steps}"))
+
+
+def _train(run: Run) -> None:
+    run.reporter(Progress(run.state.step, run.job.total_steps, "steps"))
+    try:
+        with StopSignals() as signals:
+            run_epochs(run, signals)
+    finally:
+        run.epoch_log.close()
+        run.steps_log.close()
