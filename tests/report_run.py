@@ -95,11 +95,11 @@ def _train(run: Path, stance: Path) -> None:
     (run / "run.json").write_text(record.model_dump_json())
     logs = run / "logs"
     logs.mkdir()
-    lines = [json.dumps(_epoch(number).model_dump(mode="json")) + "\n" for number in (1, 2, 3)]
+    lines = [json.dumps(epoch_record(number).model_dump(mode="json")) + "\n" for number in (1, 2, 3)]
     (logs / record.log_file).write_text("".join(lines))
 
 
-def _epoch(number: int) -> EpochRecord:
+def epoch_record(number: int) -> EpochRecord:
     return EpochRecord(
         epoch=number,
         step=number,

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import io
 import json
+import os
+import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import pytest
-from rich.console import Console
 from tiny import save_tiny, tiny_pairs
 
+from epistemic_stance.foundation.reporter import Event, Progress, Reporter, silent
 from epistemic_stance.foundation.settings import TrainSettings
 from epistemic_stance.records.run_folder import RunFolder
 from epistemic_stance.stance.pairs import Pair
-from epistemic_stance.training import trainer
-from epistemic_stance.training.prepare import read_inputs
-from epistemic_stance.training.run import train
+from epistemic_stance.training.run import run as train
 
 NINTH = Pair("ninth", "test", "Is the lamp on?", "It is.", "The lamp is older than the oldest house.")
 
@@ -49,8 +47,9 @@ def message(role: str, content: str) -> dict[str, str]:
     return {"role": role, "content": content}
 
 
-def run(settings: TrainSettings) -> RunFolder:
-    return train(read_inputs(settings), Console(file=io.StringIO(), width=100))
+def run(settings: TrainSettings, reporter: Reporter = silent) -> RunFolder:
+    train(settings, reporter)
+    return RunFolder(settings.output_dir)
 
 
 def epochs_of(folder: RunFolder) -> list[dict[str, Any]]:
@@ -58,13 +57,16 @@ def epochs_of(folder: RunFolder) -> list[dict[str, Any]]:
     return [json.loads(line) for line in log.read_text().splitlines()]
 
 
-def at_step(monkeypatch: pytest.MonkeyPatch, step: int, action: Callable[[], None]) -> None:
-    """Do something after the given optimizer step has been logged."""
-    original = trainer._one_step
+def at_step(step: int, action: Callable[[], None]) -> Reporter:
+    """A reporter that does something after the given optimizer step has been logged."""
 
-    def one_step(current: trainer.Run, epoch: int, batch: Any) -> None:
-        original(current, epoch, batch)
-        if current.progress.step == step:
+    def reporter(event: Event) -> None:
+        if isinstance(event, Progress) and event.unit == "steps" and event.done == step:
             action()
 
-    monkeypatch.setattr(trainer, "_one_step", one_step)
+    return reporter
+
+
+def terminate() -> None:
+    """As `kill` does: the run saves its state and stops."""
+    os.kill(os.getpid(), signal.SIGTERM)

@@ -77,15 +77,12 @@ def train_command(settings: TrainSettings) -> None:
     Direct Preference Optimization with a checkpoint every few epochs, guards from the first step, and a look at
     what unseen questions are answered at every checkpoint.
     """
+    _quiet_libraries()
     from rich.console import Console
 
-    from epistemic_stance.training.prepare import read_inputs
+    from epistemic_stance.cli.train import train
 
-    inputs = read_inputs(settings)
-    _quiet_libraries()
-    from epistemic_stance.training.run import train
-
-    train(inputs, Console(highlight=False))
+    train(settings, Console(highlight=False))
 
 
 @command("check", CheckSettings, app)

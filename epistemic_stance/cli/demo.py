@@ -8,6 +8,7 @@ from rich.console import Console
 
 from epistemic_stance.cli.answers import show_answers
 from epistemic_stance.cli.run import run_run
+from epistemic_stance.cli.train import train
 from epistemic_stance.foundation.errors import NotMetError, RefusedError
 from epistemic_stance.foundation.settings import (
     DEMO_MODEL,
@@ -20,8 +21,6 @@ from epistemic_stance.foundation.settings import (
 from epistemic_stance.foundation.terminal import plain
 from epistemic_stance.records.run_folder import RunFolder
 from epistemic_stance.training.occupancy import holds_a_run
-from epistemic_stance.training.prepare import read_inputs
-from epistemic_stance.training.run import train
 
 RECIPE = replace(
     TrainSettings(),
@@ -56,7 +55,8 @@ def run_demo(settings: DemoSettings, console: Console) -> None:
         threads=settings.threads,
         checkpoint_at=",".join(map(str, wanted)),
     )
-    folder = train(read_inputs(recipe), console)
+    folder = train(recipe, console)
+    assert folder is not None, "no dry run, and nothing to resume"
     show_answers(AnswersSettings(model=str(folder.checkpoint(settings.epochs)), base=DEMO_MODEL), console)
     try:
         run_run(ValidateSettings(folder.root, threads=settings.threads), console)

@@ -9,7 +9,7 @@ from rich.console import Console
 from epistemic_stance.cli.terminal_reporter import terminal_reporter
 from epistemic_stance.foundation.console import program
 from epistemic_stance.foundation.errors import NumericError, StoppedError
-from epistemic_stance.foundation.reporter import Reporter
+from epistemic_stance.foundation.reporter import Reporter, to_all
 from epistemic_stance.foundation.settings import TrainSettings
 from epistemic_stance.foundation.terminal import plain
 from epistemic_stance.records.run_folder import RunFolder
@@ -26,7 +26,7 @@ def train(settings: TrainSettings, console: Console) -> RunFolder | None:
     with terminal_reporter(console) as terminal:
         reporters: list[Reporter] = [terminal]
         try:
-            folder = run(settings, lambda event: [reporter(event) for reporter in reporters])
+            folder = run(settings, to_all(reporters))
         except (StoppedError, NumericError):
             write_cards(RunFolder(settings.output_dir))
             raise

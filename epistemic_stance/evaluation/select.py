@@ -33,6 +33,7 @@ from epistemic_stance.foundation.errors import InputError, NotMetError, Problem,
 from epistemic_stance.foundation.files import dump_json, write_atomic
 from epistemic_stance.foundation.provenance import versions
 from epistemic_stance.foundation.settings import DEFAULT_STANCE, DEMO_NOTICE, SelectSettings
+from epistemic_stance.records.run_folder import RunFolder
 from epistemic_stance.records.training import CheckpointMetadata, RunRecord
 from epistemic_stance.records.validation import CandidateRecord, GainRecord, SelectionRecord
 from epistemic_stance.records.written import SelectionAxes
@@ -55,7 +56,7 @@ def run_select(settings: SelectSettings, console: Console) -> None:
     record = select_checkpoint(settings, printer)
     path = settings.run / SELECTION_FILE
     write_atomic(path, dump_json(record.model_dump(mode="json"), indent=1) + "\n")
-    write_cards(settings.run, record)
+    write_cards(RunFolder(settings.run), record)
     print_selection(record, console)
     printer.note(f"Written: {path}")
     require_success(record)

@@ -68,5 +68,15 @@ Event = Started | Progress | Note | Warned | Epoch | Finished
 Reporter = Callable[[Event], None]
 
 
+def to_all(reporters: Sequence[Reporter]) -> Reporter:
+    """A reporter that passes every event on to each of these, in their order."""
+
+    def report(event: Event) -> None:
+        for reporter in reporters:
+            reporter(event)
+
+    return report
+
+
 def silent(_: Event) -> None:
     """The reporter that tells nobody."""

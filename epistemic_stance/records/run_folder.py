@@ -32,6 +32,7 @@ from epistemic_stance.records.training import CheckpointMetadata, EpochRecord, R
 RUN_FILE = "run.json"
 CHECKPOINTS = "checkpoints"
 METADATA_FILE = "metadata.json"
+BEST_MODEL, FINAL_MODEL = "best_model", "final_model"
 VALIDATION = "validation"
 PROBES_FILE = "probes.json"
 RESPONSES_FILE = "responses.jsonl"
@@ -127,11 +128,11 @@ class RunFolder:
 
     @property
     def best(self) -> Path:
-        return self.root / "best_model"
+        return self.root / BEST_MODEL
 
     @property
     def final(self) -> Path:
-        return self.root / "final_model"
+        return self.root / FINAL_MODEL
 
     @property
     def state(self) -> Path:

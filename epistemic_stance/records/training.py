@@ -188,7 +188,10 @@ class RunRecord(Logged):
     template_digest: str
     template_arguments: dict[str, Any]
     system_prompt: str | None
+    stance_title: str = ""
+    stance_description: str = ""
     pairs: int
+    pairs_by_category: dict[str, int] = {}
     parameters: int
     trainable_parameters: int
     device: str

@@ -4,19 +4,14 @@ from __future__ import annotations
 
 import json
 import re
-import tomllib
-from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 from typing import Any
 
-from pydantic import ValidationError
-
-from epistemic_stance.foundation.errors import InputError
-from epistemic_stance.foundation.files import committed_weights_digest, read_text, write_atomic
+from epistemic_stance.foundation.files import committed_weights_digest, write_atomic
 from epistemic_stance.foundation.settings import DEFAULT_MODEL, DEMO_MODEL, DEMO_NOTICE
-from epistemic_stance.records.analysis import RateRecord
+from epistemic_stance.records.run_folder import BEST_MODEL, FINAL_MODEL, METADATA_FILE, RunFolder, read_if_sound
 from epistemic_stance.records.training import CheckpointMetadata, RunRecord
 from epistemic_stance.records.validation import (
     CandidateRecord,
@@ -35,10 +30,8 @@ from epistemic_stance.report.selection_tables import (
     state_of,
     verdict_of,
 )
-from epistemic_stance.stance.load import STANCE_FILE, corpus_digest, load_stance_and_pairs
 
 CARD_FILE = "README.md"
-BEST, FINAL = "best_model", "final_model"
 MARK = "<!-- Written by `stance`, and anew by every `stance select`. Delete this line to keep what you change. -->"
 HUB_ID = re.compile(r"(?!.*checkpoint-\d+$)[A-Za-z0-9][\w.-]*(/[\w.-]+)?", re.ASCII)
 """A name that ends in a checkpoint's is one of a run folder, which need not be spelled as it lies there."""
@@ -66,16 +59,6 @@ SETTINGS = {
 
 
 @dataclass(frozen=True)
-class Taught:
-    """What the pairs were to teach, as the files say it now."""
-
-    title: str
-    description: str
-    categories: dict[str, int] | None
-    """Category -> pairs; None: the corpus is gone or is another one now."""
-
-
-@dataclass(frozen=True)
 class CardFacts:
     """All that a card is made of."""
 
@@ -84,7 +67,6 @@ class CardFacts:
     run: RunRecord
     metadata: CheckpointMetadata
     weights_digest: str
-    taught: Taught
     selection: SelectionRecord | None
     """None: not validated since it was trained."""
 
@@ -92,41 +74,40 @@ class CardFacts:
 # --- files -------------------------------------------------------------------------------------------------
 
 
-def write_cards(run: Path, selection: SelectionRecord | None = None) -> list[Path]:
+def write_cards(run: RunFolder, selection: SelectionRecord | None = None) -> list[Path]:
     """Write the cards of best_model and final_model; with a selection also those of the chosen and of the formerly
     chosen checkpoints. Returns what was written.
 
     A card lies outside the manifest and is replaced by rename: one that other folders link to stays what it was there.
     Left alone are folders whose records or manifest cannot be read, and cards that people made their own.
     """
-    try:
-        record = RunRecord.model_validate_json((run / "run.json").read_bytes())
-    except (OSError, ValidationError):
-        return []
-    taught = _taught(record)
+    record = run.record()
     written = []
-    for folder in _folders(run, selection):
-        try:
-            metadata = CheckpointMetadata.model_validate_json((folder / "metadata.json").read_bytes())
-            digest = committed_weights_digest(folder)
-            if digest is None:
-                continue
-            facts = CardFacts(folder.name, record, metadata, digest, taught, selection)
-        except (OSError, ValueError, KeyError, TypeError, AttributeError):
-            continue
-        if not (folder / CARD_FILE).exists() or _is_ours(folder / CARD_FILE):
-            write_atomic(folder / CARD_FILE, card_text(facts))
-            written.append(folder / CARD_FILE)
+    for folder in _folders(run, selection) if record else ():
+        metadata = read_if_sound(folder / METADATA_FILE, CheckpointMetadata)
+        digest = _weights_digest(folder)
+        card = folder / CARD_FILE
+        if record and metadata and digest and (not card.exists() or _is_ours(card)):
+            write_atomic(card, card_text(CardFacts(folder.name, record, metadata, digest, selection)))
+            written.append(card)
     return written
 
 
-def _folders(run: Path, selection: SelectionRecord | None) -> Iterator[Path]:
-    yield from (run / BEST, run / FINAL)
+def _folders(run: RunFolder, selection: SelectionRecord | None) -> Iterator[Path]:
+    yield from (run.best, run.final)
     if selection:
         chosen = selection.candidate(selection.chosen)
-        for folder in sorted((run / "checkpoints").glob("checkpoint-*")):
-            if (chosen and folder.name == _checkpoint(chosen.epoch)) or _is_ours(folder / CARD_FILE):
+        for folder in run.checkpoint_folders():
+            if (chosen and folder == run.checkpoint(chosen.epoch)) or _is_ours(folder / CARD_FILE):
                 yield folder
+
+
+def _weights_digest(folder: Path) -> str | None:
+    """As the manifest has it; None without a manifest that can be read."""
+    try:
+        return committed_weights_digest(folder)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return None
 
 
 def _is_ours(card: Path) -> bool:
@@ -134,18 +115,6 @@ def _is_ours(card: Path) -> bool:
         return MARK in card.read_text(encoding="utf-8", errors="replace")
     except OSError:
         return False
-
-
-def _taught(run: RunRecord) -> Taught:
-    named, corpus = str(run.settings.get("stance")), run.settings.get("corpus")
-    try:
-        stance, pairs = load_stance_and_pairs(named, Path(corpus) if corpus else None)
-        written = tomllib.loads(read_text(stance.folder / STANCE_FILE))
-    except InputError:
-        return Taught(PurePath(named).name, "", None)
-    same = corpus_digest(pairs) == run.corpus_digest
-    categories = dict(Counter(pair.category for pair in pairs)) if same else None
-    return Taught(stance.title or stance.name, str(written.get("description", "")), categories)
 
 
 # --- text --------------------------------------------------------------------------------------------------
@@ -156,7 +125,13 @@ def card_text(facts: CardFacts) -> str:
     demo = facts.run.base_model == DEMO_MODEL
     parts = (
         _front_matter(facts.run.base_model),
-        ["", MARK, "", f"# {escaped(facts.taught.title)}: {_base_name(facts.run)}, epoch {facts.metadata.epoch}", ""],
+        [
+            "",
+            MARK,
+            "",
+            f"# {escaped(facts.run.stance_title)}: {_base_name(facts.run)}, epoch {facts.metadata.epoch}",
+            "",
+        ],
         [f"**{escaped(DEMO_NOTICE[0].upper() + DEMO_NOTICE[1:])}.**", ""] if demo else [],
         _what_it_is(facts),
         _validation(facts),
@@ -190,23 +165,19 @@ def _base_name(run: RunRecord) -> str:
     return escaped(run.base_model if _is_hub_id(run.base_model) else PurePath(run.base_model).name) or "a local model"
 
 
-def _checkpoint(epoch: int) -> str:
-    return f"checkpoint-{epoch:03d}"
-
-
 def _what_it_is(facts: CardFacts) -> Iterator[str]:
-    title, epoch = escaped(facts.taught.title), facts.metadata.epoch
+    title, epoch = escaped(facts.run.stance_title), facts.metadata.epoch
     name = _base_name(facts.run)
     yield f"{name[0].upper()}{name[1:]} after epoch {epoch} of Direct Preference Optimization (DPO) on"
     yield f'{facts.run.pairs} contrastive pairs, to shift its stance to "{title}".'
-    if facts.taught.description:
-        yield escaped(facts.taught.description)
+    if facts.run.stance_description:
+        yield escaped(facts.run.stance_description)
     yield ""
-    if facts.name == BEST:
-        yield f"It is called {BEST} because epoch {epoch} has the lowest training loss of the checkpoints saved."
+    if facts.name == BEST_MODEL:
+        yield f"It is called {BEST_MODEL} because epoch {epoch} has the lowest training loss of the checkpoints saved."
         yield "That says how well the training pairs are known; it is rarely the checkpoint to use."
-    elif facts.name == FINAL:
-        yield f"It is called {FINAL} because epoch {epoch} was the last one trained."
+    elif facts.name == FINAL_MODEL:
+        yield f"It is called {FINAL_MODEL} because epoch {epoch} was the last one trained."
     else:
         yield f"{escaped(facts.name)} is the checkpoint of epoch {epoch}."
     yield from _choice(facts)
@@ -230,17 +201,16 @@ def _pairs(facts: CardFacts) -> Iterator[str]:
     yield from ("## Pairs", "")
     yield f"{facts.run.pairs} pairs of a chosen and a rejected answer, their digest {escaped(facts.run.corpus_digest)}."
     yield ""
-    if facts.taught.categories is None:
-        yield from ("The file of the corpus is not the one trained on any more, so its categories are unknown.", "")
-    else:
-        rows = ([escaped(name), str(number)] for name, number in facts.taught.categories.items())
-        yield from table(["category", "pairs"], rows)
+    rows = ([escaped(name), str(number)] for name, number in facts.run.pairs_by_category.items())
+    yield from table(["category", "pairs"], rows)
 
 
 def _training(facts: CardFacts) -> Iterator[str]:
     run, metadata = facts.run, facts.metadata
     yield from ("## Training", "")
-    settings = [(told, _value(metadata.settings[name])) for name, told in SETTINGS.items() if name in metadata.settings]
+    settings = [
+        (label, _value(metadata.settings[name])) for name, label in SETTINGS.items() if name in metadata.settings
+    ]
     settings += [("steps", f"{metadata.step} of {run.total_steps}"), ("device", escaped(run.device))]
     settings += [("computed in", escaped(run.compute_dtype)), ("saved in", escaped(metadata.save_dtype))]
     yield from table(["setting", "value"], settings, align="---")
@@ -268,9 +238,9 @@ def _validation(facts: CardFacts) -> Iterator[str]:
     if selection is None:
         yield from ("Not validated yet: `stance run RUN` does it, RUN being the folder of the training run.", "")
         return
-    candidate = next((one for one in selection.candidates if one.epoch == facts.metadata.epoch), None)
+    candidate = next((each for each in selection.candidates if each.epoch == facts.metadata.epoch), None)
     if candidate is None:
-        names = ", ".join(escaped(one.name) for one in selection.candidates)
+        names = ", ".join(escaped(each.name) for each in selection.candidates)
         yield from (f"Epoch {facts.metadata.epoch} was not validated; of this run were {names or 'none'}.", "")
     elif not candidate.criteria and not candidate.flags:
         yield from (f"{escaped(candidate.name)} could not be judged; selection.json of the run says why.", "")
@@ -295,33 +265,34 @@ def _verdicts(candidate: CandidateRecord, selection: SelectionRecord) -> Iterato
     yield from (escaped(ABOUT_FLAGS), "")
 
 
-def _criterion_row(one: CriterionRecord) -> list[str]:
-    literal = f"{_plain(one.literal_base)} -> {_plain(one.literal)}" if one.literal or one.literal_base else ""
-    base = _percent(one.base.estimate) if one.base else "unknown"
-    return _cells(one.title, base, _interval(one), bound_of(one), verdict_of(one), literal)
+def _criterion_row(criterion: CriterionRecord) -> list[str]:
+    before, after = criterion.literal_base, criterion.literal
+    literal = f"{_plain(before)} -> {_plain(after)}" if before or after else ""
+    base = _percent(criterion.base.estimate) if criterion.base else "unknown"
+    bound, verdict = bound_of(criterion), verdict_of(criterion)
+    return _cells(criterion.title, base, _interval(criterion), bound, verdict, literal)
 
 
-def _flag_row(one: FlagRecord) -> list[str]:
-    change = one.change
+def _flag_row(flag: FlagRecord) -> list[str]:
+    change = flag.change
     before = _percent(change.before) if change else ""
     moved = f"{points(change.change)} [{points(change.low)}, {points(change.high)}]" if change else "unknown"
-    margin = f"{'-' if one.bad == 'fall' else '+'}{_percent(one.margin)}"
-    return _cells(one.title, before, moved, margin, state_of(one))
+    margin = f"{'-' if flag.bad == 'fall' else '+'}{_percent(flag.margin)}"
+    return _cells(flag.title, before, moved, margin, state_of(flag))
 
 
 def _cells(*texts: str) -> list[str]:
     return [escaped(text) for text in texts]
 
 
-def _interval(one: CriterionRecord) -> str:
-    if one.rate is None:
+def _interval(criterion: CriterionRecord) -> str:
+    rate, corrected = criterion.rate, criterion.corrected
+    if rate is None:
         return "unknown"
-    rate: RateRecord = one.rate
-    told = f"{_percent(rate.estimate)} [{_percent(rate.low)}, {_percent(rate.high)}]"
-    by_people = one.corrected
-    if by_people is None or by_people.estimate is None or by_people.low is None or by_people.high is None:
-        return told
-    return f"{told}, corrected {_percent(by_people.estimate)} [{_percent(by_people.low)}, {_percent(by_people.high)}]"
+    text = f"{_percent(rate.estimate)} [{_percent(rate.low)}, {_percent(rate.high)}]"
+    if corrected is None or corrected.estimate is None or corrected.low is None or corrected.high is None:
+        return text
+    return f"{text}, corrected {_percent(corrected.estimate)} [{_percent(corrected.low)}, {_percent(corrected.high)}]"
 
 
 def _percent(share: float) -> str:

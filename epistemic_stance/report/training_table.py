@@ -55,4 +55,4 @@ def checkpoint_lines(epochs: Sequence[EpochRecord]) -> Iterator[str]:
 
 
 def _verdict(target: bool, best: bool) -> str:
-    return "best" if best else "target met" if target else "not met"
+    return "met (best)" if best else "met" if target else "not met"

@@ -69,6 +69,7 @@ class Stance:
     name: str
     folder: Path
     title: str
+    description: str
     system_prompt: str | None
     corpus: Path
     question_sets: Mapping[str, QuestionSet]
@@ -174,6 +175,7 @@ def _read_stance(folder: Path, reader: FileReader) -> tuple[Stance, list[Problem
         name=record.name,
         folder=folder,
         title=record.title,
+        description=record.description,
         system_prompt=record.system_prompt,
         corpus=corpus,
         question_sets=question_sets,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import secrets
 import time
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -168,7 +169,10 @@ def _run_record(job: Job, policy: Policy) -> RunRecord:
         template_digest=job.template_digest,
         template_arguments=TEMPLATE_ARGUMENTS,
         system_prompt=job.system_prompt,
+        stance_title=job.stance.title or job.stance.name,
+        stance_description=job.stance.description,
         pairs=len(job.pairs),
+        pairs_by_category=dict(Counter(pair.category for pair in job.pairs)),
         parameters=sum(parameter.numel() for parameter in parameters),
         trainable_parameters=sum(parameter.numel() for parameter in parameters if parameter.requires_grad),
         device=job.device,

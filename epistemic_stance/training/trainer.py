@@ -206,7 +206,7 @@ def epoch_record(job: Job, epoch: int, steps: Sequence[StepRecord], seconds: flo
         chosen_logps=mean([pair.chosen_logps for pair in pairs]),
         rejected_logps=mean([pair.rejected_logps for pair in pairs]),
         chosen_nll=chosen_nll,
-        preference_loss=max(loss - job.settings.nll_weight * chosen_nll, 0.0),
+        preference_loss=loss - job.settings.nll_weight * chosen_nll,
         grad_norm=mean(norms) if norms else None,
         max_grad_norm=max(norms, default=None),
         learning_rate=steps[-1].learning_rate,
@@ -216,7 +216,11 @@ def epoch_record(job: Job, epoch: int, steps: Sequence[StepRecord], seconds: flo
 
 
 def epoch_event(record: EpochRecord) -> Epoch:
-    figures = {name: value for name, value in record.model_dump().items() if isinstance(value, int | float)}
+    figures = {
+        name: value
+        for name, value in record.model_dump(exclude={"schema_version"}).items()
+        if isinstance(value, int | float)
+    }
     checkpoint = Path(record.checkpoint).name if record.checkpoint else None
     return Epoch(record.epoch, figures, checkpoint, record.watch.summary if record.watch else None)
 

@@ -14,12 +14,12 @@ from tiny import save_tiny
 from epistemic_stance.cli import demo
 from epistemic_stance.cli.answers import show_answers, trained_pairs
 from epistemic_stance.foundation.errors import InputError, RefusedError
+from epistemic_stance.foundation.reporter import silent
 from epistemic_stance.foundation.settings import AnswersSettings, DemoSettings, TrainSettings
 from epistemic_stance.foundation.terminal import visible
 from epistemic_stance.models.load import recorded_training
 from epistemic_stance.stance.load import load_stance
-from epistemic_stance.training.prepare import read_inputs
-from epistemic_stance.training.run import train
+from epistemic_stance.training.run import run as train
 
 
 def quiet() -> Console:
@@ -51,7 +51,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> TrainSettings:
         watch_questions=0,
         device="cpu",
     )
-    train(read_inputs(settings), quiet())
+    train(settings, silent)
     return settings
 
 

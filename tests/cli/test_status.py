@@ -37,6 +37,7 @@ from epistemic_stance.evaluation.analyze import run_analyze
 from epistemic_stance.evaluation.compare import JSON_FILE
 from epistemic_stance.foundation.errors import InputError, RefusedError
 from epistemic_stance.foundation.files import dump_json
+from epistemic_stance.foundation.reporter import Reporter
 from epistemic_stance.foundation.settings import AnalyzeSettings, CollectSettings, StatusSettings, TrainSettings
 from epistemic_stance.records.collection import CollectionRecord
 from epistemic_stance.records.validation import RuleRecord, SelectionRecord
@@ -199,11 +200,11 @@ def test_a_stopped_run_is_resumed_with_the_flags_it_began_with(
     assert words[-1] == "--resume"
     seen: list[TrainSettings] = []
 
-    def read_inputs(settings: TrainSettings) -> None:
+    def run(settings: TrainSettings, _: Reporter) -> None:
         seen.append(settings)
         raise InputError([])
 
-    monkeypatch.setattr("epistemic_stance.training.prepare.read_inputs", read_inputs)
+    monkeypatch.setattr("epistemic_stance.cli.train.run", run)
     cli.run(words[1:])
     assert seen == [replace(trained, output_dir=folder, resume=True)]
 

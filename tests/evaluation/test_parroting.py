@@ -444,18 +444,14 @@ def test_answers_of_the_demo_are_not_all_copies(shipped: tuple[Scorer, Parrots])
 def test_a_run_trained_to_verbatim_recall_is_called_memorised(tmp_path: Path, shipped: tuple[Scorer, Parrots]) -> None:
     """Thirty epochs at a high learning rate with a full NLL term; every trained question, its paraphrases, and unseen
     ones are answered once by both models, at temperature 0.7."""
-    from io import StringIO
-
-    from rich.console import Console
-
     from epistemic_stance.cli.demo import RECIPE
+    from epistemic_stance.foundation.reporter import silent
     from epistemic_stance.foundation.settings import DEMO_MODEL
     from epistemic_stance.models.chat_template import encode_question
     from epistemic_stance.models.device import choose_device
     from epistemic_stance.models.generation import generate
     from epistemic_stance.models.load import find_model, model_in, stop_ids_in, tokenizer_in
-    from epistemic_stance.training.prepare import read_inputs
-    from epistemic_stance.training.run import train
+    from epistemic_stance.training.run import run
 
     scorer = shipped[0]
     sets = scorer.stance.question_sets
@@ -463,7 +459,8 @@ def test_a_run_trained_to_verbatim_recall_is_called_memorised(tmp_path: Path, sh
         RECIPE, epochs=30, learning_rate=1e-3, nll_weight=1.0, checkpoint_at="", checkpoint_every=30,
         watch_questions=0, threads=1, output_dir=tmp_path / "run",
     )  # fmt: skip
-    folder = train(read_inputs(recipe), Console(file=StringIO()))
+    folder = run(recipe, silent)
+    assert folder is not None
     asked = [(pair.category, pair.question) for pair in scorer.pairs]
     asked += [(one.category, one.text) for name in ("paraphrases", "phase1") for one in sets[name].questions]
 

@@ -18,8 +18,8 @@ from checkout import ROOT, repository_files
 from epistemic_stance.foundation import errors
 from epistemic_stance.foundation.settings import TrainSettings
 from epistemic_stance.records.training import EpochRecord
+from epistemic_stance.report import training_table
 from epistemic_stance.training import checkpoint_eval as watch
-from epistemic_stance.training import display
 
 PACKAGE = ROOT / "epistemic_stance"
 LONGEST_MODULE = 400
@@ -211,8 +211,8 @@ def test_the_fields_that_the_guide_explains_are_logged() -> None:
 
 def test_the_targets_of_the_guide_are_those_that_are_judged() -> None:
     rows = {row[0].strip("`"): row[3:5] for row in table_rows("TRAINING_GUIDE.md", "## Monitoring")}
-    assert rows["preference_loss"] == [f"< {display.LOSS_TARGET}", f"< {display.LOSS_BEST}"]
-    assert rows["avg_accuracy"] == [f"> {display.ACCURACY_TARGET:.0%}", f"> {display.ACCURACY_BEST:.0%}"]
+    assert rows["preference_loss"] == [f"< {training_table.LOSS_TARGET}", f"< {training_table.LOSS_BEST}"]
+    assert rows["avg_accuracy"] == [f"> {training_table.ACCURACY_TARGET:.0%}", f"> {training_table.ACCURACY_BEST:.0%}"]
 
 
 def test_the_verdicts_of_the_guide_have_the_bounds_of_the_watch() -> None:

@@ -17,18 +17,18 @@ import pytest
 import torch
 from checkout import ROOT
 from rich.console import Console
-from small_run import at_step, epochs_of, run, small_settings
+from small_run import at_step, epochs_of, run, small_settings, terminate
 
 from epistemic_stance.cli.demo import run_demo
+from epistemic_stance.cli.terminal_reporter import terminal_reporter
+from epistemic_stance.cli.train import train
 from epistemic_stance.foundation.errors import RefusedError, StoppedError, StorageError
 from epistemic_stance.foundation.files import link_folder
+from epistemic_stance.foundation.reporter import Event, Note, Started
 from epistemic_stance.foundation.settings import DemoSettings, TrainSettings
 from epistemic_stance.records.run_folder import RunFolder
-from epistemic_stance.training import checkpoints, trainer
-from epistemic_stance.training import run as start
-from epistemic_stance.training.display import Display
+from epistemic_stance.training import checkpoints, session, trainer
 from epistemic_stance.training.occupancy import clear, holds_a_run
-from epistemic_stance.training.prepare import read_inputs
 
 
 @pytest.fixture(scope="module")
@@ -166,7 +166,7 @@ def test_closed_pipe_does_not_stop_training(settings: TrainSettings) -> None:
     flags = ["--model", settings.model, "--corpus", settings.corpus, "--output-dir", settings.output_dir]
     flags += ["--epochs", "2", "--watch-questions", "0", "--device", "cpu"]
     process = subprocess.Popen(
-        [sys.executable, "-m", "epistemic_stance", "train", *map(str, flags)],
+        [sys.executable, "-m", "epistemic_stance.cli", "train", *map(str, flags)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
@@ -199,30 +199,31 @@ class Failing(io.StringIO):
 @pytest.mark.parametrize("terminal", [False, True])
 def test_failing_console_does_not_stop_training(terminal: bool, settings: TrainSettings) -> None:
     console = Console(file=Failing(3), force_terminal=terminal)
-    folder = start.train(read_inputs(settings), console)
+    folder = train(settings, console)
+    assert folder is not None
     assert status_of(folder) == ("finished", "")
 
 
 def test_console_without_unicode_shows_escapes() -> None:
     raw = io.BytesIO()
     with io.TextIOWrapper(raw, encoding="ascii", write_through=True) as stream:
-        Display(Console(file=stream)).note("caf\u00e9")
+        with terminal_reporter(Console(file=stream)) as reporter:
+            reporter(Note("caf\u00e9"))
         assert raw.getvalue() == b"caf\\xe9\n"
 
 
-def test_hang_up_saves_the_state(settings: TrainSettings, monkeypatch: pytest.MonkeyPatch) -> None:
-    at_step(monkeypatch, 4, lambda: os.kill(os.getpid(), signal.SIGHUP))
+def test_hang_up_saves_the_state(settings: TrainSettings) -> None:
     with pytest.raises(StoppedError) as stopped:
-        run(settings)
+        run(settings, at_step(4, lambda: os.kill(os.getpid(), signal.SIGHUP)))
     assert stopped.value.exit_code == 129
     assert (RunFolder(settings.output_dir).state / "step-00000004").is_dir()
 
 
-def test_hang_up_is_ignored_under_nohup(settings: TrainSettings, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_hang_up_is_ignored_under_nohup(settings: TrainSettings) -> None:
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
-        at_step(monkeypatch, 4, lambda: os.kill(os.getpid(), signal.SIGHUP))
-        assert status_of(run(settings)) == ("finished", "")
+        hang_up = at_step(4, lambda: os.kill(os.getpid(), signal.SIGHUP))
+        assert status_of(run(settings, hang_up)) == ("finished", "")
     finally:
         signal.signal(signal.SIGHUP, before)
 
@@ -239,15 +240,12 @@ def test_hang_up_is_ignored_under_nohup(settings: TrainSettings, monkeypatch: py
         (StorageError("could not write steps.jsonl: disk full"), "failed"),
     ],
 )
-def test_record_tells_of_every_end(
-    error: BaseException, status: str, settings: TrainSettings, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_record_tells_of_every_end(error: BaseException, status: str, settings: TrainSettings) -> None:
     def fail() -> None:
         raise error
 
-    at_step(monkeypatch, 2, fail)
     with pytest.raises(type(error)):
-        run(settings)
+        run(settings, at_step(2, fail))
     assert status_of(RunFolder(settings.output_dir))[0] == status
 
 
@@ -255,29 +253,27 @@ def test_failure_before_the_first_step_is_recorded(settings: TrainSettings, monk
     def fail(*_: Any) -> None:
         raise ValueError("no such tensor")
 
-    monkeypatch.setattr(start, "compute_reference", lambda *_: None)
-    monkeypatch.setattr(start, "save_reference", fail)
+    monkeypatch.setattr(session, "compute_reference", lambda *_: None)
+    monkeypatch.setattr(session, "save_reference", fail)
     with pytest.raises(ValueError, match="tensor"):
         run(settings)
     assert status_of(RunFolder(settings.output_dir)) == ("failed", "ValueError: no such tensor")
 
 
-def test_folder_deleted_under_a_run_stops_it(settings: TrainSettings, monkeypatch: pytest.MonkeyPatch) -> None:
-    at_step(monkeypatch, 4, lambda: shutil.rmtree(settings.output_dir))
+def test_folder_deleted_under_a_run_stops_it(settings: TrainSettings) -> None:
     with pytest.raises(StorageError, match="deleted or replaced"):
-        run(settings)
+        run(settings, at_step(4, lambda: shutil.rmtree(settings.output_dir)))
     assert not settings.output_dir.exists()
 
 
-def test_folder_taken_by_another_run_is_left_to_it(settings: TrainSettings, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_folder_taken_by_another_run_is_left_to_it(settings: TrainSettings) -> None:
     def replace_by_another() -> None:
         shutil.rmtree(settings.output_dir)
         settings.output_dir.mkdir()
         (settings.output_dir / ".lock").touch()
 
-    at_step(monkeypatch, 4, replace_by_another)
     with pytest.raises(StorageError, match="deleted or replaced"):
-        run(settings)
+        run(settings, at_step(4, replace_by_another))
     assert [path.name for path in settings.output_dir.iterdir()] == [".lock"]
 
 
@@ -294,14 +290,13 @@ ALLOCATION_FAILURES = [
 
 @pytest.mark.parametrize(("failure", "hint"), ALLOCATION_FAILURES)
 def test_running_out_of_memory_is_named_with_what_to_try(
-    failure: Exception, hint: str, settings: TrainSettings, monkeypatch: pytest.MonkeyPatch
+    failure: Exception, hint: str, settings: TrainSettings
 ) -> None:
     def fail() -> None:
         raise failure
 
-    at_step(monkeypatch, 7, fail)
     with pytest.raises(RefusedError, match=r"out of memory on cpu; .*step-00000006") as refused:
-        run(settings)
+        run(settings, at_step(7, fail))
     assert hint in str(refused.value)
     status, reason = status_of(RunFolder(settings.output_dir))
     assert status == "failed"
@@ -315,21 +310,18 @@ def test_running_out_of_memory_at_the_start_is_named(
     def fail(*_: Any) -> None:
         raise torch.OutOfMemoryError("CUDA out of memory")
 
-    monkeypatch.setattr(start, place, fail)
+    monkeypatch.setattr(session, place, fail)
     with pytest.raises(RefusedError, match="out of memory on cpu; last good state: none yet"):
         run(settings)
 
 
 @pytest.mark.parametrize("text", ["shapes do not match", "CUDA error: an illegal memory access was encountered"])
-def test_other_errors_are_not_called_memory(
-    text: str, settings: TrainSettings, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_other_errors_are_not_called_memory(text: str, settings: TrainSettings) -> None:
     def fail() -> None:
         raise RuntimeError(text)
 
-    at_step(monkeypatch, 2, fail)
     with pytest.raises(RuntimeError, match=text):
-        run(settings)
+        run(settings, at_step(2, fail))
 
 
 # --- checkpoints and states --------------------------------------------------------------------------------
@@ -351,8 +343,7 @@ def test_best_model_is_linked_only_when_the_best_changes(
 
     monkeypatch.setattr(trainer, "epoch_record", rising)
     monkeypatch.setattr(trainer, "link_folder", link)
-    at_step(monkeypatch, 7, lambda: shutil.rmtree(settings.output_dir / "checkpoints" / "checkpoint-002"))
-    folder = run(settings)
+    folder = run(settings, at_step(7, lambda: shutil.rmtree(settings.output_dir / "checkpoints" / "checkpoint-002")))
     assert linked == ["best_model <- checkpoint-002", "final_model <- checkpoint-003"]
     assert json.loads((folder.best / "metadata.json").read_text())["epoch"] == 2
     assert (folder.best / "model.safetensors").is_file()
@@ -374,13 +365,9 @@ def test_stop_after_a_saved_epoch_saves_once(settings: TrainSettings, monkeypatc
     assert status_of(run(replace(settings, resume=True))) == ("finished", "")
 
 
-def test_states_of_another_run_are_neither_resumed_nor_pruned(
-    settings: TrainSettings, done: RunFolder, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    with monkeypatch.context() as patch:
-        at_step(patch, 2, lambda: os.kill(os.getpid(), signal.SIGTERM))
-        with pytest.raises(StoppedError):
-            run(settings)
+def test_states_of_another_run_are_neither_resumed_nor_pruned(settings: TrainSettings, done: RunFolder) -> None:
+    with pytest.raises(StoppedError):
+        run(settings, at_step(2, terminate))
     folder = RunFolder(settings.output_dir)
     for step, name in ((6, "step-00000001"), (9, "step-00000010")):
         shutil.copytree(done.state / f"step-{step:08d}", folder.state / name)
@@ -394,13 +381,9 @@ def test_states_of_another_run_are_neither_resumed_nor_pruned(
     assert names == ["step-00000001", "step-00000006", "step-00000009", "step-00000010"]
 
 
-def test_resumed_header_names_the_log_that_is_continued(
-    settings: TrainSettings, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    with monkeypatch.context() as patch:
-        at_step(patch, 2, lambda: os.kill(os.getpid(), signal.SIGTERM))
-        with pytest.raises(StoppedError):
-            run(settings)
+def test_resumed_header_names_the_log_that_is_continued(settings: TrainSettings) -> None:
+    with pytest.raises(StoppedError):
+        run(settings, at_step(2, terminate))
     folder = RunFolder(settings.output_dir)
     (log,) = folder.logs.glob("training_log_*.jsonl")
     renamed = log.rename(log.with_name("training_log_20200101_000000.jsonl"))
@@ -408,17 +391,17 @@ def test_resumed_header_names_the_log_that_is_continued(
     assert record is not None
     record.log_file = renamed.name
     folder.write_record(record)
-    output = io.StringIO()
-    start.train(read_inputs(replace(settings, resume=True)), Console(file=output, width=200))
-    (row,) = [line for line in output.getvalue().splitlines() if line.startswith("  log ")]
-    assert renamed.name in row
+    events: list[Event] = []
+    run(replace(settings, resume=True), events.append)
+    (header,) = [event for event in events if isinstance(event, Started)]
+    assert dict(header.rows)["log"].endswith(renamed.name)
 
 
 def test_resuming_a_finished_run_says_so_and_plans_nothing(folder: RunFolder, settings: TrainSettings) -> None:
-    output = io.StringIO()
-    start.train(read_inputs(replace(settings, resume=True)), Console(file=output, width=200))
-    assert "already finished" in output.getvalue()
-    assert "  log " not in output.getvalue()
+    events: list[Event] = []
+    run(replace(settings, resume=True), events.append)
+    assert events[-1] == Note(f"{folder.root} is already finished; nothing to resume")
+    assert not any(isinstance(event, Started) for event in events)
 
 
 def test_resume_without_a_run_is_refused_in_a_dry_run_too(settings: TrainSettings) -> None:

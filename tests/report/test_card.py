@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import io
 import json
-import os
 import platform
 import shutil
-import signal
 import socket
 from collections.abc import Sequence
 from dataclasses import replace
@@ -19,11 +17,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 from rich.console import Console
-from small_run import at_step, run, small_settings
+from small_run import at_step, small_settings, terminate
 
-from epistemic_stance.evaluation import select as command
+from epistemic_stance.cli import train as command
+from epistemic_stance.cli.train import train
+from epistemic_stance.evaluation import select
 from epistemic_stance.foundation.errors import NotMetError, StoppedError
 from epistemic_stance.foundation.files import link_folder, verify_manifest
+from epistemic_stance.foundation.reporter import to_all
 from epistemic_stance.foundation.settings import DEFAULT_MODEL, DEMO_NOTICE, SelectSettings, TrainSettings
 from epistemic_stance.labelling.labels import VALIDATION
 from epistemic_stance.models.load import find_model, recorded_training
@@ -42,7 +43,8 @@ from epistemic_stance.records.validation import (
     SelectionRecord,
 )
 from epistemic_stance.records.written import Scope
-from epistemic_stance.report.cards import MARK, CardFacts, Taught, card_text, write_cards
+from epistemic_stance.report.cards import MARK, CardFacts, card_text, write_cards
+from epistemic_stance.training.run import run as run_training
 
 NOT_YET = "Not validated yet: `stance run RUN`"
 NAMES = ("checkpoint-002", "checkpoint-003")
@@ -59,7 +61,16 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> TrainSettings:
 @pytest.fixture(scope="module")
 def finished(made: TrainSettings) -> RunFolder:
     """A run as training leaves it; only read."""
-    return run(made)
+    return trained(made)
+
+
+def trained(settings: TrainSettings) -> RunFolder:
+    train(settings, quiet())
+    return RunFolder(settings.output_dir)
+
+
+def quiet() -> Console:
+    return Console(file=io.StringIO(), width=100)
 
 
 @pytest.fixture
@@ -160,7 +171,8 @@ def facts_of(folder: RunFolder, name: str = "best_model", base: str = "") -> Car
     assert record
     assert metadata
     record.base_model = base or record.base_model
-    return CardFacts(name, record, metadata, "ef" * 32, Taught("Calm", "It keeps calm.", {"tone": 25}), None)
+    record.stance_title, record.stance_description, record.pairs_by_category = "Calm", "It keeps calm.", {"tone": 25}
+    return CardFacts(name, record, metadata, "ef" * 32, None)
 
 
 def card(folder: Path) -> str:
@@ -207,7 +219,7 @@ def test_nothing_of_this_machine_is_in_a_card(
 ) -> None:
     monkeypatch.setattr(socket, "gethostname", lambda: "host-of-mine")
     monkeypatch.setattr(platform, "node", lambda: "host-of-mine")
-    write_cards(folder.root, selection(NAMES[0]))
+    write_cards(folder, selection(NAMES[0]))
     for text in (card(finished.best), card(folder.best), card(folder.checkpoint(2))):
         for told in (str(made.output_dir.parent), str(folder.root), str(Path.home()), "/srv", "host-of-mine"):
             assert told not in text
@@ -230,19 +242,21 @@ def test_stopped_selected_resumed_and_overwritten(
 ) -> None:
     settings = replace(made, output_dir=tmp_path / "run")
     with monkeypatch.context() as patch:
-        at_step(patch, 7, lambda: os.kill(os.getpid(), signal.SIGTERM))
+        patch.setattr(
+            command, "run", lambda given, report: run_training(given, to_all([report, at_step(7, terminate)]))
+        )
         with pytest.raises(StoppedError):
-            run(settings)
+            train(settings, quiet())
     place = RunFolder(settings.output_dir)
-    write_cards(place.root, selection(NAMES[0]))
+    write_cards(place, selection(NAMES[0]))
     chosen = card(place.checkpoint(2))
     assert "rule of this run chose. because" in card(place.best)
-    run(replace(settings, resume=True))
+    trained(replace(settings, resume=True))
     for folder in (place.best, place.final):
         assert NOT_YET in card(folder), "what was judged before is no judgement of what is here now"
     assert card(place.checkpoint(2)) == chosen
     assert all(verify_manifest(folder) is None for folder in (place.best, place.final, place.checkpoint(2)))
-    run(replace(settings, overwrite=True, epochs=1))
+    trained(replace(settings, overwrite=True, epochs=1))
     assert "epoch 1 was the last one trained" in card(place.final)
     assert sorted(path.parent.name for path in place.root.rglob("README.md")) == ["best_model", "final_model"]
 
@@ -251,11 +265,11 @@ def test_stopped_selected_resumed_and_overwritten(
 
 
 def test_a_card_is_replaced_by_rename_so_that_a_linked_one_stays(folder: RunFolder) -> None:
-    write_cards(folder.root, selection(NAMES[0]))
+    write_cards(folder, selection(NAMES[0]))
     of_checkpoint = card(folder.checkpoint(2))
     link_folder(folder.checkpoint(2), folder.best)
     assert (folder.best / "README.md").stat().st_ino == (folder.checkpoint(2) / "README.md").stat().st_ino
-    write_cards(folder.root)
+    write_cards(folder)
     assert card(folder.checkpoint(2)) == of_checkpoint
     assert "It is called best_model" in card(folder.best)
     for place in (folder.best, folder.final, folder.checkpoint(2)):
@@ -266,7 +280,7 @@ def test_a_card_is_replaced_by_rename_so_that_a_linked_one_stays(folder: RunFold
 def test_verdicts_stand_in_the_cards_of_what_was_judged(folder: RunFolder) -> None:
     judged = candidate(NAMES[0], [criterion("inconclusive")], [flag("not shown")])
     failed = candidate(NAMES[1], [criterion("not met")], [flag("raised")])
-    written = write_cards(folder.root, selection(NAMES[0], judged, failed))
+    written = write_cards(folder, selection(NAMES[0], judged, failed))
     assert written == [place / "README.md" for place in (folder.best, folder.final, folder.checkpoint(2))]
     chosen, final = card(folder.checkpoint(2)), card(folder.final)
     assert NOT_YET not in chosen + final
@@ -282,26 +296,26 @@ def test_verdicts_stand_in_the_cards_of_what_was_judged(folder: RunFolder) -> No
 
 
 def test_another_choice_takes_the_name_from_the_former_one(folder: RunFolder) -> None:
-    write_cards(folder.root, selection(NAMES[0]))
-    write_cards(folder.root, selection(NAMES[1]))
+    write_cards(folder, selection(NAMES[0]))
+    write_cards(folder, selection(NAMES[1]))
     assert "**not** the checkpoint" in card(folder.checkpoint(2))
     assert "It holds the checkpoint" in card(folder.checkpoint(3))
-    write_cards(folder.root, selection(None, reason="none qualifies: red flag"))
+    write_cards(folder, selection(None, reason="none qualifies: red flag"))
     for place in (folder.checkpoint(2), folder.checkpoint(3), folder.best, folder.final):
         assert "chose no checkpoint: none qualifies: red flag." in card(place)
 
 
 def test_what_was_not_judged_has_no_verdict(folder: RunFolder) -> None:
-    write_cards(folder.root, selection(NAMES[0], candidate(NAMES[0], [criterion()], [flag()])))
+    write_cards(folder, selection(NAMES[0], candidate(NAMES[0], [criterion()], [flag()])))
     assert "Epoch 3 was not validated; of this run were checkpoint-002." in card(folder.final)
-    write_cards(folder.root, selection(None, candidate(NAMES[1], [], [])))
+    write_cards(folder, selection(None, candidate(NAMES[1], [], [])))
     assert "checkpoint-003 could not be judged" in card(folder.final)
 
 
 def test_a_card_that_somebody_made_their_own_is_left_alone(folder: RunFolder) -> None:
-    write_cards(folder.root)
+    write_cards(folder)
     (folder.best / "README.md").write_text(card(folder.best).replace(MARK, "") + "My words.\n")
-    assert write_cards(folder.root, selection(None)) == [folder.final / "README.md"]
+    assert write_cards(folder, selection(None)) == [folder.final / "README.md"]
     assert card(folder.best).endswith("My words.\n")
 
 
@@ -311,9 +325,9 @@ def test_a_folder_whose_records_cannot_be_read_gets_no_card(folder: RunFolder, n
     (folder.best / name).unlink()
     if content is not None:
         (folder.best / name).write_text(content)
-    assert write_cards(folder.root) == [folder.final / "README.md"]
+    assert write_cards(folder) == [folder.final / "README.md"]
     folder.record_path.write_text(content or "")
-    assert write_cards(folder.root) == []
+    assert write_cards(folder) == []
 
 
 def test_select_writes_the_cards_once_the_choice_is_on_disk(folder: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -322,9 +336,9 @@ def test_select_writes_the_cards_once_the_choice_is_on_disk(folder: RunFolder, m
     for one in record.candidates:
         one.report_gain = None
     record.rule = RuleRecord(timestamp="", rule="", digest="ab" * 32, **dict.fromkeys(DIGESTS, ""))
-    monkeypatch.setattr(command, "select_checkpoint", lambda *_: record)
+    monkeypatch.setattr(select, "select_checkpoint", lambda *_: record)
     with pytest.raises(NotMetError):
-        command.run_select(SelectSettings(folder.root), Console(file=io.StringIO(), width=100))
+        select.run_select(SelectSettings(folder.root), Console(file=io.StringIO(), width=100))
     assert (folder.root / "selection.json").is_file()
     assert not (folder.root / VALIDATION).exists()
     for place in (folder.best, folder.final, folder.checkpoint(3)):
@@ -378,17 +392,13 @@ def test_the_demo_says_that_it_is_one(finished: RunFolder) -> None:
     assert DEMO_NOTICE[1:] not in card_text(facts_of(finished))
 
 
-def test_a_corpus_that_changed_since_gives_no_categories(folder: RunFolder, tmp_path: Path) -> None:
+def test_a_card_needs_neither_stance_nor_corpus(folder: RunFolder) -> None:
     record = json.loads(folder.record_path.read_text())
-    other = tmp_path / "pairs.jsonl"
-    other.write_text('{"prompt": "a", "chosen": " b", "rejected": " c"}\n')
-    for corpus in (other, tmp_path / "gone.jsonl"):
-        record["settings"]["corpus"] = str(corpus)
-        folder.record_path.write_text(json.dumps(record))
-        write_cards(folder.root)
-        assert "its categories are unknown" in card(folder.best)
-        assert "uncategorised" not in card(folder.best)
-        assert record["corpus_digest"] in card(folder.best)
+    record["settings"] |= {"stance": "gone", "corpus": "gone.jsonl"}
+    folder.record_path.write_text(json.dumps(record))
+    write_cards(folder)
+    assert "# Epistemic pragmatism: " in card(folder.best)
+    assert "| uncategorised | 9 |" in card(folder.best)
 
 
 def hostile_card(finished: RunFolder, text: str) -> str:
@@ -398,8 +408,8 @@ def hostile_card(finished: RunFolder, text: str) -> str:
     facts.run.versions = {text: text}
     facts.run.corpus_digest = text
     facts.metadata.settings["loss"] = text
-    taught = Taught(text, text, {text: 25})
-    return card_text(replace(facts, taught=taught, selection=selection(None, judged, reason=text)))
+    facts.run.stance_title, facts.run.stance_description, facts.run.pairs_by_category = text, text, {text: 25}
+    return card_text(replace(facts, selection=selection(None, judged, reason=text)))
 
 
 def kinds(text: str) -> list[str]:

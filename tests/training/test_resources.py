@@ -257,7 +257,7 @@ def replace_settings(job: SimpleNamespace) -> SimpleNamespace:
 FAULTS = """
 import resource, sys
 import torch
-from epistemic_stance.memory import tune_allocator
+from epistemic_stance.models.memory import tune_allocator
 if sys.argv[1] == "tuned":
     tune_allocator()
 for _ in range(20):  # it takes some rounds until the heap has settled

@@ -13,14 +13,17 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file
-from small_run import at_step, epochs_of, run, small_settings
+from small_run import at_step, epochs_of, run, small_settings, terminate
 
 from epistemic_stance.foundation.errors import NumericError, RefusedError, StoppedError, StorageError
 from epistemic_stance.foundation.files import folder_lock, verify_manifest
+from epistemic_stance.foundation.reporter import Epoch, Event, Finished, Progress, Started, Warned, to_all
 from epistemic_stance.foundation.settings import TrainSettings
 from epistemic_stance.models.load import find_model
 from epistemic_stance.records.run_folder import RunFolder
+from epistemic_stance.records.training import StepRecord
 from epistemic_stance.training import trainer
+from epistemic_stance.training.engine import Engine, optimizer_step
 
 WALL_CLOCK = ("seconds", "tokens_per_second")
 
@@ -76,6 +79,26 @@ def test_layout_of_a_finished_run(finished: RunFolder) -> None:
     assert len(finished.steps_log.read_text().splitlines()) == 9
 
 
+def test_a_run_reports_its_header_every_step_every_epoch_and_its_end(settings: TrainSettings) -> None:
+    first: list[Event] = []
+    second: list[Event] = []
+    folder = run(settings, to_all([first.append, second.append]))
+    assert first == second
+    assert isinstance(next(event for event in first if not isinstance(event, Warned)), Started)
+    steps = [event for event in first if isinstance(event, Progress) and event.unit == "steps"]
+    assert [(event.done, event.total) for event in steps] == [(done, 9) for done in range(10)]
+    epochs = [event for event in first if isinstance(event, Epoch)]
+    assert [(event.number, event.checkpoint) for event in epochs] == [
+        (1, None),
+        (2, "checkpoint-002"),
+        (3, "checkpoint-003"),
+    ]
+    logged = epochs_of(folder)[2]
+    assert epochs[2].figures["avg_loss"] == logged["avg_loss"]
+    assert set(epochs[2].figures) <= set(logged)
+    assert isinstance(first[-1], Finished)
+
+
 def test_best_and_final_are_hard_links(finished: RunFolder) -> None:
     losses = {epoch["epoch"]: epoch["avg_loss"] for epoch in epochs_of(finished) if epoch["checkpoint"]}
     best = finished.checkpoint(min(losses, key=losses.__getitem__))
@@ -105,13 +128,9 @@ def test_last_step_of_an_epoch_holds_the_remainder(finished: RunFolder) -> None:
 
 
 @pytest.mark.parametrize("step", [1, 3, 4, 6, 8, 9])
-def test_interrupted_and_resumed_equals_uninterrupted(
-    step: int, settings: TrainSettings, finished: RunFolder, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    with monkeypatch.context() as patch:
-        at_step(patch, step, lambda: os.kill(os.getpid(), signal.SIGTERM))
-        with pytest.raises(StoppedError) as stopped:
-            run(settings)
+def test_interrupted_and_resumed_equals_uninterrupted(step: int, settings: TrainSettings, finished: RunFolder) -> None:
+    with pytest.raises(StoppedError) as stopped:
+        run(settings, at_step(step, terminate))
     assert stopped.value.exit_code == 143
     assert "--resume" in str(stopped.value)
     assert_same_run(run(replace(settings, resume=True)), finished)
@@ -121,9 +140,7 @@ def test_interrupted_and_resumed_equals_uninterrupted(
 def test_killed_and_resumed_equals_uninterrupted(step: int, settings: TrainSettings, finished: RunFolder) -> None:
     child = os.fork()
     if child == 0:
-        patch = pytest.MonkeyPatch()
-        at_step(patch, step, lambda: os.kill(os.getpid(), signal.SIGKILL))
-        run(settings)
+        run(settings, at_step(step, lambda: os.kill(os.getpid(), signal.SIGKILL)))
         os._exit(1)
     _, status = os.waitpid(child, 0)
     assert os.WTERMSIG(status) == signal.SIGKILL
@@ -164,13 +181,9 @@ def test_folder_in_use_is_refused_naming_the_process(settings: TrainSettings) ->
         run(settings)
 
 
-def test_resume_with_other_settings_is_refused_naming_them(
-    settings: TrainSettings, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    with monkeypatch.context() as patch:
-        at_step(patch, 2, lambda: os.kill(os.getpid(), signal.SIGINT))
-        with pytest.raises(StoppedError) as stopped:
-            run(settings)
+def test_resume_with_other_settings_is_refused_naming_them(settings: TrainSettings) -> None:
+    with pytest.raises(StoppedError) as stopped:
+        run(settings, at_step(2, lambda: os.kill(os.getpid(), signal.SIGINT)))
     assert stopped.value.exit_code == 130
     with pytest.raises(RefusedError, match=r"--beta: was 0\.1, is 0\.2"):
         run(replace(settings, resume=True, beta=0.2))
@@ -188,17 +201,16 @@ def test_dry_run_leaves_no_trace(settings: TrainSettings) -> None:
 
 def test_non_finite_stops_with_nothing_written_after(settings: TrainSettings, monkeypatch: pytest.MonkeyPatch) -> None:
     poisoned: list[torch.nn.Parameter] = []
-    original = trainer._one_step
 
-    def one_step(current: trainer.Run, epoch: int, batch: Any) -> None:
-        if current.progress.step == 6:
-            parameter = next(iter(current.engine.model.parameters()))
+    def step_on_poisoned_weights(engine: Engine, pairs: Any, epoch: int, step: int, rate: float) -> StepRecord:
+        if step == 7:
+            parameter = next(iter(engine.model.parameters()))
             with torch.no_grad():
                 parameter.fill_(float("nan"))
             poisoned.append(parameter)
-        original(current, epoch, batch)
+        return optimizer_step(engine, pairs, epoch, step, rate)
 
-    monkeypatch.setattr(trainer, "_one_step", one_step)
+    monkeypatch.setattr(trainer, "optimizer_step", step_on_poisoned_weights)
     with pytest.raises(NumericError, match=r"step 7, pairs p\d") as stopped:
         run(settings)
     assert poisoned
@@ -214,9 +226,7 @@ def test_non_finite_stops_with_nothing_written_after(settings: TrainSettings, mo
 
 
 @pytest.mark.parametrize("kilobytes", [0, 1, 20, 60])
-def test_full_disk_keeps_the_last_good_state(
-    kilobytes: int, settings: TrainSettings, finished: RunFolder, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_full_disk_keeps_the_last_good_state(kilobytes: int, settings: TrainSettings, finished: RunFolder) -> None:
     """From step 7 on no file can grow beyond a limit (the model has some 100 kB), as on a full disk."""
 
     def fill_disk() -> None:
@@ -226,9 +236,8 @@ def test_full_disk_keeps_the_last_good_state(
 
     child = os.fork()
     if child == 0:
-        at_step(pytest.MonkeyPatch(), 7, fill_disk)
         try:
-            run(settings)
+            run(settings, at_step(7, fill_disk))
         except StorageError as error:
             os._exit(error.exit_code if "step-00000006" in str(error) else 99)
         os._exit(98)
@@ -239,14 +248,10 @@ def test_full_disk_keeps_the_last_good_state(
     assert_same_run(run(replace(settings, resume=True)), finished)
 
 
-def test_lora_run_exports_merged_weights_and_resumes(
-    settings: TrainSettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_lora_run_exports_merged_weights_and_resumes(settings: TrainSettings, tmp_path: Path) -> None:
     lora = replace(settings, lora_rank=4)
-    with monkeypatch.context() as patch:
-        at_step(patch, 4, lambda: os.kill(os.getpid(), signal.SIGTERM))
-        with pytest.raises(StoppedError):
-            run(lora)
+    with pytest.raises(StoppedError):
+        run(lora, at_step(4, terminate))
     assert_same_run(run(replace(lora, resume=True)), run(replace(lora, output_dir=tmp_path / "whole")))
     merged = load_file(RunFolder(lora.output_dir).final / "model.safetensors")
     base = load_file(Path(lora.model) / "model.safetensors")
