@@ -141,7 +141,7 @@ def child_command(run: Path, **settings: Any) -> list[str]:
     flags = [
         [f"--{name.replace('_', '-')}", *([] if value is True else [str(value)])] for name, value in settings.items()
     ]
-    return [sys.executable, "-m", "epistemic_stance", "label", str(run), *(word for flag in flags for word in flag)]
+    return [sys.executable, "-m", "epistemic_stance.cli", "label", str(run), *(word for flag in flags for word in flag)]
 
 
 @dataclass

@@ -300,7 +300,7 @@ def test_a_base_that_is_gone_can_be_done_without(checkpoint: Path, tmp_path: Pat
 
 
 def command(*flags: str) -> list[str]:
-    return [sys.executable, "-m", "epistemic_stance", "chat", "--device", "cpu", *flags]
+    return [sys.executable, "-m", "epistemic_stance.cli", "chat", "--device", "cpu", *flags]
 
 
 def piped(typed: bytes, *flags: str, cwd: Path | None = None) -> subprocess.CompletedProcess[bytes]:

@@ -149,7 +149,7 @@ def wait_for_bytes(path: Path, least: int, process: subprocess.Popen[Any]) -> No
 @pytest.fixture
 def long_run(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
     """A collection that has written its first answers; killed at the end of the test if it still runs."""
-    command = [sys.executable, "-m", "epistemic_stance", "collect", *LONG]
+    command = [sys.executable, "-m", "epistemic_stance.cli", "collect", *LONG]
     with subprocess.Popen(command, cwd=tmp_path, env=environment(), **QUIET) as process:
         wait_for_bytes(tmp_path / "out" / "responses.jsonl", 1, process)
         yield process
@@ -181,7 +181,7 @@ def test_a_killed_run_goes_on_to_the_bytes_of_an_undisturbed_one(tmp_path: Path)
     assert stance(["collect", *flags, "--output-dir", "whole"], cwd=tmp_path).returncode == 0
     path = tmp_path / "killed" / "responses.jsonl"
     for least in (1, 25_000):
-        command = [sys.executable, "-m", "epistemic_stance", "collect", *flags, "--output-dir", "killed"]
+        command = [sys.executable, "-m", "epistemic_stance.cli", "collect", *flags, "--output-dir", "killed"]
         with subprocess.Popen(command, cwd=tmp_path, env=environment(), stdout=subprocess.DEVNULL) as process:
             wait_for_bytes(path, least, process)
             process.kill()
@@ -198,7 +198,7 @@ def test_a_killed_run_goes_on_to_the_bytes_of_an_undisturbed_one(tmp_path: Path)
 
 
 def test_nobody_reading_the_output_does_not_end_the_run(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "epistemic_stance", "collect", "--model", "demo", "--output-dir", "out"]
+    command = [sys.executable, "-m", "epistemic_stance.cli", "collect", "--model", "demo", "--output-dir", "out"]
     command += ["--max-responses", "3", *SHORT]
     with subprocess.Popen(command, cwd=tmp_path, env=environment(), stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
@@ -215,7 +215,7 @@ def test_answers_of_a_server_go_on_after_a_signal(number: signal.Signals, code: 
     path = tmp_path / "out" / "responses.jsonl"
     with stub(lambda ask: after(0.05, answer())) as server:
         command = ["collect", "--endpoint", server.url, *command]
-        started = [sys.executable, "-m", "epistemic_stance", *command]
+        started = [sys.executable, "-m", "epistemic_stance.cli", *command]
         with subprocess.Popen(started, cwd=tmp_path, env=environment(), **QUIET) as process:
             wait_for_bytes(path, 1, process)
             process.send_signal(number)

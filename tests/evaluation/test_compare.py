@@ -579,7 +579,7 @@ def test_one_of_a_thing_is_not_many(compare: Comparison) -> None:
 
 
 def stance_compare(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "epistemic_stance", "compare", *map(str, arguments)]
+    command = [sys.executable, "-m", "epistemic_stance.cli", "compare", *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 

@@ -309,7 +309,7 @@ def test_exit_codes(tmp_path: Path, stance: Path, right: float, code: int, says:
     run = tmp_path / "run"
     write_arm(run, "base", model(0.05, right))
     write_arm(run, "checkpoint-010", model(0.8, right))
-    command = [sys.executable, "-m", "epistemic_stance", "select", str(run), "--stance", str(stance)]
+    command = [sys.executable, "-m", "epistemic_stance.cli", "select", str(run), "--stance", str(stance)]
     result = subprocess.run(command, capture_output=True, text=True, check=False)
     assert result.returncode == code, result.stdout + result.stderr
     assert says in result.stderr

@@ -390,7 +390,7 @@ def test_answers_that_recite_are_counted_beside_the_base_models(run: Path) -> No
 
 def test_the_same_files_give_the_same_bytes(built: Path, tmp_path: Path) -> None:
     """In another process, too: no date, no random id, no order of a set."""
-    command = [sys.executable, "-m", "epistemic_stance", "report", str(built), "--output", str(tmp_path)]
+    command = [sys.executable, "-m", "epistemic_stance.cli", "report", str(built), "--output", str(tmp_path)]
     subprocess.run(command, check=True, capture_output=True)
     for name in ("report.html", "report.md"):
         assert (tmp_path / name).read_bytes() == (built / name).read_bytes()

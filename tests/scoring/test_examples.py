@@ -179,7 +179,7 @@ def test_a_stance_without_patterns_passes(tmp_path: Path, capsys: pytest.Capture
 
 def test_a_bad_expression_is_refused_with_file_field_and_hint(tmp_path: Path) -> None:
     folder = stance_with(tmp_path, GREETING.replace(r"'\bhello\b'", r"'(?=hello)'"))
-    command = [sys.executable, "-m", "epistemic_stance", "check", "--stance", str(folder)]
+    command = [sys.executable, "-m", "epistemic_stance.cli", "check", "--stance", str(folder)]
     done = subprocess.run(
         command, capture_output=True, text=True, env={**os.environ, "PYTHONPATH": str(ROOT)}, check=False
     )
