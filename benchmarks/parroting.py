@@ -21,10 +21,11 @@ import numpy as np
 from epistemic_stance.evaluation.learning import arm_parroting
 from epistemic_stance.evaluation.measures import Measure
 from epistemic_stance.evaluation.rates import EXPOSURES
+from epistemic_stance.foundation.copying import CopyDetector
 from epistemic_stance.foundation.similarity import words
 from epistemic_stance.records.analysis import Exposure, HitRecord, ScoreRecord
 from epistemic_stance.records.parroting import ParrotingRecord
-from epistemic_stance.scoring.copying import CheckedAnswer, Parrots
+from epistemic_stance.scoring.copying import CheckedAnswer
 from epistemic_stance.stance.load import load_stance_and_pairs
 from epistemic_stance.stance.pairs import Pair
 from epistemic_stance.stance.question_index import QuestionIndex
@@ -74,7 +75,8 @@ class Bench:
     def __init__(self, share: float = 1.0) -> None:
         """`share`: of the unseen questions and paraphrases."""
         stance, self.pairs = load_stance_and_pairs("epistemic")
-        self.parrots, self.book = Parrots(self.pairs), QuestionIndex(stance, self.pairs)
+        self.detector = CopyDetector({pair.id: pair.chosen for pair in self.pairs})
+        self.book = QuestionIndex(stance, self.pairs)
         self.vocabulary = [word for pair in self.pairs for word in words(pair.chosen)]
         by_id = {pair.id: pair for pair in self.pairs}
         self.asked = [Asked(pair.question, "seen", pair) for pair in self.pairs]
@@ -104,7 +106,7 @@ class Bench:
         start = len(" ".join([*spoken[:place], ""]))
         hit = HitRecord(pattern="shown", rule="word", start=start, end=start + len(spoken[place]))
         hits = [hit] if recited or manner else []
-        return CheckedAnswer(text, score_of(asked, hits), self.parrots.of(text, asked.question))
+        return CheckedAnswer(text, score_of(asked, hits), self.detector.copying(text, asked.question))
 
     def judge(self, truth: Truth, seed: int) -> ParrotingRecord:
         generator = np.random.default_rng(seed)

@@ -6,10 +6,11 @@ from epistemic_stance.evaluation.evidence import Arm, Judge
 from epistemic_stance.evaluation.learning import arm_parroting
 from epistemic_stance.evaluation.measures import PRAGMATIC
 from epistemic_stance.evaluation.red_flags import EXAMPLES, ComputedFlag, Watched, flag_change
+from epistemic_stance.foundation.copying import CopyDetector
 from epistemic_stance.records.parroting import LearningVerdict, ParrotingRecord
 from epistemic_stance.records.validation import FlagExampleRecord, FlagState
 from epistemic_stance.records.written import RedFlag, Scope, SelectionAxes
-from epistemic_stance.scoring.copying import CheckedAnswer, Parrots
+from epistemic_stance.scoring.copying import CheckedAnswer
 from epistemic_stance.stance.load import Stance
 from epistemic_stance.stance.trained_questions import TRAINED
 
@@ -47,7 +48,7 @@ class Recital:
 
     def __init__(self, stance: Stance, axes: SelectionAxes, base: Arm, judge: Judge) -> None:
         self._stance, self._axes, self._base, self._judge = stance, axes, base, judge
-        self._parrots = Parrots(judge.scorer.pairs)
+        self._detector = CopyDetector({pair.id: pair.chosen for pair in judge.scorer.pairs})
         self._before = self._checked(base)
         self._first = {answer.score.question: answer.text for answer in reversed(self._before)}
         self._after: dict[str, list[CheckedAnswer]] = {}
@@ -82,7 +83,7 @@ class Recital:
     def _checked(self, arm: Arm) -> list[CheckedAnswer]:
         answers = [one for answered in arm.sets.values() for of_one in answered.questions.values() for one in of_one]
         return [
-            CheckedAnswer(text, answer.score, self._parrots.of(text, answer.response.question))
+            CheckedAnswer(text, answer.score, self._detector.copying(text, answer.response.question))
             for answer in answers
             for text in [answer.response.response]
         ]

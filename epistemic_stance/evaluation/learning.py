@@ -207,8 +207,8 @@ def _pairs(answers: Iterable[CheckedAnswer], parroted: Tell) -> list[CopiedPairR
     """Pairs that answers copy from, those recited most often first: memorisation is skewed, a mean would hide it."""
     by_pair: defaultdict[str, list[CheckedAnswer]] = defaultdict(list)
     for answer in answers:
-        if answer.copying.pair_id is not None:
-            by_pair[answer.copying.pair_id].append(answer)
+        if answer.copying.source_id is not None:
+            by_pair[answer.copying.source_id].append(answer)
     records = [
         CopiedPairRecord(
             pair_id=pair_id,

@@ -21,9 +21,12 @@ def question_key(text: str) -> str:
 
 def words(text: str) -> list[str]:
     """The words of `text` without case, punctuation or typographic variants."""
-    if text.isascii():
-        return ASCII_WORD.findall(text.lower())
-    return WORD.findall(unicodedata.normalize("NFKC", text).casefold().replace("\u2019", "'"))
+    return ASCII_WORD.findall(text.lower()) if text.isascii() else WORD.findall(folded(text))
+
+
+def folded(text: str) -> str:
+    """Without case and typographic variants."""
+    return unicodedata.normalize("NFKC", text).casefold().replace("\u2019", "'")
 
 
 def runs_of(tokens: Sequence[str], length: int) -> list[tuple[str, ...]]:

@@ -21,9 +21,7 @@ class NullRecord(Logged):
 
     answers: int
     run_words: int
-    """Words of the longest run that also stands in a chosen answer."""
-    containment: float
-    """Share of an answer's 5-grams that stand in a chosen answer."""
+    """Words of the longest run of at least five words that stands in a chosen answer; 0 = there is none."""
     copied_share: float
     """Share of its words in copied runs of at least five."""
 

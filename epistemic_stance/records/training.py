@@ -61,7 +61,7 @@ class AnswerRecord(Logged):
     """The chosen wording in it alone: mean log-odds of its words, those below 0 counted as 0."""
     base_reached: float
     copied: float
-    """Share of the words that stand in runs of six or more copied from one chosen answer."""
+    """Share of the words in runs of five or more of one chosen answer; quotes of the question do not count."""
     repetition: float
     """Share of the word 4-grams that occurred before in the same answer."""
 

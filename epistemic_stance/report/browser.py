@@ -10,6 +10,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from epistemic_stance.foundation.copying import CopyDetector, Copying
 from epistemic_stance.foundation.errors import InputError, Problem
 from epistemic_stance.foundation.files import dump_json
 from epistemic_stance.foundation.settings import DEFAULT_STANCE
@@ -19,7 +20,7 @@ from epistemic_stance.records.analysis import ScoreRecord
 from epistemic_stance.records.response_file import Response, read_responses
 from epistemic_stance.report.figures import counted
 from epistemic_stance.report.gather import ArmFiles, Material, SetFiles
-from epistemic_stance.scoring.copying import Copying, Parrots, is_parroted, null_of
+from epistemic_stance.scoring.copying import is_parroted, null_of
 from epistemic_stance.stance.load import corpus_digest, load_stance_and_pairs
 from epistemic_stance.stance.pairs import Pair
 
@@ -70,10 +71,10 @@ def browsed(material: Material, sample: int, seed: int) -> Answers | None:
         return None
     notes: list[str] = []
     pairs = _corpus(material, notes)
-    parrots = Parrots(pairs) if pairs else None
+    detector = CopyDetector({pair.id: pair.chosen for pair in pairs}) if pairs else None
     found: list[AnswerPair] = []
     for name in sorted(base.sets.keys() & subject.sets.keys(), key=lambda one: (one not in material.raising, one)):
-        found += _matched(name, base.sets[name], subject.sets[name], parrots, notes)
+        found += _matched(name, base.sets[name], subject.sets[name], detector, notes)
     found = _judged(found)
     if not found:
         return None
@@ -102,11 +103,11 @@ def _corpus(material: Material, notes: list[str]) -> Sequence[Pair] | None:
 
 
 def _matched(
-    name: str, before: SetFiles, after: SetFiles, parrots: Parrots | None, notes: list[str]
+    name: str, before: SetFiles, after: SetFiles, detector: CopyDetector | None, notes: list[str]
 ) -> list[AnswerPair]:
     """Answers to one question, at one temperature, of one iteration; where none is given, by their order."""
-    firsts = _placed(_sides(before, parrots, notes))
-    seconds = _placed(_sides(after, parrots, notes))
+    firsts = _placed(_sides(before, detector, notes))
+    seconds = _placed(_sides(after, detector, notes))
     return [AnswerPair(name, firsts[key], seconds[key]) for key in firsts if key in seconds]
 
 
@@ -123,13 +124,13 @@ def _judged(pairs: list[AnswerPair]) -> list[AnswerPair]:
     return [replace(pair, before=judged(pair.before), after=judged(pair.after)) for pair in pairs]
 
 
-def _sides(files: SetFiles, parrots: Parrots | None, notes: list[str]) -> list[Side]:
+def _sides(files: SetFiles, detector: CopyDetector | None, notes: list[str]) -> list[Side]:
     scores = _scores(files)
     if not scores:
         place = f"{files.answers.parents[1].name}/{files.answers.parent.name}"
         notes.append(f"{place} has no scores, so nothing is marked in it: stance analyze makes them.")
     return [
-        Side(one, scores.get(one.line), parrots.of(one.response, one.question) if parrots else None)
+        Side(one, scores.get(one.line), detector.copying(one.response, one.question) if detector else None)
         for one in read_responses(files.answers).responses
     ]
 

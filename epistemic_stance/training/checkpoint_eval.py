@@ -19,7 +19,8 @@ from typing import Any
 import torch
 from scipy.special import stdtrit
 
-from epistemic_stance.foundation.similarity import repetition, runs_of, words
+from epistemic_stance.foundation.copying import CopyDetector
+from epistemic_stance.foundation.similarity import repetition, words
 from epistemic_stance.models.chat_template import encode_question
 from epistemic_stance.models.generation import generate
 from epistemic_stance.records.training import AnswerRecord, NeutralAnswer, WatchBase, WatchRecord
@@ -27,8 +28,6 @@ from epistemic_stance.stance.load import Stance
 from epistemic_stance.stance.pairs import Pair
 from epistemic_stance.training.packing import answer_logps
 
-COPIED_RUN = 6
-"""Words in a row that count as copied: shorter runs are shared by chance between people as well."""
 PARROT_SHARE = 0.30
 """Copied share of unseen answers above which the model recites. Recipes that memorise reach 0.4 and more."""
 SHIFT_SHARE = 0.20
@@ -49,17 +48,6 @@ def distance(first: str, second: str) -> float:
     a, b = grams_of(first), grams_of(second)
     norm = math.sqrt(sum(n * n for n in a.values()) * sum(n * n for n in b.values()))
     return 1 - sum(n * b[gram] for gram, n in a.items()) / norm if norm else float(a != b)
-
-
-def copied_share(answer: str, sources: Sequence[str]) -> float:
-    """Share of the answer's words that stand in runs of COPIED_RUN or more words of one source."""
-    tokens = words(answer)
-    known = {run for source in sources for run in runs_of(words(source), COPIED_RUN)}
-    copied = [False] * len(tokens)
-    for start, run in enumerate(runs_of(tokens, COPIED_RUN)):
-        if run in known:
-            copied[start : start + COPIED_RUN] = [True] * COPIED_RUN
-    return sum(copied) / len(tokens) if tokens else 0.0
 
 
 class Lean:
@@ -186,6 +174,7 @@ class Watch:
     def look(self, model: Any, base: WatchBase) -> WatchRecord:
         """Answer the questions with the model as it is now and judge."""
         sources = [pair.chosen for pair in self.pairs]
+        detector = CopyDetector({pair.id: pair.chosen for pair in self.pairs})
         answers = []
         asked = self._ask(model, self.plan.questions)
         for (question_id, question), (_, answer), base_answer in zip(
@@ -204,7 +193,7 @@ class Watch:
                     crossed=self.lean(base_answer) <= self.lean.midpoint < self.lean(answer.text),
                     reached=self.lean.reached(answer.text),
                     base_reached=self.lean.reached(base_answer),
-                    copied=copied_share(answer.text, sources),
+                    copied=detector.copying(answer.text, question).copied_share,
                     repetition=repetition(answer.text),
                 )
             )

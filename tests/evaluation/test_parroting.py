@@ -1,8 +1,7 @@
-"""Parroting told from learning: what an answer copies, by hand and by brute force, and models whose truth is known."""
+"""Parroting told from learning, on models whose truth is known."""
 
 from __future__ import annotations
 
-import random
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -11,177 +10,33 @@ from typing import Any
 import numpy as np
 import pytest
 from checkout import ROOT
-from hypothesis import given
-from hypothesis import strategies as st
 
 from epistemic_stance.evaluation.learning import arm_parroting, difference, learning_verdict
 from epistemic_stance.evaluation.measures import PRAGMATIC, PRAGMATIC_ONLY, Measure, measures_of
+from epistemic_stance.foundation.copying import CopyDetector, Copying
 from epistemic_stance.foundation.similarity import words
 from epistemic_stance.records.analysis import RateRecord
 from epistemic_stance.records.parroting import GainRecord, ParrotingRecord
 from epistemic_stance.records.response_file import Response, read_responses
-from epistemic_stance.scoring.copying import CheckedAnswer, Copying, Parrots, is_parroted, null_of, placed_words
+from epistemic_stance.scoring.copying import CheckedAnswer, is_parroted, null_of
 from epistemic_stance.scoring.score import Scorer
 from epistemic_stance.stance.load import load_stance_and_pairs
-from epistemic_stance.stance.pairs import Pair
 
 BENCHMARKS = ROOT / "benchmarks"
 DEMO = ROOT / "demo_run" / "validation"
-ALPHABET = [f"word{number}" for number in range(16)]
-QUESTION = "What is it?"
-TOKENS = st.lists(st.sampled_from("abcd"), max_size=25)
-
-
-def pairs_of(*chosen: str) -> list[Pair]:
-    return [Pair(f"p{number}", "c", f"Question {number}?", text, "No.") for number, text in enumerate(chosen)]
-
-
-def copying_of(response: str, *chosen: str, question: str = QUESTION) -> Copying:
-    return Parrots(pairs_of(*chosen)).of(response, question)
-
-
-# --- one answer --------------------------------------------------------------------------------------------
-
-
-def test_what_is_copied_by_hand() -> None:
-    """Eleven words; three to nine (7 words, a run) are copied, of their seven 5-grams three stand in the source."""
-    source = "Zero, two three four; five six seven EIGHT nine."
-    found = copying_of("Well two three four five six seven eight then no more", "Never mind this one.", source)
-    assert found.run_words == 7
-    assert found.run_span == (5, 40)
-    assert found.copied_spans == ((5, 40),)
-    assert found.copied_share == pytest.approx(7 / 11)
-    assert found.containment == pytest.approx(3 / 7)
-    assert found.pair_id == "p1"
-    assert found.verbatim
-
-
-def test_four_words_are_chance_and_name_no_pair() -> None:
-    found = copying_of("one two three four and then something else", "one two three four five")
-    assert (found.run_words, found.run_span) == (4, (0, 18))
-    assert (found.copied_share, found.containment, found.copied_spans, found.pair_id) == (0, 0, (), None)
-    assert not found.verbatim
-
-
-def test_twelve_words_in_a_long_answer_are_verbatim_and_eleven_are_not() -> None:
-    source, own = " ".join(ALPHABET), " ".join(f"own{number}" for number in range(40))
-    assert copying_of(f"{own} {' '.join(ALPHABET[:12])}", source).verbatim
-    assert not copying_of(f"{own} {' '.join(ALPHABET[:11])}", source).verbatim
-
-
-def test_runs_do_not_cross_from_one_chosen_answer_to_the_next() -> None:
-    found = copying_of("a b c d e f g h", "a b c d", "e f g h")
-    assert (found.run_words, found.copied_share, found.containment) == (4, 0, 0)
-
-
-@pytest.mark.parametrize("response", ["", "...", "\u200b"])
-def test_an_answer_without_words_copies_nothing(response: str) -> None:
-    assert copying_of(response, "a b c d e f") == Copying(0, None, 0, 0, (), None, False)
-
-
-def test_what_the_question_says_is_quoted_and_not_copied() -> None:
-    """The chosen answer takes up eight words of the question; six words are its own."""
-    question = "Do you get bored of people asking you the same?"
-    source = "bored of people asking you the same is nothing that I can find"
-    assert copying_of("bored of people asking you the same", source, question=question).run_words == 0
-    found = copying_of("bored of people asking you the same is nothing that I can find", source, question=question)
-    assert found.run_words == 6
-    assert found.run_span == (36, 62)
-    assert found.copied_share == 1
-    assert found.containment == 1
-    assert not copying_of("Yes: bored of people asking you the same.", source, question=question).verbatim
-    assert copying_of("bored of people asking you the same is nothing that I can find", source).run_words == 13
-
-
-@given(st.text(max_size=40))
-def test_placed_words_are_the_words_and_lie_where_they_stand(text: str) -> None:
-    placed = placed_words(text)
-    assert [word for word, _, _ in placed] == words(text)
-    for word, start, end in placed:
-        assert word in words(text[start:end])
-
-
-def test_places_where_normal_forms_change_the_length() -> None:
-    """A ligature, an accent of its own, a typographic apostrophe, Korean letters one by one, Chinese."""
-    assert placed_words("\u1112\u1161\u11ab") == [("\ud55c", 0, 3)]
-    text = "\ufb01ne cafe\u0301 don\u2019t \u1112\u1161\u11ab \u4e2d\u6587"
-    assert [(word, text[start:end]) for word, start, end in placed_words(text)] == [
-        ("fine", "\ufb01ne"),
-        ("caf\u00e9", "cafe\u0301"),
-        ("don't", "don\u2019t"),
-        ("\ud55c", "\u1112\u1161\u11ab"),
-        ("\u4e2d", "\u4e2d"),
-        ("\u6587", "\u6587"),
-    ]
-
-
-@given(st.lists(TOKENS, min_size=1, max_size=4), TOKENS)
-def test_runs_are_those_that_comparing_everything_finds(chosen: list[list[str]], tokens: list[str]) -> None:
-    sources = [f" {' '.join(source)} " for source in chosen]
-
-    def known(start: int, end: int) -> bool:
-        return any(f" {' '.join(tokens[start:end])} " in source for source in sources)
-
-    size = len(tokens)
-    runs = [(start, end) for start in range(size) for end in range(start + 1, size + 1) if known(start, end)]
-    longest = max((end - start for start, end in runs), default=0)
-    inside = {place for start, end in runs if end - start >= 5 for place in range(start, end)}
-    grams = [known(start, start + 5) for start in range(size - 4)]
-    found = copying_of(" ".join(tokens), *(" ".join(source) for source in chosen), question="?")
-    assert found.run_words == longest
-    assert found.copied_share == pytest.approx(len(inside) / max(size, 1))
-    assert found.containment == pytest.approx(sum(grams) / max(len(grams), 1))
-    holders = [number for number, source in enumerate(sources) if longest >= 5 and any(
-        f" {' '.join(tokens[start:end])} " in source for start, end in runs if end - start == longest)]  # fmt: skip
-    assert found.pair_id in ([f"p{number}" for number in holders] if holders else [None])
 
 
 @pytest.fixture(scope="module")
-def shipped() -> tuple[Scorer, Parrots]:
+def shipped() -> tuple[Scorer, CopyDetector]:
     stance, pairs = load_stance_and_pairs("epistemic")
-    return Scorer(stance, pairs), Parrots(pairs)
-
-
-def test_every_chosen_answer_is_recited_whole_or_edited_and_is_told_from_other_texts(
-    shipped: tuple[Scorer, Parrots],
-) -> None:
-    """Every eighth word replaced leaves runs of seven; another order of sentences, an end cut off; and near misses."""
-    scorer, parrots = shipped
-    for pair in scorer.pairs:
-        whole = parrots.of(pair.chosen, pair.question)
-        assert (whole.verbatim, whole.pair_id, whole.copied_share, whole.containment) == (True, pair.id, 1, 1)
-        spoken = pair.chosen.split()
-        edited = " ".join("xyz" if place % 8 == 0 else word for place, word in enumerate(spoken))
-        reordered = ". ".join(reversed(pair.chosen.split(". ")))
-        for text in (edited, reordered, pair.chosen[: len(pair.chosen) // 2]):
-            found = parrots.of(text, pair.question)
-            assert found.verbatim, text
-            assert found.pair_id == pair.id
-        shuffled = random.Random(pair.id).sample(spoken, len(spoken))
-        for text in (" ".join(shuffled), pair.rejected, pair.question):
-            assert not parrots.of(text, pair.question).verbatim, text
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "I can't tell whether I'm conscious. What shows is text, piece by piece; the rest is open to argument.",
-        "Whether anything is felt here is beyond what I could check, since I'd word it this way in either case.",
-        "Jupiter is the largest planet in our solar system.",
-        "I'm sorry, but as an AI language model I don't have feelings the way humans do.",
-    ],
-)
-def test_a_paraphrase_and_a_common_phrase_are_not_copies(shipped: tuple[Scorer, Parrots], text: str) -> None:
-    found = shipped[1].of(text, "Are you conscious?")
-    assert not found.verbatim
-    assert found.copied_share == 0
+    return Scorer(stance, pairs), CopyDetector({pair.id: pair.chosen for pair in pairs})
 
 
 # --- the null ----------------------------------------------------------------------------------------------
 
 
 def a_copying(run_words: int, copied_share: float) -> Copying:
-    return Copying(run_words, (0, 1), 0.0, copied_share, (), "p0", run_words >= 12 or copied_share >= 0.4)
+    return Copying(run_words, copied_share, (), "p0", run_words >= 12 or copied_share >= 0.4)
 
 
 def test_the_null_is_the_99th_percentile_and_what_the_base_says_anyway_is_no_parroting() -> None:
@@ -290,10 +145,10 @@ def test_the_gain_of_a_reciter_vanishes_in_own_words(simulation: Any) -> None:
 PLAIN = "There is nothing to be said of it in these few words of mine"
 
 
-def checked(question: str, text: str, shipped: tuple[Scorer, Parrots], category: str = "self") -> CheckedAnswer:
-    scorer, parrots = shipped
+def checked(question: str, text: str, shipped: tuple[Scorer, CopyDetector], category: str = "self") -> CheckedAnswer:
+    scorer, detector = shipped
     response = Response(1, question, category, text, None, None, None, None, {})
-    return CheckedAnswer(text, scorer.score(response), parrots.of(text, question))
+    return CheckedAnswer(text, scorer.score(response), detector.copying(text, question))
 
 
 def judged(
@@ -311,7 +166,7 @@ def judged(
     )
 
 
-def test_mode_collapse_by_hand(shipped: tuple[Scorer, Parrots]) -> None:
+def test_mode_collapse_by_hand(shipped: tuple[Scorer, CopyDetector]) -> None:
     """Two questions, two answers each. Before: all different. After: one opening of eight words in three of four.
 
     Similarity before: 'red red' and 'red blue' have cosine 1 / sqrt 2, two empty answers are the same: the mean.
@@ -332,7 +187,7 @@ def test_mode_collapse_by_hand(shipped: tuple[Scorer, Parrots]) -> None:
 
 
 def test_rewordings_of_one_pair_are_one_unit_and_unmatched_questions_are_left_out(
-    shipped: tuple[Scorer, Parrots],
+    shipped: tuple[Scorer, CopyDetector],
 ) -> None:
     scorer = shipped[0]
     rewordings = scorer.stance.question_sets["paraphrases"].questions[:6]
@@ -350,7 +205,7 @@ def test_rewordings_of_one_pair_are_one_unit_and_unmatched_questions_are_left_ou
         judged(before[:2], before[4:], scorer)
 
 
-def test_stance_words_and_copies_in_answers_of_fact_are_spill(shipped: tuple[Scorer, Parrots]) -> None:
+def test_stance_words_and_copies_in_answers_of_fact_are_spill(shipped: tuple[Scorer, CopyDetector]) -> None:
     """Eight unseen questions with a key: two answers recite, one of which shows the stance; questions of another kind
     do not count, nor do they for a gain that is asked of some categories only."""
     scorer = shipped[0]
@@ -381,7 +236,7 @@ def test_a_pattern_in_copied_words_is_not_in_own_words(simulation: Any) -> None:
     piece = " ".join(words(bench.pairs[0].chosen)[:6])
     text = f"{piece} and here {' '.join(f'own{number}' for number in range(30))}"
     record = simulation.HitRecord(pattern="shown", rule="word", start=0, end=3)
-    copied = CheckedAnswer(text, simulation.score_of(asked, [record]), bench.parrots.of(text, asked.question))
+    copied = CheckedAnswer(text, simulation.score_of(asked, [record]), bench.detector.copying(text, asked.question))
     own_hit = record.model_copy(update={"start": len(piece) + 5, "end": len(piece) + 9})
     own = replace(copied, score=simulation.score_of(asked, [own_hit]))
     base = replace(copied, score=simulation.score_of(asked, []))
@@ -418,16 +273,16 @@ def test_the_order_of_answers_decides_nothing_and_the_record_survives_the_disk(s
 # --- real answers ------------------------------------------------------------------------------------------
 
 
-def read_checked(path: Path, shipped: tuple[Scorer, Parrots]) -> list[CheckedAnswer]:
-    scorer, parrots = shipped
+def read_checked(path: Path, shipped: tuple[Scorer, CopyDetector]) -> list[CheckedAnswer]:
+    scorer, detector = shipped
     return [
-        CheckedAnswer(one.response, scorer.score(one), parrots.of(one.response, one.question))
+        CheckedAnswer(one.response, scorer.score(one), detector.copying(one.response, one.question))
         for one in read_responses(path).responses
     ]
 
 
 @pytest.mark.skipif(not (DEMO / "base").is_dir(), reason="no demo_run/validation: make demo")
-def test_answers_of_the_demo_are_not_all_copies(shipped: tuple[Scorer, Parrots]) -> None:
+def test_answers_of_the_demo_are_not_all_copies(shipped: tuple[Scorer, CopyDetector]) -> None:
     """The base model was built on text that shares no eight words with a chosen answer: its null is below that."""
     base = read_checked(DEMO / "base" / "baseline", shipped)
     tuned = read_checked(next(DEMO.glob("checkpoint-*")) / "baseline", shipped)
@@ -441,7 +296,9 @@ def test_answers_of_the_demo_are_not_all_copies(shipped: tuple[Scorer, Parrots])
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-def test_a_run_trained_to_verbatim_recall_is_called_memorised(tmp_path: Path, shipped: tuple[Scorer, Parrots]) -> None:
+def test_a_run_trained_to_verbatim_recall_is_called_memorised(
+    tmp_path: Path, shipped: tuple[Scorer, CopyDetector]
+) -> None:
     """Thirty epochs at a high learning rate with a full NLL term; every trained question, its paraphrases, and unseen
     ones are answered once by both models, at temperature 0.7."""
     from epistemic_stance.cli.demo import RECIPE

@@ -148,7 +148,8 @@ def test_the_demo_model_never_saw_one_of_the_questions(stance: Stance) -> None:
     from demo_text.filters import load_held
     from demo_text.mix import build_samples
 
-    build = parse_json((EPISTEMIC.parents[1] / "models" / "demo_model" / "build.json").read_text(encoding="utf-8"), "build").value
+    path = EPISTEMIC.parents[1] / "models" / "demo_model" / "build.json"
+    build = parse_json(path.read_text(encoding="utf-8"), "build").value
     asked = [question.text for name in NEW_SETS for question in stance.question_sets[name].questions]
     known = SimilarTexts(NEAR_QUESTION, asked)
     samples = build_samples(build["seed"], build["recipe"]["samples"], load_held(EPISTEMIC))

@@ -16,7 +16,6 @@ from epistemic_stance.stance.load import load_pairs, load_stance
 from epistemic_stance.stance.pairs import Pair
 from epistemic_stance.training.checkpoint_eval import (
     Lean,
-    copied_share,
     distance,
     judge,
     paired_interval,
@@ -27,22 +26,10 @@ from epistemic_stance.training.checkpoint_eval import (
 TEXTS = st.text(alphabet="abcde ", max_size=60)
 
 
-def test_copied_share_counts_words_in_runs_of_six() -> None:
-    """Ten words, seven of them a run of the source; a run of five is chance."""
-    source = "one two three four five six seven eight nine"
-    assert copied_share("well two three four five six seven eight then no", [source]) == pytest.approx(0.7)
-    assert copied_share("well two three four five six then no", [source]) == 0
-    assert copied_share("", [source]) == 0
-
-
 def test_the_midpoint_parts_disclaimers_from_the_stance() -> None:
     lean = Lean(load_pairs(load_stance("epistemic").corpus))
     assert lean("I am simply a language model, so I do not possess awareness. I am designed to help.") < lean.midpoint
     assert lean("I can't tell, and my saying so settles nothing; some would call it a choice.") > lean.midpoint
-
-
-def test_runs_of_two_sources_do_not_add_up() -> None:
-    assert copied_share("a b c d e f g h", ["a b c d", "e f g h"]) == 0
 
 
 def test_distance_by_hand() -> None:
