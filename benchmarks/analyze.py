@@ -82,7 +82,7 @@ def varied(sentence: str, vocabulary: list[str], rng: random.Random) -> str:
 
 def measure(file: Path, output: Path) -> tuple[float, float, float]:
     """Wall and CPU seconds and peak resident megabytes of `stance analyze` as a process of its own."""
-    command = [sys.executable, "-m", "epistemic_stance", "analyze", str(file), "--output", str(output)]
+    command = [sys.executable, "-m", "epistemic_stance.cli", "analyze", str(file), "--output", str(output)]
     started = time.monotonic()
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, env=os.environ | {"OMP_NUM_THREADS": "1"})
     _, status, usage = os.wait4(process.pid, 0)

@@ -49,7 +49,9 @@ def demo_checkpoints(run: Path | None, threads: int, stance: str) -> dict[str, A
         if run is None:
             run = Path(temporary) / "run"
             train = ["train", "--model=demo", *TRAIN, f"--output-dir={run}"]
-            subprocess.run([sys.executable, "-m", "epistemic_stance", *train], stdout=subprocess.DEVNULL, check=True)
+            subprocess.run(
+                [sys.executable, "-m", "epistemic_stance.cli", *train], stdout=subprocess.DEVNULL, check=True
+            )
         total, each = timed(target=str(run), threads=threads, stance=stance)
     return {"models": len(each), "seconds": round(total, 1), "each": each}
 

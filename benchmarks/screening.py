@@ -118,7 +118,7 @@ def usable(sets: Sequence[str]) -> dict[str, dict[str, tuple[str, int]]]:
 def screened(run: Path, arms: Sequence[Arm], base: str | None, threads: int) -> dict[str, Any]:
     """Screen anew, as a user would; seconds of the process and of its parts."""
     epochs = ",".join(arm.name.removeprefix("checkpoint-") for arm in arms[1:])
-    command = [sys.executable, "-m", "epistemic_stance", "screen", str(run), "--overwrite", f"--threads={threads}"]
+    command = [sys.executable, "-m", "epistemic_stance.cli", "screen", str(run), "--overwrite", f"--threads={threads}"]
     command += [f"--base={base}"] if base else []
     started = time.perf_counter()
     subprocess.run([*command, f"--checkpoints={epochs}"], stdout=sys.stderr, check=True)

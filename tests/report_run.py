@@ -11,9 +11,10 @@ from select_run import PRAGMATIC, RIGHT, WRONG, model, share, write_arm, write_s
 
 from epistemic_stance.evaluation.analyze import run_analyze
 from epistemic_stance.evaluation.compare import compare
-from epistemic_stance.evaluation.select import SELECTION_FILE, select_checkpoint
+from epistemic_stance.evaluation.select import select_checkpoint
 from epistemic_stance.foundation.console import Printer
 from epistemic_stance.foundation.settings import AnalyzeSettings, CompareSettings, SelectSettings
+from epistemic_stance.records.run_folder import RunFolder
 from epistemic_stance.records.training import EpochRecord, RunRecord
 from epistemic_stance.stance.load import corpus_digest, load_stance_and_pairs
 
@@ -61,7 +62,7 @@ def mostly_hostile(number: int, iteration: int) -> str:
 
 def choose(run: Path) -> None:
     record = select_checkpoint(SelectSettings(run), Printer(Console(file=io.StringIO())))
-    (run / SELECTION_FILE).write_text(record.model_dump_json())
+    RunFolder(run).selection.write_text(record.model_dump_json())
 
 
 def _train(run: Path, stance: Path) -> None:

@@ -1,4 +1,4 @@
-"""`python -m epistemic_stance` is the `stance` command."""
+"""`python -m epistemic_stance.cli` is the `stance` command."""
 
 from epistemic_stance.cli.main import main
 

@@ -62,4 +62,4 @@ def run_demo(settings: DemoSettings, console: Console) -> None:
         run_run(ValidateSettings(folder.root, threads=settings.threads), console)
     except NotMetError as verdict:
         console.print(plain(f"not met: {verdict}", "yellow"))
-    console.print(plain(f"report: {folder.root / 'report.html'}", "bold"), soft_wrap=True)
+    console.print(plain(f"report: {folder.report_html}", "bold"), soft_wrap=True)

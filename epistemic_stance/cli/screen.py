@@ -26,23 +26,20 @@ from epistemic_stance.evaluation.screening import (
 )
 from epistemic_stance.foundation.console import Printer, duration
 from epistemic_stance.foundation.errors import InputError, Problem, RefusedError, StoppedError
-from epistemic_stance.foundation.files import dump_json, folder_lock, write_atomic
+from epistemic_stance.foundation.files import folder_lock
 from epistemic_stance.foundation.provenance import versions
 from epistemic_stance.foundation.settings import DEMO_MODEL, DEMO_NOTICE, CollectSettings, ProbeSettings, ScreenSettings
 from epistemic_stance.foundation.signals import StopAtOnce
 from epistemic_stance.probing.run import run_probe
-from epistemic_stance.probing.targets import CHECKPOINT, Arm, Target, find_target, require_run_folder
+from epistemic_stance.probing.targets import Arm, Target, find_target
 from epistemic_stance.records.probes import ProbesRecord
-from epistemic_stance.records.run_folder import RESPONSES_FILE
+from epistemic_stance.records.run_folder import RunFolder, checkpoint_epoch, require_run_folder, write_record
 from epistemic_stance.records.screening import ScreenedArmRecord, ScreenedSetRecord, ScreeningRecord
 from epistemic_stance.report.screening_table import print_screening
 from epistemic_stance.scoring.score import Scorer
 from epistemic_stance.stance.load import STANCE_FILE, corpus_digest, load_stance, load_stance_and_pairs, patterns_digest
 from epistemic_stance.statistics.intervals import LOOKS
 
-SCREEN_FOLDER = "screen"
-"""In the run folder: ARM/SET/responses.jsonl."""
-SCREENING_FILE = "screening.json"
 WARNING = "  warning: "
 SILENT_WIDTH = 1000
 """Of a console that nobody sees: a warning is one line."""
@@ -65,7 +62,7 @@ class Screening:
 
     @property
     def folder(self) -> Path:
-        return self.settings.run / SCREEN_FOLDER
+        return RunFolder(self.settings.run).screen
 
     @property
     def answers(self) -> int:
@@ -106,8 +103,8 @@ def run_screen(settings: ScreenSettings, console: Console) -> ScreeningRecord:
             seconds=round(time.perf_counter() - started, 2),
             versions=versions(),
         )
-        path = settings.run / SCREENING_FILE
-        write_atomic(path, dump_json(record.model_dump(mode="json"), indent=1) + "\n")
+        path = RunFolder(settings.run).screening
+        write_record(path, record)
     print_screening(record, console)
     printer.note(f"Written: {path}")
     return record
@@ -177,7 +174,7 @@ def _collect_settings(
         mode="screen",
         system_prompt=target.trained.system_prompt if target.trained else None,
         seed=settings.seed,
-        output_dir=settings.run / SCREEN_FOLDER / arm.name / questions if arm else None,
+        output_dir=RunFolder(settings.run).screen_answers(arm.name, questions).responses.parent if arm else None,
         overwrite=settings.overwrite and arm is not None,
         device=settings.device,
         dtype=settings.dtype,
@@ -261,10 +258,9 @@ def _screen_one(
     answers = read_answers(paths, screening.scorer)
     measures = measured(answers, base, screening.measures, screening.settings.seed)
     seconds = {"ask": all_asked - started, "score": time.perf_counter() - all_asked}
-    match = CHECKPOINT.fullmatch(arm.name)
     record = ScreenedArmRecord(
         name=arm.name,
-        epoch=int(match[1]) if match else None,
+        epoch=checkpoint_epoch(arm.name),
         model=arm.files.name,
         weights_digest=arm.files.digest(),
         answers=answers.answers,
@@ -282,8 +278,7 @@ def _ask(arm: Arm, screening: Screening) -> tuple[int, list[Path]]:
     new, paths = 0, []
     for name in screening.designs:
         settings = _collect_settings(screening.settings, screening.target, name, arm)
-        assert settings.output_dir
-        path = settings.output_dir / RESPONSES_FILE
+        path = RunFolder(screening.settings.run).screen_answers(arm.name, name).responses
         before = 0 if settings.overwrite else _lines(path)
         with _unseen(screening) as console:
             paths.append(collect(settings, console))

@@ -12,6 +12,7 @@ from epistemic_stance.collection.store import OVERWRITE_HINT, ResponseFile
 from epistemic_stance.foundation.errors import RefusedError
 from epistemic_stance.foundation.wording import shorten
 from epistemic_stance.records.collection import CollectionRecord
+from epistemic_stance.records.run_folder import PLAN_SUFFIX
 
 MUST_MATCH = (
     "question_set",
@@ -65,8 +66,8 @@ def newest_unfinished(
     folder: Path, prefix: str, now: Mapping[str, Any]
 ) -> tuple[ResponseFile, CollectionRecord] | None:
     """The last begun collection under a default name that has this plan and was not finished."""
-    for plan_path in sorted(folder.glob(f"{prefix}_responses_*.plan.json"), reverse=True):
-        file = ResponseFile(plan_path.with_name(plan_path.name.removesuffix(".plan.json") + ".jsonl"))
+    for plan_path in sorted(folder.glob(f"{prefix}_responses_*{PLAN_SUFFIX}"), reverse=True):
+        file = ResponseFile(plan_path.with_name(plan_path.name.removesuffix(PLAN_SUFFIX) + ".jsonl"))
         try:
             plan = file.plan()
         except RefusedError:

@@ -34,8 +34,8 @@ from epistemic_stance.foundation.provenance import git_revision
 from epistemic_stance.foundation.settings import DEFAULT_STANCE, TEMPLATE_ARGUMENTS, CollectSettings
 from epistemic_stance.foundation.signals import StopAtOnce
 from epistemic_stance.records.collection import CollectionRecord
+from epistemic_stance.records.run_folder import RESPONSES_FILE
 
-RESPONSES_FILE = "responses.jsonl"
 ANALYSIS_SCRIPTS = {"phase1": "analyze_bias_patterns.py", "baseline": "analyze_baseline.py"}
 """Question set -> the script of the repository root that analyses its answers."""
 

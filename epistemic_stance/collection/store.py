@@ -17,6 +17,7 @@ from epistemic_stance.foundation.errors import MAX_PROBLEMS_SHOWN, InputError, P
 from epistemic_stance.foundation.files import dump_json, fsync_folder, storage_errors, write_atomic
 from epistemic_stance.foundation.wording import shorten
 from epistemic_stance.records.collection import CollectionRecord, ResponseMetadata, ResponseRecord
+from epistemic_stance.records.run_folder import AnswerFiles
 
 MAX_LINE_BYTES = 16 * 2**20
 """Far beyond the longest answer that can be asked for."""
@@ -92,8 +93,7 @@ class ResponseFile:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.plan_path = path.with_suffix(".plan.json")
-        self.torn_path = path.with_name(f"{path.name}.torn")
+        self.plan_path, self.torn_path = AnswerFiles(path).plan, AnswerFiles(path).torn
 
     # --- the plan ----------------------------------------------------------------------------------------
 

@@ -6,7 +6,6 @@ import random
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import numpy as np
 from pydantic import ValidationError
@@ -16,30 +15,20 @@ from epistemic_stance.evaluation.correction import read_file_labels
 from epistemic_stance.evaluation.measures import Measure, measures_of
 from epistemic_stance.evaluation.rates import EXPOSURES, MOST_PARTS, Tally
 from epistemic_stance.foundation.errors import InputError, Problem
-from epistemic_stance.foundation.files import dump_json, require_folder, write_atomic
+from epistemic_stance.foundation.files import require_folder, write_atomic
 from epistemic_stance.foundation.settings import DEMO_MODEL, DEMO_NOTICE, AnalyzeSettings
 from epistemic_stance.foundation.terminal import plain
 from epistemic_stance.foundation.wording import shorten
 from epistemic_stance.records import Logged
 from epistemic_stance.records.analysis import AnalysisRecord, ExampleRecord, SampleRecord, ScoreRecord
 from epistemic_stance.records.response_file import Known, Response, ResponseFile, corpus_notice, read_responses
+from epistemic_stance.records.run_folder import AnswerFiles, write_record
 from epistemic_stance.report.analysis_page import markdown
 from epistemic_stance.report.analysis_tables import print_analysis
 from epistemic_stance.scoring.score import Scorer, of_split
 from epistemic_stance.stance.load import Stance, corpus_digest, corpus_name, load_stance_and_pairs, patterns_digest
 
-OUR_NAME = "responses"
-"""`responses.jsonl` has its analysis in `analysis.json`; `X.jsonl` has it in `X_analysis.json`."""
 RANDOM_ANSWERS = 10
-
-
-@dataclass(frozen=True)
-class Outputs:
-    """Where an analysis is written."""
-
-    scores: Path
-    json: Path
-    markdown: Path
 
 
 @dataclass(frozen=True)
@@ -60,12 +49,13 @@ def run_analyze(settings: AnalyzeSettings, console: Console) -> None:
     the three is replaced whole or not at all, analysis.md last.
     """
     analysis = analyze(settings)
-    record, outputs = analysis.record, outputs_of(analysis.file.path, settings.output)
+    file, record = analysis.file.path, analysis.record
+    outputs = AnswerFiles((settings.output or file.parent) / file.name)
     write_atomic(outputs.scores, "".join(analysis.score_lines))
-    write_atomic(outputs.json, dump_json(record.model_dump(mode="json"), indent=1) + "\n")
-    write_atomic(outputs.markdown, markdown(record))
+    write_record(outputs.analysis, record)
+    write_atomic(outputs.analysis_page, markdown(record))
     print_analysis(record, console)
-    written = ", ".join(str(path) for path in (outputs.markdown, outputs.json, outputs.scores))
+    written = ", ".join(str(path) for path in (outputs.analysis_page, outputs.analysis, outputs.scores))
     console.print(plain(f"Written: {written}"), soft_wrap=True)
 
 
@@ -81,13 +71,6 @@ def analyze(settings: AnalyzeSettings) -> Analysis:
     scored = _Scored(measures_of(scorer.patterns.patterns))
     lines = [scored.add(scorer.score(response)) for response in file.responses]
     return Analysis(_analysis(settings, file, scorer, scored), file, scorer, lines)
-
-
-def outputs_of(file: Path, folder: Path | None) -> Outputs:
-    """Beside the answers, or in `folder`."""
-    prefix = "" if file.stem == OUR_NAME else f"{file.stem}_"
-    base = folder or file.parent
-    return Outputs(base / f"{prefix}scores.jsonl", base / f"{prefix}analysis.json", base / f"{prefix}analysis.md")
 
 
 @dataclass
@@ -206,7 +189,7 @@ class _Plan(Logged):
 def _unfinished(file: ResponseFile) -> str | None:
     """What the collection's plan says is missing, if there is one."""
     try:
-        plan = _Plan.model_validate_json(file.path.with_suffix(".plan.json").read_bytes())
+        plan = _Plan.model_validate_json(AnswerFiles(file.path).plan.read_bytes())
     except (OSError, ValidationError):
         return None
     if len(file.responses) >= plan.responses:

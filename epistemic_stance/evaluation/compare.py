@@ -23,7 +23,7 @@ from epistemic_stance.evaluation.correction import FileLabels, labelled_arm, rea
 from epistemic_stance.evaluation.measures import PRAGMATIC_ONLY, Measure, measures_of
 from epistemic_stance.evaluation.rates import EXPOSURES, MOST_PARTS
 from epistemic_stance.foundation.errors import InputError, Problem, RefusedError
-from epistemic_stance.foundation.files import dump_json, require_folder, write_atomic
+from epistemic_stance.foundation.files import require_folder, write_atomic
 from epistemic_stance.foundation.settings import CompareSettings
 from epistemic_stance.foundation.similarity import question_key
 from epistemic_stance.foundation.terminal import plain
@@ -38,14 +38,12 @@ from epistemic_stance.records.comparison import (
     Verdict,
 )
 from epistemic_stance.records.response_file import Response, ResponseFile, corpus_notice, read_responses
+from epistemic_stance.records.run_folder import COMPARISON_FILE, COMPARISON_PAGE, write_record
 from epistemic_stance.report.comparison_tables import markdown, print_comparison
 from epistemic_stance.scoring.score import Scorer, of_split
 from epistemic_stance.stance.load import corpus_digest, corpus_name, load_stance_and_pairs
 from epistemic_stance.statistics.detector import CorrectedChange, Refused, corrected_changes
 from epistemic_stance.statistics.intervals import ALPHA, VERDICT_LEVEL, Change, IntArray, paired_changes
-
-JSON_FILE = "comparison.json"
-MARKDOWN_FILE = "comparison.md"
 
 
 @dataclass(frozen=True)
@@ -71,7 +69,7 @@ def run_compare(settings: CompareSettings, console: Console) -> None:
     """Compare two files, write comparison.json and comparison.md, print the tables. Raises what `compare` raises."""
     record, folder = compare(settings)
     print_comparison(record, console)
-    console.print(plain(f"Written: {folder / JSON_FILE}, {folder / MARKDOWN_FILE}"), soft_wrap=True)
+    console.print(plain(f"Written: {folder / COMPARISON_FILE}, {folder / COMPARISON_PAGE}"), soft_wrap=True)
 
 
 def compare(settings: CompareSettings) -> tuple[ComparisonRecord, Path]:
@@ -127,8 +125,8 @@ def compare(settings: CompareSettings) -> tuple[ComparisonRecord, Path]:
         flips=find_flips(questions, measures),
         pairs=draw_pairs(questions, settings.pairs, settings.seed),
     )
-    write_atomic(folder / JSON_FILE, dump_json(record.model_dump(mode="json"), indent=1) + "\n")
-    write_atomic(folder / MARKDOWN_FILE, markdown(record))
+    write_record(folder / COMPARISON_FILE, record)
+    write_atomic(folder / COMPARISON_PAGE, markdown(record))
     return record, folder
 
 
@@ -143,7 +141,7 @@ def _label_notices(labels: Sequence[FileLabels | None]) -> list[str]:
 
 
 def _require_not_an_input(folder: Path, *inputs: Path) -> None:
-    for name in (JSON_FILE, MARKDOWN_FILE):
+    for name in (COMPARISON_FILE, COMPARISON_PAGE):
         for path in inputs:
             if (folder / name).resolve() == path.resolve():
                 raise RefusedError(f"{path} is one of the inputs and would be overwritten", "give --output FOLDER")

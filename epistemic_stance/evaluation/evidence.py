@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from pydantic import ValidationError
 
 from epistemic_stance.evaluation.comparability import find_differences, match_questions
 from epistemic_stance.evaluation.compare import Answer, change_record, count, verdict_of
@@ -19,22 +17,15 @@ from epistemic_stance.foundation.errors import InputError, Problem
 from epistemic_stance.foundation.files import committed_weights_digest
 from epistemic_stance.foundation.settings import DEMO_MODEL
 from epistemic_stance.foundation.similarity import question_key
-from epistemic_stance.labelling.labels import VALIDATION
 from epistemic_stance.records.analysis import CorrectedRateRecord, RateRecord, ScoreRecord, Split
 from epistemic_stance.records.comparison import ChangeRecord
 from epistemic_stance.records.probes import ProbesRecord
 from epistemic_stance.records.response_file import ResponseFile, corpus_notice, read_responses
-from epistemic_stance.records.run_folder import RESPONSES_FILE
-from epistemic_stance.records.training import CheckpointMetadata
+from epistemic_stance.records.run_folder import BASE, RunFolder, checkpoint_epoch, read_record
 from epistemic_stance.records.validation import PlainRateRecord
 from epistemic_stance.records.written import Scope
 from epistemic_stance.scoring.score import Scorer
 from epistemic_stance.statistics.intervals import ALPHA, VERDICT_LEVEL, IntArray, paired_changes
-
-BASE = "base"
-PROBES_FILE = "probes.json"
-METADATA_FILE = "metadata.json"
-CHECKPOINT = re.compile(r"checkpoint-(\d+)")
 
 Questions = Mapping[str, Sequence[Answer]]
 """Question key -> its answers."""
@@ -178,34 +169,31 @@ def _within(score: ScoreRecord, scope: Scope, split: Split | None) -> bool:
 
 def answered_arms(run: Path) -> list[str]:
     """The base model and the checkpoints, by epoch, that have answers. Raises InputError without either."""
-    found = {path.parts[-3] for path in (run / VALIDATION).glob(f"*/*/{RESPONSES_FILE}")}
-    checkpoints = sorted((name for name in found if CHECKPOINT.fullmatch(name)), key=_epoch)
-    if BASE in found and checkpoints:
-        return [BASE, *checkpoints]
-    what = "no answers of a checkpoint" if BASE in found else "no answers of the base model"
-    hint = f"stance collect --output-dir {run / VALIDATION / (checkpoints or [BASE])[0]}/SET writes them there"
-    raise InputError([Problem(str(run / VALIDATION), what, hint=hint)])
+    folder = RunFolder(run)
+    answered = [name for name in folder.models_validated() if folder.answered(name)]
+    if BASE in answered and answered != [BASE]:
+        return answered
+    what = "no answers of a checkpoint" if BASE in answered else "no answers of the base model"
+    hint = f"stance collect --output-dir {folder.validation / (answered or [BASE])[0]}/SET writes them there"
+    raise InputError([Problem(str(folder.validation), what, hint=hint)])
 
 
 def read_arm(run: Path, name: str, wanted: Iterable[str], judge: Judge) -> Arm:
     """Read and score the answers of one model to the wanted sets, as far as there are any. Raises InputError."""
-    folder = run / VALIDATION / name
+    folder = RunFolder(run)
     sets = {}
     for question_set in wanted:
-        path = folder / question_set / RESPONSES_FILE
+        path = folder.answers(name, question_set).responses
         if path.is_file():
             sets[question_set] = _answered(read_responses(path), judge)
-    try:
-        metadata = CheckpointMetadata.model_validate_json((run / "checkpoints" / name / METADATA_FILE).read_bytes())
-    except (OSError, ValidationError):
-        metadata = None
+    metadata = folder.metadata(name)
     return Arm(
         name=name,
-        epoch=None if name == BASE else _epoch(name),
+        epoch=checkpoint_epoch(name),
         sets=sets,
-        probes=_probes(folder / PROBES_FILE),
+        probes=read_record(folder.probes(name), ProbesRecord, "stance probe --overwrite measures it anew"),
         loss=metadata.loss if metadata else None,
-        saved_weights=committed_weights_digest(run / "checkpoints" / name),
+        saved_weights=committed_weights_digest(folder.checkpoints / name),
     )
 
 
@@ -214,23 +202,6 @@ def _answered(file: ResponseFile, judge: Judge) -> Answered:
     for response in file.responses:
         questions.setdefault(question_key(response.question), []).append(Answer(response, judge.scorer.score(response)))
     return Answered(file, questions, read_file_labels(file, None, judge.scorer))
-
-
-def _probes(path: Path) -> ProbesRecord | None:
-    """None = there are none. Raises InputError for a file that is no file of probes."""
-    try:
-        return ProbesRecord.model_validate_json(path.read_bytes())
-    except FileNotFoundError:
-        return None
-    except (OSError, ValidationError) as error:
-        what = "cannot be read" if isinstance(error, OSError) else "is not what `stance probe` writes"
-        raise InputError([Problem(str(path), what, hint="stance probe --overwrite measures it anew")]) from None
-
-
-def _epoch(name: str) -> int:
-    match = CHECKPOINT.fullmatch(name)
-    assert match
-    return int(match[1])
 
 
 # --- what speaks against an arm ----------------------------------------------------------------------------

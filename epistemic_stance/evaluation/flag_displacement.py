@@ -5,16 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-from pydantic import ValidationError
 
 from epistemic_stance.evaluation.evidence import Arm
 from epistemic_stance.evaluation.red_flags import ComputedFlag, Watched
-from epistemic_stance.records.training import StepRecord
+from epistemic_stance.foundation.errors import InputError
+from epistemic_stance.records.run_folder import RunFolder
 from epistemic_stance.records.validation import FlagChangeRecord
 from epistemic_stance.records.written import RedFlag, Scope
 from epistemic_stance.statistics.intervals import rate_interval
 
-STEPS = Path("logs") / "steps.jsonl"
 MARGIN = 0.25
 """Share of the pairs; 25 pairs of which none is displaced exclude it."""
 
@@ -38,7 +37,7 @@ def displacement_flag(run: Path, scope: Scope, seed: int) -> ComputedFlag:
     """
 
     def watch(_: Arm, arm: Arm) -> Watched:
-        lost = _lost(run / STEPS, arm.epoch)
+        lost = _lost(RunFolder(run), arm.epoch)
         rate = rate_interval(np.array(lost, dtype=np.int64), np.ones(len(lost), dtype=np.int64), seed) if lost else None
         if rate is None:
             return Watched(None, [])
@@ -50,14 +49,10 @@ def displacement_flag(run: Path, scope: Scope, seed: int) -> ComputedFlag:
     return ComputedFlag(flag_of(scope), "pairs whose chosen answer fell below the reference", watch)
 
 
-def _lost(path: Path, epoch: int | None) -> list[bool]:
+def _lost(run: RunFolder, epoch: int | None) -> list[bool]:
     """One entry a pair; none where there is no log that can be read."""
-    found: dict[str, bool] = {}
     try:
-        with path.open(encoding="utf-8") as stream:
-            for line in stream:
-                if f'"epoch": {epoch},' in line:
-                    found |= {pair.id: pair.chosen_reward < 0 for pair in StepRecord.model_validate_json(line).pairs}
-    except (OSError, UnicodeDecodeError, ValidationError):
+        pairs = [pair for step in run.steps() if step.epoch == epoch for pair in step.pairs]
+    except InputError:
         return []
-    return list(found.values())
+    return list({pair.id: pair.chosen_reward < 0 for pair in pairs}.values())

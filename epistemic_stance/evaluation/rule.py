@@ -8,19 +8,15 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import ValidationError
-
 from epistemic_stance.evaluation import flag_displacement as displacement
 from epistemic_stance.evaluation import flag_openings as openings
 from epistemic_stance.evaluation.flag_copying import computed_flags
-from epistemic_stance.foundation.files import dump_json, write_atomic
-from epistemic_stance.labelling.labels import VALIDATION
+from epistemic_stance.records.run_folder import RunFolder, read_if_sound, write_record
 from epistemic_stance.records.validation import RuleRecord
 from epistemic_stance.records.written import RedFlag, Scope
 from epistemic_stance.stance.load import Stance
 from epistemic_stance.stance.splits import splits_of
 
-RULE_FILE = "rule.json"
 RULE = """\
 Candidates are the checkpoints that answered every question set which criteria, red flags and the choice name and \
 which the base model answered, asked as the base model was, and of which the probes are known if they are of any.
@@ -65,16 +61,13 @@ def freeze_rule(run: Path, rule: RuleRecord) -> RuleRecord:
     """Write the rule down before the answers are collected, once: one that is there already stays. Returns what is."""
     frozen = frozen_rule(run)
     if frozen is None:
-        write_atomic(run / VALIDATION / RULE_FILE, dump_json(rule.model_dump(mode="json"), indent=1) + "\n")
+        write_record(RunFolder(run).rule, rule)
     return frozen or rule
 
 
 def frozen_rule(run: Path) -> RuleRecord | None:
     """The rule that was written down for a run; None if none was, or none that can be read."""
-    try:
-        return RuleRecord.model_validate_json((run / VALIDATION / RULE_FILE).read_bytes())
-    except (OSError, ValidationError):
-        return None
+    return read_if_sound(RunFolder(run).rule, RuleRecord)
 
 
 def state_of_rule(run: Path, rule: RuleRecord) -> Literal["before", "changed", "now"]:

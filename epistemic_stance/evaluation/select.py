@@ -7,13 +7,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from pydantic import ValidationError
 from rich.console import Console
 
 from epistemic_stance.evaluation.choice import capability_of, choose, guide_band
 from epistemic_stance.evaluation.criteria import judge_criteria
 from epistemic_stance.evaluation.evidence import (
-    METADATA_FILE,
     Arm,
     Judge,
     answered_arms,
@@ -30,20 +28,15 @@ from epistemic_stance.evaluation.red_flags import ComputedFlag, judge_flags
 from epistemic_stance.evaluation.rule import rule_of, state_of_rule
 from epistemic_stance.foundation.console import Printer
 from epistemic_stance.foundation.errors import InputError, NotMetError, Problem, RefusedError
-from epistemic_stance.foundation.files import dump_json, write_atomic
 from epistemic_stance.foundation.provenance import versions
 from epistemic_stance.foundation.settings import DEFAULT_STANCE, DEMO_NOTICE, SelectSettings
-from epistemic_stance.records.run_folder import RunFolder
-from epistemic_stance.records.training import CheckpointMetadata, RunRecord
+from epistemic_stance.records.run_folder import METADATA_FILE, RunFolder, write_record
 from epistemic_stance.records.validation import CandidateRecord, GainRecord, SelectionRecord
 from epistemic_stance.records.written import SelectionAxes
 from epistemic_stance.report.cards import write_cards
 from epistemic_stance.report.selection_tables import print_selection
 from epistemic_stance.scoring.score import Scorer
 from epistemic_stance.stance.load import STANCE_FILE, Stance, corpus_digest, load_stance_and_pairs
-
-SELECTION_FILE = "selection.json"
-RUN_FILE = "run.json"
 
 
 def run_select(settings: SelectSettings, console: Console) -> None:
@@ -54,8 +47,8 @@ def run_select(settings: SelectSettings, console: Console) -> None:
     """
     printer = Printer(console)
     record = select_checkpoint(settings, printer)
-    path = settings.run / SELECTION_FILE
-    write_atomic(path, dump_json(record.model_dump(mode="json"), indent=1) + "\n")
+    path = RunFolder(settings.run).selection
+    write_record(path, record)
     write_cards(RunFolder(settings.run), record)
     print_selection(record, console)
     printer.note(f"Written: {path}")
@@ -143,11 +136,8 @@ def _judge(settings: SelectSettings) -> tuple[Stance, Judge]:
 
 def _trained_with(run: Path) -> dict[str, str | None]:
     """Stance and corpus in run.json; nothing without one that can be read."""
-    try:
-        settings = RunRecord.model_validate_json((run / RUN_FILE).read_bytes()).settings
-    except (OSError, ValidationError):
-        return {}
-    return {name: settings.get(name) for name in ("stance", "corpus")}
+    record = RunFolder(run).record()
+    return {name: record.settings.get(name) for name in ("stance", "corpus")} if record else {}
 
 
 def sets_judged(stance: Stance) -> list[str]:
@@ -184,7 +174,7 @@ def _absent(stance: Stance, base: Arm) -> list[str]:
 
 
 def _not_validated(run: Path, arms: Sequence[Arm]) -> list[str]:
-    saved = {path.parent.name for path in (run / "checkpoints").glob(f"*/{METADATA_FILE}")}
+    saved = {folder.name for folder in RunFolder(run).checkpoint_folders() if (folder / METADATA_FILE).is_file()}
     left = sorted(saved - {arm.name for arm in arms})
     names = f"{', '.join(left[:3])}{', ...' if len(left) > 3 else ''}"
     return [f"{len(left)} of {len(saved)} checkpoints answered nothing and were not judged: {names}"] if left else []
@@ -192,13 +182,9 @@ def _not_validated(run: Path, arms: Sequence[Arm]) -> list[str]:
 
 def _best_by_loss(run: Path) -> str | None:
     """The saved checkpoint with the lowest training loss, the earliest of equals, whether it was validated or not."""
-    losses = []
-    for path in sorted((run / "checkpoints").glob(f"*/{METADATA_FILE}")):
-        try:
-            metadata = CheckpointMetadata.model_validate_json(path.read_bytes())
-        except (OSError, ValidationError):
-            continue
-        losses.append((metadata.loss, metadata.epoch, path.parent.name))
+    folder = RunFolder(run)
+    saved = ((path.name, folder.metadata(path.name)) for path in folder.checkpoint_folders())
+    losses = [(metadata.loss, metadata.epoch, name) for name, metadata in saved if metadata]
     return min(losses)[2] if losses else None
 
 

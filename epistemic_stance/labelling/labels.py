@@ -24,13 +24,11 @@ from epistemic_stance.foundation.schema_errors import validated
 from epistemic_stance.foundation.similarity import question_key
 from epistemic_stance.foundation.wording import shorten
 from epistemic_stance.records.labels import DrawnAnswer, DrawRecord, GivenLabels, JudgeLabels
-from epistemic_stance.records.run_folder import RESPONSES_FILE
+from epistemic_stance.records.run_folder import LABELS, RESPONSES_FILE, VALIDATION
 from epistemic_stance.records.written import Pattern
 from epistemic_stance.scoring.patterns import PatternSet
 from epistemic_stance.statistics.agreement import JudgedAnswer
 
-VALIDATION = "validation"
-LABELS = "labels"
 SAMPLE_FILE, DRAW_FILE = "sample.jsonl", "sample.json"
 JUDGE = "judge-"
 ANNOTATOR = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,80}")

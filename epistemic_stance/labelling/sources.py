@@ -13,13 +13,12 @@ from epistemic_stance.foundation.files import sha256_of
 from epistemic_stance.foundation.settings import LabelSettings
 from epistemic_stance.foundation.wording import shorten
 from epistemic_stance.labelling.draw import ArmAnswer
-from epistemic_stance.labelling.labels import VALIDATION, place_of
+from epistemic_stance.labelling.labels import place_of
 from epistemic_stance.records.labels import SourceRecord
 from epistemic_stance.records.response_file import read_responses
-from epistemic_stance.records.run_folder import RESPONSES_FILE
+from epistemic_stance.records.run_folder import BASE, RESPONSES_FILE, VALIDATION
 from epistemic_stance.stance.load import Stance
 
-BASE = "base"
 FORM = f"a run has {VALIDATION}/ARM/SET/{RESPONSES_FILE}"
 
 

@@ -11,12 +11,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
-
 from epistemic_stance.foundation.errors import InputError, Problem, RefusedError, StanceError
 from epistemic_stance.foundation.files import MANIFEST, sha256_of, verify_manifest
 from epistemic_stance.foundation.settings import DEMO_MODEL
 from epistemic_stance.models.chat_template import stop_token_ids
+from epistemic_stance.records.run_folder import (
+    CHECKPOINTS,
+    METADATA_FILE,
+    RunFolder,
+    checkpoint_epoch,
+    read_if_sound,
+)
 from epistemic_stance.records.training import CheckpointMetadata
 
 DEMO_FOLDER = Path(__file__).parent / "demo_model"
@@ -106,22 +111,17 @@ def find_model(name: str) -> ModelFiles:
 
 
 def _checkpoint_in_run(path: Path) -> Path | None:
-    match = re.fullmatch(r"checkpoint-(\d+)", path.name)
-    if match is None:
-        return None
-    parent = path.parent if path.parent.name == "checkpoints" else path.parent / "checkpoints"
-    wanted = int(match.group(1))
-    for folder in sorted(parent.glob("checkpoint-*")):
-        if folder.name.removeprefix("checkpoint-").isdigit() and int(folder.name.split("-")[1]) == wanted:
-            return folder
-    return None
+    wanted = checkpoint_epoch(path.name)
+    run = RunFolder(path.parent.parent if path.parent.name == CHECKPOINTS else path.parent)
+    folders = [] if wanted is None else run.checkpoint_folders()
+    return next((folder for folder in folders if checkpoint_epoch(folder.name) == wanted), None)
 
 
 def _available_in(path: Path) -> str:
     for run in (path, path.parent, path.parent.parent):
-        found = sorted(folder.name for folder in (run / "checkpoints").glob("checkpoint-*"))
-        if found:
-            return f"{run} has {', '.join(found)}"
+        present = [folder.name for folder in RunFolder(run).checkpoint_folders()]
+        if present:
+            return f"{run} has {', '.join(present)}"
     return "give a Hugging Face id, a model folder, or demo"
 
 
@@ -229,10 +229,7 @@ def config_in(folder: Path) -> Any:
 
 def recorded_training(folder: Path) -> CheckpointMetadata | None:
     """What a checkpoint says of its training, or None if the folder is no checkpoint of ours."""
-    try:
-        return CheckpointMetadata.model_validate_json((folder / "metadata.json").read_bytes())
-    except (OSError, ValidationError):
-        return None
+    return read_if_sound(folder / METADATA_FILE, CheckpointMetadata)
 
 
 def stop_ids_in(folder: Path, tokenizer: Any) -> set[int]:

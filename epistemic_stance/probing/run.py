@@ -10,12 +10,11 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from pydantic import ValidationError
 from rich.console import Console
 
 from epistemic_stance.foundation.console import Printer
 from epistemic_stance.foundation.errors import NumericError, RefusedError, StoppedError
-from epistemic_stance.foundation.files import dump_json, folder_lock, write_atomic
+from epistemic_stance.foundation.files import folder_lock
 from epistemic_stance.foundation.provenance import versions
 from epistemic_stance.foundation.settings import DEMO_MODEL, DEMO_NOTICE, TEMPLATE_ARGUMENTS, ProbeSettings
 from epistemic_stance.foundation.signals import StopAtOnce
@@ -23,6 +22,7 @@ from epistemic_stance.models.load import is_out_of_memory, model_in
 from epistemic_stance.probing.material import Material, read_material
 from epistemic_stance.probing.targets import Arm, Target, find_target, tokenizer_digest
 from epistemic_stance.records.probes import ProbeIdentity, ProbesRecord
+from epistemic_stance.records.run_folder import read_if_sound, write_record
 from epistemic_stance.report.probe_table import header_rows, print_probes
 from epistemic_stance.stance.load import load_stance
 
@@ -145,11 +145,8 @@ def _identity(probing: Probing, arm: Arm, base_digest: str | None) -> ProbeIdent
 
 def _finished(arm: Arm, identity: ProbeIdentity) -> ProbesRecord | None:
     """What was measured of the arm before, unless it, or what it is asked, changed since."""
-    try:
-        record = ProbesRecord.model_validate_json(arm.output.read_bytes())
-    except (OSError, ValidationError):
-        return None
-    return record if record.identity == identity else None
+    record = read_if_sound(arm.output, ProbesRecord)
+    return record if record and record.identity == identity else None
 
 
 def _open_base(probing: Probing, arm: Arm, identity: ProbeIdentity, found: dict[str, ProbesRecord]) -> None:
@@ -206,7 +203,7 @@ def _measured(probing: Probing, arm: Arm, identity: ProbeIdentity, model: Any, s
         choices=figures.choices,
         neutral=figures.neutral,
     )
-    write_atomic(arm.output, dump_json(record.model_dump(mode="json"), indent=1) + "\n")
+    write_record(arm.output, record)
     probing.printer.note(f"  {arm.name:<16} {record.seconds:6.1f} s")
     return record
 

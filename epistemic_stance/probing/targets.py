@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,12 +11,17 @@ from epistemic_stance.foundation.errors import InputError, Problem, RefusedError
 from epistemic_stance.foundation.files import require_folder, sha256_of
 from epistemic_stance.foundation.settings import DEFAULT_STANCE, ProbeSettings
 from epistemic_stance.models.load import TOKENIZER_FILES, ModelFiles, find_model, recorded_training
+from epistemic_stance.records.run_folder import (
+    BASE,
+    CHECKPOINTS,
+    METADATA_FILE,
+    PROBES_FILE,
+    RunFolder,
+    model_order,
+)
 from epistemic_stance.records.training import CheckpointMetadata
 
-BASE = "base"
 SINGLE = "model"
-PROBES_FILE = "probes.json"
-CHECKPOINT = re.compile(r"checkpoint-(\d+)")
 
 
 @dataclass(frozen=True)
@@ -44,13 +48,6 @@ class Target:
     """What the first checkpoint says of its training."""
 
 
-def require_run_folder(run: Path) -> None:
-    """Raises InputError if `run` is no folder that a training wrote checkpoints into."""
-    if not (run / "checkpoints").is_dir():
-        what = "holds no checkpoints/, so it is no run folder" if run.is_dir() else "no such run folder"
-        raise InputError([Problem(str(run), what, hint="name the --output-dir of a training run")])
-
-
 def find_target(settings: ProbeSettings) -> Target:
     """Raises InputError or RefusedError."""
     name = settings.target
@@ -65,26 +62,26 @@ def find_target(settings: ProbeSettings) -> Target:
         what = "is an address; a server gives no log-probabilities of a given text, so its probes stay unknown"
         raise InputError([Problem(name, what, hint="name a run folder, a checkpoint or a model on this machine")])
     run = Path(name)
-    if (run / "checkpoints").is_dir() and not (run / "config.json").is_file():
+    if RunFolder(run).checkpoints.is_dir() and not (run / "config.json").is_file():
         return _run_target(settings, run, _wanted(run, settings.checkpoints))
     if settings.checkpoints:
         what = f"{name} is no run folder, expected one with --checkpoints"
         raise InputError([Problem("--checkpoints", what, hint="leave it out to probe one model")])
     files = find_model(name)
-    if files.folder.parent.name == "checkpoints" and settings.output_dir is None:
+    if files.folder.parent.name == CHECKPOINTS and settings.output_dir is None:
         return _run_target(settings, files.folder.parent.parent, [files.folder])
     return _single_target(settings, files)
 
 
 def _run_target(settings: ProbeSettings, run: Path, folders: Sequence[Path]) -> Target:
-    output = settings.output_dir or run / "validation"
+    output = settings.output_dir or RunFolder(run).validation
     require_folder(output, "--output-dir")
     checkpoints = [find_model(str(folder)) for folder in folders]
     trained = recorded_training(checkpoints[0].folder)
     base = settings.base or (trained.base_model if trained else None)
     if base is None:
         what = "does not say what it was trained from"
-        raise InputError([Problem(str(checkpoints[0].folder / "metadata.json"), what, hint="give --base MODEL")])
+        raise InputError([Problem(str(checkpoints[0].folder / METADATA_FILE), what, hint="give --base MODEL")])
     return Target(
         base=Arm(BASE, _base_files(base, settings, trained), output / BASE / PROBES_FILE),
         arms=[Arm(one.folder.name, one, output / one.folder.name / PROBES_FILE) for one in checkpoints],
@@ -137,13 +134,10 @@ def _base_files(name: str, settings: ProbeSettings, trained: CheckpointMetadata 
 
 def _wanted(run: Path, checkpoints: str) -> list[Path]:
     """Checkpoints of a run by epoch; all if none is named."""
-    present = {}
-    for folder in (run / "checkpoints").iterdir():
-        match = CHECKPOINT.fullmatch(folder.name)
-        if match and folder.is_dir():
-            present[int(match[1])] = folder
+    place = RunFolder(run)
+    present = {model_order(folder.name): folder for folder in place.checkpoint_folders()}
     if not present:
-        raise InputError([Problem(str(run / "checkpoints"), "holds no checkpoint", hint="train first")])
+        raise InputError([Problem(str(place.checkpoints), "holds no checkpoint", hint="train first")])
     parts = [part.strip().removeprefix("checkpoint-") for part in checkpoints.split(",") if part.strip()]
     known = ", ".join(str(epoch) for epoch in sorted(present))
     problems = [

@@ -40,6 +40,7 @@ PLAN_SUFFIX = ".plan.json"
 SCORES_FILE = "scores.jsonl"
 ANALYSIS_FILE = "analysis.json"
 COMPARISON_FILE = "comparison.json"
+COMPARISON_PAGE = "comparison.md"
 SELECTION_FILE = "selection.json"
 LABELS = "labels"
 EPOCH_LOGS = "training_log_*.jsonl"
@@ -95,12 +96,16 @@ class AnswerFiles:
         return self._beside(ANALYSIS_FILE)
 
     @property
+    def analysis_page(self) -> Path:
+        return self.analysis.with_suffix(".md")
+
+    @property
     def comparison(self) -> Path:
-        """Always of the folder: what the base model's answers are compared with."""
+        """With the base model's answers; the name is the same for every file of answers."""
         return self.responses.with_name(COMPARISON_FILE)
 
     def _beside(self, name: str) -> Path:
-        prefix = "" if self.responses.name == RESPONSES_FILE else f"{self.responses.stem}_"
+        prefix = "" if self.responses.stem == Path(RESPONSES_FILE).stem else f"{self.responses.stem}_"
         return self.responses.with_name(prefix + name)
 
 

@@ -18,13 +18,13 @@ from epistemic_stance.foundation.similarity import question_key
 from epistemic_stance.foundation.terminal import visible
 from epistemic_stance.records.analysis import ScoreRecord
 from epistemic_stance.records.response_file import Response, read_responses
+from epistemic_stance.records.run_folder import AnswerFiles
 from epistemic_stance.report.figures import counted
 from epistemic_stance.report.gather import ArmFiles, Material, SetFiles
 from epistemic_stance.scoring.copying import is_parroted, null_of
 from epistemic_stance.stance.load import corpus_digest, load_stance_and_pairs
 from epistemic_stance.stance.pairs import Pair
 
-SCORES_FILE = "scores.jsonl"
 MOST_BYTES = 5_000_000
 """Of answers in the page, so that with all else it stays below six million."""
 GRADES = ("right", "wrong", "unparsed")
@@ -137,7 +137,7 @@ def _sides(files: SetFiles, detector: CopyDetector | None, notes: list[str]) -> 
 
 def _scores(files: SetFiles) -> dict[int, ScoreRecord]:
     """Line -> score; nothing unless the analysis beside them is of these answers."""
-    path = files.answers.with_name(SCORES_FILE)
+    path = AnswerFiles(files.answers).scores
     if files.analysis is None or not path.is_file():
         return {}
     try:

@@ -5,31 +5,29 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TypeVar
 
-from pydantic import BaseModel, ValidationError
-
-from epistemic_stance.evaluation.evidence import BASE, CHECKPOINT, METADATA_FILE, PROBES_FILE
 from epistemic_stance.evaluation.rule import frozen_rule
-from epistemic_stance.evaluation.select import RUN_FILE, SELECTION_FILE
 from epistemic_stance.foundation.errors import InputError, Problem
 from epistemic_stance.foundation.files import sha256_of
-from epistemic_stance.labelling.labels import VALIDATION
 from epistemic_stance.records.analysis import AnalysisRecord
 from epistemic_stance.records.collection import CollectionRecord
 from epistemic_stance.records.comparison import ComparisonRecord
 from epistemic_stance.records.probes import ProbesRecord
-from epistemic_stance.records.run_folder import RESPONSES_FILE
+from epistemic_stance.records.run_folder import (
+    BASE,
+    METADATA_FILE,
+    RUN_FILE,
+    VALIDATION,
+    AnswerFiles,
+    RunFolder,
+    model_order,
+    read_record,
+)
 from epistemic_stance.records.screening import ScreeningRecord
 from epistemic_stance.records.training import CheckpointMetadata, EpochRecord, RunRecord
 from epistemic_stance.records.validation import RuleRecord, SelectionRecord
 
-SCREENING_FILE = "screening.json"
-ANALYSIS_FILE, COMPARISON_FILE, PLAN_FILE = "analysis.json", "comparison.json", "responses.plan.json"
-LOGS = "training_log_*.jsonl"
 RIGHT = "right"
-
-Record = TypeVar("Record", bound=BaseModel)
 
 
 @dataclass(frozen=True)
@@ -97,91 +95,57 @@ def gather(folder: Path) -> Material:
     """Raises InputError for a folder that holds no run, and for a file in it that is not what its name says."""
     if not folder.is_dir():
         raise InputError([Problem(str(folder), "no such run folder", hint="name the --output-dir of a training run")])
-    run = _record(folder / RUN_FILE, RunRecord)
+    place = RunFolder(folder)
+    run = read_record(place.record_path, RunRecord)
     notices: list[str] = []
-    arms = _arms(folder, notices)
+    arms = _arms(place, notices)
     if run is None and not arms:
         what = f"holds neither {RUN_FILE} nor answers in {VALIDATION}/"
         raise InputError([Problem(str(folder), what, hint="name the --output-dir of a training run")])
-    selection = _record(folder / SELECTION_FILE, SelectionRecord)
+    selection = read_record(place.selection, SelectionRecord)
     if selection:
         notices += _stale(selection, arms)
     return Material(
         folder=folder,
         run=run,
-        epochs=_epochs(folder / "logs"),
-        saved=_saved(folder / "checkpoints"),
+        epochs=place.epochs(),
+        saved=_saved(place),
         arms=arms,
-        screening=_record(folder / SCREENING_FILE, ScreeningRecord),
+        screening=read_record(place.screening, ScreeningRecord),
         selection=selection,
         frozen=frozen_rule(folder),
         notices=notices,
     )
 
 
-def _record(path: Path, kind: type[Record]) -> Record | None:
-    try:
-        return kind.model_validate_json(path.read_bytes())
-    except FileNotFoundError:
-        return None
-    except (OSError, ValidationError) as error:
-        what = f"cannot be read: {error.strerror}" if isinstance(error, OSError) else "is not what its name says"
-        raise InputError([Problem(str(path), what, hint="make it again, or move it away")]) from None
-
-
-def _saved(checkpoints: Path) -> list[str]:
-    found = [path.parent.name for path in checkpoints.glob(f"*/{METADATA_FILE}") if _epoch(path.parent.name)]
-    for name in found:
-        _record(checkpoints / name / METADATA_FILE, CheckpointMetadata)
-    return sorted(found, key=_epoch)
-
-
-def _epoch(name: str) -> int:
-    match = CHECKPOINT.fullmatch(name)
-    return int(match[1]) if match else 0
-
-
-# --- training log ------------------------------------------------------------------------------------------
-
-
-def _epochs(logs: Path) -> list[EpochRecord]:
-    """The log's lines; one that is cut off at the end is left out, for a training may be running."""
-    epochs: list[EpochRecord] = []
-    for path in sorted(logs.glob(LOGS))[-1:]:
-        lines = path.read_bytes().splitlines(keepends=True)
-        for number, line in enumerate(lines, start=1):
-            if number == len(lines) and not line.endswith(b"\n"):
-                continue
-            try:
-                epochs.append(EpochRecord.model_validate_json(line))
-            except ValidationError:
-                raise InputError([Problem(str(path), "is no line of a training log", number)]) from None
-    return epochs
+def _saved(run: RunFolder) -> list[str]:
+    present = run.checkpoint_folders()
+    return [path.name for path in present if read_record(path / METADATA_FILE, CheckpointMetadata)]
 
 
 # --- answers -----------------------------------------------------------------------------------------------
 
 
-def _arms(folder: Path, notices: list[str]) -> list[ArmFiles]:
-    names = [path.name for path in (folder / VALIDATION).glob("*") if path.name == BASE or CHECKPOINT.match(path.name)]
-    read = [_arm(folder / VALIDATION / name, notices) for name in sorted(names, key=_epoch)]
+def _arms(run: RunFolder, notices: list[str]) -> list[ArmFiles]:
+    read = [_arm(run, name, notices) for name in run.models_validated()]
     return _compared([arm for arm in read if arm.sets or arm.probes], notices)
 
 
-def _arm(folder: Path, notices: list[str]) -> ArmFiles:
-    sets = {path.parent.name: _set(path, notices) for path in sorted(folder.glob(f"*/{RESPONSES_FILE}"))}
-    return ArmFiles(folder.name, _epoch(folder.name), sets, _record(folder / PROBES_FILE, ProbesRecord))
+def _arm(run: RunFolder, name: str, notices: list[str]) -> ArmFiles:
+    sets = {question_set: _set(run.answers(name, question_set), notices) for question_set in run.answered(name)}
+    return ArmFiles(name, model_order(name), sets, read_record(run.probes(name), ProbesRecord))
 
 
-def _set(answers: Path, notices: list[str]) -> SetFiles:
+def _set(files: AnswerFiles, notices: list[str]) -> SetFiles:
+    answers = files.responses
     digest = sha256_of(answers)
-    analysis = _record(answers.with_name(ANALYSIS_FILE), AnalysisRecord)
+    analysis = read_record(files.analysis, AnalysisRecord)
     if analysis and analysis.sha256 != digest:
         place = f"{answers.parents[1].name}/{answers.parent.name}"
         notices.append(f"{place}: analysis.json is of other answers and was left out; stance analyze makes it anew")
         analysis = None
-    comparison = _record(answers.with_name(COMPARISON_FILE), ComparisonRecord)
-    plan = _record(answers.with_name(PLAN_FILE), CollectionRecord)
+    comparison = read_record(files.comparison, ComparisonRecord)
+    plan = read_record(files.plan, CollectionRecord)
     return SetFiles(answers, digest, analysis, comparison, plan)
 
 

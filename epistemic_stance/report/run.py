@@ -10,14 +10,13 @@ from epistemic_stance.foundation.console import Printer
 from epistemic_stance.foundation.errors import InputError, Problem
 from epistemic_stance.foundation.files import require_folder, write_atomic
 from epistemic_stance.foundation.settings import DEMO_NOTICE, ReportSettings
+from epistemic_stance.records.run_folder import RunFolder
 from epistemic_stance.report import copied, curves, provenance, verdicts
 from epistemic_stance.report.browser import Answers, browsed
 from epistemic_stance.report.gather import Material, gather
 from epistemic_stance.report.html_page import html
 from epistemic_stance.report.layout import Report, Section
 from epistemic_stance.report.markdown_page import markdown
-
-HTML_FILE, MARKDOWN_FILE = "report.html", "report.md"
 
 
 def run_report(settings: ReportSettings, console: Console) -> None:
@@ -33,12 +32,13 @@ def run_report(settings: ReportSettings, console: Console) -> None:
     answers = browsed(material, settings.sample, settings.seed)
     report = compose(material, answers)
     page = html(report, answers)
-    write_atomic(folder / HTML_FILE, page)
-    write_atomic(folder / MARKDOWN_FILE, markdown(report))
+    written = RunFolder(folder)
+    write_atomic(written.report_html, page)
+    write_atomic(written.report_markdown, markdown(report))
     printer.note(f"{report.verdict}{report.reason}.")
     shown = f"{answers.shown:,} pairs of answers, " if answers else "no answers, "
     size = f"{len(page.encode()) / 1e6:.1f} MB, {time.monotonic() - started:.1f} s"
-    printer.note(f"Written: {folder / HTML_FILE} ({shown}{size}) and {folder / MARKDOWN_FILE}")
+    printer.note(f"Written: {written.report_html} ({shown}{size}) and {written.report_markdown}")
 
 
 def compose(material: Material, answers: Answers | None) -> Report:

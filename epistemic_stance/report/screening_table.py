@@ -14,6 +14,7 @@ from epistemic_stance.foundation.console import figure_table, program
 from epistemic_stance.foundation.settings import DEFAULT_STANCE
 from epistemic_stance.foundation.terminal import plain
 from epistemic_stance.records.probes import EstimateRecord
+from epistemic_stance.records.run_folder import RunFolder
 from epistemic_stance.records.screening import ScreenedArmRecord, ScreenedMeasureRecord, ScreeningRecord
 from epistemic_stance.report.comparison_tables import verdict_word
 from epistemic_stance.statistics.intervals import LOOKS
@@ -102,9 +103,9 @@ def _rose(arm: ScreenedArmRecord) -> bool:
 
 def next_commands(record: ScreeningRecord) -> Iterator[str]:
     """Full answers of the base model and the promising checkpoints to the first set that was screened."""
-    run, name = Path(record.run), record.sets[0].name
+    run, name = RunFolder(Path(record.run)), record.sets[0].name
     stance = "" if record.stance == DEFAULT_STANCE else f" --stance {shlex.quote(record.stance)}"
-    folders = {arm.name: _quoted(run / "validation" / arm.name / name) for arm in record.arms}
+    folders = {arm.name: _quoted(run.answers(arm.name, name).responses.parent) for arm in record.arms}
     chosen = [arm for arm in record.arms if arm.epoch is None or arm.name in record.promising]
     for arm in chosen:
         asked = f"--model {shlex.quote(arm.model)}{stance} --questions {name}"

@@ -21,6 +21,7 @@ from torch import Tensor
 
 from epistemic_stance.foundation.errors import StorageError
 from epistemic_stance.foundation.files import commit_folder, dump_json, verify_manifest
+from epistemic_stance.records.run_folder import METADATA_FILE
 from epistemic_stance.records.training import CheckpointMetadata, ResumeState
 from epistemic_stance.training.lora import merged_state_dict
 
@@ -39,7 +40,7 @@ def save_checkpoint(
         config["dtype"] = str(save_dtype).removeprefix("torch.")
         config_path.write_text(dump_json(config, indent=2) + "\n", encoding="utf-8")
         tokenizer.save_pretrained(target)
-        (target / "metadata.json").write_text(dump_json(metadata.model_dump(mode="json"), indent=1) + "\n")
+        (target / METADATA_FILE).write_text(dump_json(metadata.model_dump(mode="json"), indent=1) + "\n")
         share_equal_files(target, folder.parent)
 
     with safetensors_failures_are_io():

@@ -24,7 +24,7 @@ HEAVY = ("torch", "transformers", "numpy", "pydantic")
 
 PROBE = """
 import sys
-from epistemic_stance import cli
+from epistemic_stance.cli import main as cli
 code = cli.run(sys.argv[1:])
 print("imported:", *(name for name in {heavy} if name in sys.modules), file=sys.stderr)
 sys.exit(code)

@@ -16,11 +16,12 @@ import pytest
 from rich.console import Console
 
 from epistemic_stance.cli.main import run
-from epistemic_stance.evaluation.analyze import outputs_of, run_analyze
+from epistemic_stance.evaluation.analyze import run_analyze
 from epistemic_stance.foundation.errors import InputError, StorageError
 from epistemic_stance.foundation.settings import DEMO_NOTICE, AnalyzeSettings
 from epistemic_stance.records.analysis import AnalysisRecord, ExampleRecord, ScoreRecord
 from epistemic_stance.records.response_file import OTHER_CORPUS
+from epistemic_stance.records.run_folder import AnswerFiles
 from epistemic_stance.report.excerpts import excerpt_of
 from epistemic_stance.statistics.intervals import rate_interval
 
@@ -43,9 +44,9 @@ def analysed(path: Path, width: int = 80, **settings: Any) -> tuple[AnalysisReco
     """The record, the page and what the terminal shows."""
     stream = io.StringIO()
     run_analyze(AnalyzeSettings(file=path, **settings), Console(file=stream, width=width, highlight=False))
-    outputs = outputs_of(path, settings.get("output"))
-    record = AnalysisRecord.model_validate_json(outputs.json.read_bytes())
-    return record, outputs.markdown.read_text(encoding="utf-8"), stream.getvalue()
+    outputs = AnswerFiles((settings.get("output") or path.parent) / path.name)
+    record = AnalysisRecord.model_validate_json(outputs.analysis.read_bytes())
+    return record, outputs.analysis_page.read_text(encoding="utf-8"), stream.getvalue()
 
 
 def measure(record: AnalysisRecord, name: str) -> Any:

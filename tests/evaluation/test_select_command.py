@@ -31,11 +31,12 @@ from select_run import (
 )
 
 from epistemic_stance.evaluation.rule import freeze_rule, rule_of
-from epistemic_stance.evaluation.select import SELECTION_FILE, run_select, select_checkpoint
+from epistemic_stance.evaluation.select import run_select, select_checkpoint
 from epistemic_stance.foundation.console import Printer
 from epistemic_stance.foundation.errors import InputError, NotMetError, RefusedError
 from epistemic_stance.foundation.settings import SelectSettings
 from epistemic_stance.foundation.similarity import question_key
+from epistemic_stance.records.run_folder import RunFolder
 from epistemic_stance.records.training import CheckpointMetadata
 from epistemic_stance.records.validation import SelectionRecord
 from epistemic_stance.stance.load import load_stance
@@ -119,7 +120,7 @@ def test_what_is_printed_fits_eighty_columns_and_names_all_that_decided(run: Pat
 
 def test_the_record_on_the_disk_is_what_was_chosen_and_comes_out_the_same_again(run: Path, stance: Path) -> None:
     shown(run, stance)
-    first = SelectionRecord.model_validate_json((run / SELECTION_FILE).read_bytes())
+    first = SelectionRecord.model_validate_json(RunFolder(run).selection.read_bytes())
     again = selected(run, stance)
     same = {"timestamp": "", "rule": None}
     assert first.model_copy(update=same) == again.model_copy(update=same)
@@ -133,7 +134,7 @@ def test_copies_of_the_base_model_qualify_none(tmp_path: Path, stance: Path) -> 
     text = shown(run, stance)
     assert "none qualifies: no gain shown" in text
     assert "(highest gain, not chosen)" in text
-    assert SelectionRecord.model_validate_json((run / SELECTION_FILE).read_bytes()).chosen is None
+    assert SelectionRecord.model_validate_json(RunFolder(run).selection.read_bytes()).chosen is None
 
 
 # --- choosing and reporting are apart ----------------------------------------------------------------------
@@ -289,7 +290,7 @@ def test_what_cannot_be_judged_is_said(run: Path, stance: Path, tmp_path: Path) 
     write_arm(empty, "base", model(0.1, 1.0))
     assert "no answers of a checkpoint" in refused(empty, stance)
     (run / "validation" / "checkpoint-010" / "probes.json").write_text("{}")
-    assert "is not what `stance probe` writes" in refused(run, stance)
+    assert "probes.json: cannot be read" in refused(run, stance)
     (run / "validation" / "checkpoint-010" / "probes.json").unlink()
     (run / "validation" / "base" / "self" / "responses.jsonl").unlink()
     assert "no answers of the base model to self" in refused(run, stance)
@@ -314,7 +315,7 @@ def test_exit_codes(tmp_path: Path, stance: Path, right: float, code: int, says:
     assert result.returncode == code, result.stdout + result.stderr
     assert says in result.stderr
     assert "By the rule: checkpoint-010" in result.stdout
-    assert SelectionRecord.model_validate_json((run / SELECTION_FILE).read_bytes()).chosen == "checkpoint-010"
+    assert SelectionRecord.model_validate_json(RunFolder(run).selection.read_bytes()).chosen == "checkpoint-010"
 
 
 def test_text_of_a_model_cannot_command_the_terminal(run: Path, stance: Path) -> None:

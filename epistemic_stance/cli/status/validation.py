@@ -22,10 +22,9 @@ from epistemic_stance.cli.status.check import (
 from epistemic_stance.cli.status.preparation import Place
 from epistemic_stance.cli.status.training import checkpoints_of
 from epistemic_stance.foundation.settings import DEFAULT_STANCE
-from epistemic_stance.labelling.labels import LABELS, SAMPLE_FILE, VALIDATION, is_judge, label_files
-from epistemic_stance.probing.targets import BASE, PROBES_FILE
+from epistemic_stance.labelling.labels import SAMPLE_FILE, is_judge, label_files
 from epistemic_stance.records.collection import CollectionRecord
-from epistemic_stance.records.run_folder import RESPONSES_FILE
+from epistemic_stance.records.run_folder import BASE, LABELS, PROBES_FILE, RESPONSES_FILE, VALIDATION
 from epistemic_stance.records.screening import ScreeningRecord
 from epistemic_stance.records.validation import SelectionRecord
 from epistemic_stance.records.written import QuestionSetReference
