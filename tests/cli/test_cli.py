@@ -116,7 +116,7 @@ def printing(request: pytest.FixtureRequest, tmp_path: Path) -> list[str]:
     return [
         sys.executable,
         "-m",
-        "epistemic_stance",
+        "epistemic_stance.cli",
         *(part.replace("ANSWERS", str(answers)) for part in request.param),
     ]
 
@@ -146,7 +146,7 @@ def test_a_full_disk_behind_the_output_is_said(printing: list[str], tmp_path: Pa
 
 
 def test_without_a_standard_output_the_work_is_done() -> None:
-    command = f"{shlex.quote(sys.executable)} -m epistemic_stance --version >&-"
+    command = f"{shlex.quote(sys.executable)} -m epistemic_stance.cli --version >&-"
     done = subprocess.run(["sh", "-c", command], env=environment(), capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
 
@@ -219,7 +219,8 @@ def test_folder_that_holds_something_else_is_refused(flags: list[str], tmp_path:
 def test_bug_is_reported_with_a_traceback_that_cannot_command_the_terminal(tmp_path: Path) -> None:
     probe = """
 import sys
-from epistemic_stance import check_command, cli
+from epistemic_stance.cli import check as check_command
+from epistemic_stance.cli import main as cli
 def fail(settings):
     raise ValueError("\x1b[2Jin the answer")
 check_command.run_check = fail
