@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from statistics import fmean
 
 from rich.console import Console
@@ -16,8 +16,9 @@ from epistemic_stance.foundation.terminal import plain
 from epistemic_stance.models.chat_template import encode_pair, special_tokens
 from epistemic_stance.scoring.check_patterns import check_examples
 from epistemic_stance.scoring.grading.keys import check_keys
-from epistemic_stance.stance.check_pairs import Finding, check_pairs, check_tokens, overlaps
+from epistemic_stance.stance.check_pairs import check_pairs, check_tokens, overlaps
 from epistemic_stance.stance.check_questions import check_probe_sets, check_question_sets
+from epistemic_stance.stance.findings import Finding, located
 from epistemic_stance.stance.load import Stance, load_stance_and_pairs
 from epistemic_stance.stance.pairs import EncodedPair, Pair
 
@@ -25,12 +26,7 @@ from epistemic_stance.stance.pairs import EncodedPair, Pair
 def run_check(settings: CheckSettings) -> None:
     """Print findings and table. Raises InputError if a file cannot be read or a finding is an error."""
     stance, pairs = load_stance_and_pairs(settings.stance, settings.corpus)
-    sets, places = stance.question_sets, stance.question_places
-    findings = check_pairs(pairs, sets, places)
-    findings += check_question_sets(sets, places, None if settings.corpus else [pair.id for pair in pairs])
-    findings += check_keys(sets, places)
-    findings += check_probe_sets(stance.probes, sets, places) if stance.probes else []
-    findings += check_examples(stance) if stance.patterns else []
+    findings = _findings(stance, pairs, own_corpus=settings.corpus is None)
     encoded: list[EncodedPair] = []
     if settings.model is not None:
         encoded, token_findings = _in_tokens(settings.model, pairs, stance, settings.max_length)
@@ -39,17 +35,32 @@ def run_check(settings: CheckSettings) -> None:
     console = Console(highlight=False)
     _print_findings(console, findings)
     console.print(_table(pairs, encoded, stance))
-    rewording = sum(question.paraphrase_of is not None for asked in sets.values() for question in asked.questions)
-    if settings.corpus and rewording:
-        note = f"Not checked: what {rewording} questions reword; they name pairs of the stance's own corpus."
-        console.print(note, soft_wrap=True)
-    if settings.model is None:
-        note = "Not checked in tokens (empty or endless answers, pairs too long): add --model NAME for that."
+    for note in _not_checked(settings, stance):
         console.print(note, soft_wrap=True)
     errors = sum(finding.severity == "error" for finding in findings)
     if errors:
         what = f"{errors} {'error' if errors == 1 else 'errors'}, shown above"
         raise InputError([Problem(str(settings.corpus or stance.folder), what, hint="correct them first")])
+
+
+def _findings(stance: Stance, pairs: Sequence[Pair], own_corpus: bool) -> list[Finding]:
+    """Of everything that needs no tokenizer."""
+    sets, places = stance.question_sets, stance.question_places
+    return [
+        *check_pairs(pairs, sets, places),
+        *check_question_sets(sets, places, [pair.id for pair in pairs] if own_corpus else None),
+        *check_keys(sets, places),
+        *(check_probe_sets(stance.probes, sets, places) if stance.probes else ()),
+        *(check_examples(stance) if stance.patterns else ()),
+    ]
+
+
+def _not_checked(settings: CheckSettings, stance: Stance) -> Iterator[str]:
+    rewording = sum(asked.question.paraphrase_of is not None for asked in located(stance.question_sets))
+    if settings.corpus and rewording:
+        yield f"Not checked: what {rewording} questions reword; they name pairs of the stance's own corpus."
+    if settings.model is None:
+        yield "Not checked in tokens (empty or endless answers, pairs too long): add --model NAME for that."
 
 
 def _in_tokens(
@@ -77,35 +88,45 @@ def _print_findings(console: Console, findings: Sequence[Finding]) -> None:
 
 def _table(pairs: Sequence[Pair], encoded: Sequence[EncodedPair], stance: Stance) -> Table:
     table = Table("what", "how many")
-
-    def row(what: str, value: str) -> None:
+    for what, value in [*_pair_rows(pairs), *_token_rows(encoded), *_question_rows(pairs, stance), *_rule_rows(stance)]:
         table.add_row(plain(what), plain(value))
+    return table
 
-    row("pairs", str(len(pairs)))
+
+def _pair_rows(pairs: Sequence[Pair]) -> Iterator[tuple[str, str]]:
+    yield "pairs", str(len(pairs))
     for category, count in Counter(pair.category for pair in pairs).items():
-        row(f"  {category}", str(count))
+        yield f"  {category}", str(count)
     chosen = [len(words(pair.chosen)) for pair in pairs]
     rejected = [len(words(pair.rejected)) for pair in pairs]
     longer = sum(a > b for a, b in zip(chosen, rejected, strict=True))
-    row("words, chosen", _spread(chosen))
-    row("words, rejected", _spread(rejected))
     ratio = f"{fmean(chosen) / fmean(rejected):.2f}" if any(rejected) else "unknown"
-    row("chosen / rejected", f"{ratio}; chosen is longer in {longer} of {len(pairs)}")
+    yield "words, chosen", _spread(chosen)
+    yield "words, rejected", _spread(rejected)
+    yield "chosen / rejected", f"{ratio}; chosen is longer in {longer} of {len(pairs)}"
+
+
+def _token_rows(encoded: Sequence[EncodedPair]) -> Iterator[tuple[str, str]]:
     if encoded:
-        row("tokens, prompt", _spread([len(pair.prompt_ids) for pair in encoded]))
-        row("tokens, chosen", _spread([len(pair.chosen_ids) for pair in encoded]))
-        row("tokens, rejected", _spread([len(pair.rejected_ids) for pair in encoded]))
-    found = overlaps(pairs, stance.question_sets)
+        yield "tokens, prompt", _spread([len(pair.prompt_ids) for pair in encoded])
+        yield "tokens, chosen", _spread([len(pair.chosen_ids) for pair in encoded])
+        yield "tokens, rejected", _spread([len(pair.rejected_ids) for pair in encoded])
+
+
+def _question_rows(pairs: Sequence[Pair], stance: Stance) -> Iterator[tuple[str, str]]:
+    overlapping = overlaps(pairs, stance.question_sets)
     for name, questions in stance.question_sets.items():
-        row(f"questions of {name}", f"{len(questions.questions)} in {len(questions.categories)} categories")
-        exact = [overlap.match.exact for overlap in found if overlap.set_name == name]
-        row("  also training prompts", f"{sum(exact)}, nearly {len(exact) - sum(exact)}")
+        exact = [overlap.match.exact for overlap in overlapping if overlap.asked.set_name == name]
+        yield f"questions of {name}", f"{len(questions.questions)} in {len(questions.categories)} categories"
+        yield "  also training prompts", f"{sum(exact)}, nearly {len(exact) - sum(exact)}"
+
+
+def _rule_rows(stance: Stance) -> Iterator[tuple[str, str]]:
     patterns = [pattern for source in stance.patterns for pattern in source.file.patterns]
     if patterns:
         rules = sum(len(pattern.rules) for pattern in patterns)
         examples = sum(len(pattern.hits) + len(pattern.misses) for pattern in patterns)
-        row("patterns", f"{len(patterns)} of {rules} rules, held to {examples} examples")
-    return table
+        yield "patterns", f"{len(patterns)} of {rules} rules, held to {examples} examples"
 
 
 def _spread(values: Sequence[int]) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterator
 from epistemic_stance.foundation.wording import shorten
 from epistemic_stance.records.written import Example, Pattern
 from epistemic_stance.scoring.patterns import PatternSet, example_of, load_patterns
-from epistemic_stance.stance.check_pairs import Finding, error, warning
+from epistemic_stance.stance.findings import Finding, error, warning
 from epistemic_stance.stance.load import Stance
 
 EXAMPLE_SHOWN = 100

@@ -20,8 +20,8 @@ def check_goals(
     where: str, record: StanceFile, question_sets: Mapping[str, QuestionSet], patterns: Sequence[PatternFile]
 ) -> Iterator[Problem]:
     """Names that stand twice or that nothing has, with their field."""
-    yield from _repeated(where, "criteria", [one.name for one in record.criteria])
-    yield from _repeated(where, "red_flags", [one.name for one in record.red_flags])
+    yield from _repeated(where, "criteria", [criterion.name for criterion in record.criteria])
+    yield from _repeated(where, "red_flags", [flag.name for flag in record.red_flags])
     measures = measure_names(patterns)
     for place, scope in _scopes(record):
         asked = [question_sets[name] for name in scope.sets if name in question_sets]

@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
-from typing import Literal
 
-from epistemic_stance.foundation.errors import Problem
 from epistemic_stance.foundation.similarity import Match, SimilarTexts, edit_distance, matches, words
 from epistemic_stance.foundation.wording import shorten
 from epistemic_stance.records.written import QuestionSet
+from epistemic_stance.stance.findings import (
+    NEAR_QUESTION,
+    NO_PLACES,
+    Finding,
+    Located,
+    error,
+    likeness,
+    located,
+    repeated_ids,
+    warning,
+)
 from epistemic_stance.stance.pairs import EncodedPair, Pair
 
-NEAR_QUESTION = 0.75
-"""Jaccard of two questions: reached by one replaced word in seven, not by "What is the capital of Peru / Chile"."""
 NEAR_ANSWER = 0.5
 """Jaccard of two answers: those of fifty words to different questions share a tenth of their words, seldom a fifth."""
 LENGTH_RATIO = (0.5, 2.0)
@@ -34,33 +41,14 @@ OPENING_REPEATS = 2
 MIN_TOKENS = 4
 """Fewer tokens before the end of an answer hardly say anything, and weigh as much as a whole answer."""
 
-NO_PLACES: Mapping[str, Sequence[str]] = {}
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One fault. Training refuses errors; warnings are for the author to judge."""
-
-    severity: Literal["error", "warning"]
-    problem: Problem
-
 
 @dataclass(frozen=True)
 class Overlap:
     """A training prompt that is, or nearly is, a question of a question set."""
 
     pair: Pair
-    set_name: str
-    question: int
+    asked: Located
     match: Match
-
-
-def error(where: str, field: str, what: str, hint: str) -> Finding:
-    return Finding("error", Problem(where, what, field=field, hint=hint))
-
-
-def warning(where: str, field: str, what: str, hint: str) -> Finding:
-    return Finding("warning", Problem(where, what, field=field, hint=hint))
 
 
 # --- pairs -------------------------------------------------------------------------------------------------
@@ -82,35 +70,28 @@ def check_pairs(
         *_shared_openings(pairs),
         *_length_bias(pairs),
         *_raw_text(pairs),
-        *_overlap_findings(pairs, question_sets, places),
+        *_overlap_findings(overlaps(pairs, question_sets, places)),
     ]
 
 
-def overlaps(pairs: Sequence[Pair], question_sets: Mapping[str, QuestionSet]) -> list[Overlap]:
+def overlaps(
+    pairs: Sequence[Pair],
+    question_sets: Mapping[str, QuestionSet],
+    places: Mapping[str, Sequence[str]] = NO_PLACES,
+) -> list[Overlap]:
     """For each question of each set the training prompt that it is like, if there is one.
 
     A declared rewording may be like the pair that it rewords, as long as it is not the same in words.
     """
-    known = SimilarTexts(NEAR_QUESTION, [pair.question for pair in pairs])
+    prompts = SimilarTexts(NEAR_QUESTION, [pair.question for pair in pairs])
     numbers: dict[str | None, list[int]] = defaultdict(list)
     for number, pair in enumerate(pairs):
         numbers[pair.id].append(number)
     return [
-        Overlap(pairs[match.index], name, number, match)
-        for name, questions in question_sets.items()
-        for number, question in enumerate(questions.questions)
-        if (match := known.find(question.text, numbers.get(question.paraphrase_of, ())))
+        Overlap(pairs[match.index], asked, match)
+        for asked in located(question_sets, places)
+        if (match := prompts.find(asked.question.text, numbers.get(asked.question.paraphrase_of, ())))
     ]
-
-
-def repeated_ids(ids_and_places: Sequence[tuple[str, str]], kind: str) -> Iterator[Finding]:
-    first: dict[str, str] = {}
-    for identifier, where in ids_and_places:
-        if identifier in first:
-            what = f"{shorten(identifier)} is already the id of {first[identifier]}"
-            yield error(where, "id", what, f"give every {kind} its own id; records are kept by id")
-        else:
-            first[identifier] = where
 
 
 def _repeated_prompts(pairs: Sequence[Pair]) -> Iterator[Finding]:
@@ -189,31 +170,16 @@ def _raw_text(pairs: Sequence[Pair]) -> Iterator[Finding]:
         yield warning(raw[0].where, "prompt", what, hint)
 
 
-def _overlap_findings(
-    pairs: Sequence[Pair], question_sets: Mapping[str, QuestionSet], places: Mapping[str, Sequence[str]]
-) -> Iterator[Finding]:
+def _overlap_findings(overlapping: Iterable[Overlap]) -> Iterator[Finding]:
     hint = "reword or drop one: an answer learned by heart would count as a change of stance"
-    for overlap in overlaps(pairs, question_sets):
-        question = question_sets[overlap.set_name].questions[overlap.question]
-        place = question_place(overlap.set_name, overlap.question, places)
-        if question.paraphrase_of == overlap.pair.id:
-            what = f"the same words as the prompt of {_pair_name(overlap.pair)}, which it says it rewords"
-            yield error(place, "text", what, "reword it; a question that was trained is seen, not paraphrased")
-            continue
-        what = (
-            f"{likeness(overlap.match)} question {question.id} of {overlap.set_name} ({place}): "
-            f'"{shorten(question.text)}"'
-        )
-        make = error if overlap.match.exact else warning
-        yield make(overlap.pair.where, "prompt", what, hint)
-
-
-def likeness(match: Match) -> str:
-    return "the same words as" if match.exact else f"{match.similarity:.0%} of its words shared with"
-
-
-def question_place(name: str, number: int, places: Mapping[str, Sequence[str]]) -> str:
-    return places[name][number] if name in places else f"{name}[{number}]"
+    for overlap in overlapping:
+        pair, asked = overlap.pair, overlap.asked
+        if asked.question.paraphrase_of == pair.id:
+            what = f"the same words as the prompt of {_pair_name(pair)}, which it says it rewords"
+            yield error(asked.where, "text", what, "reword it; a question that was trained is seen, not paraphrased")
+        else:
+            make = error if overlap.match.exact else warning
+            yield make(pair.where, "prompt", f"{likeness(overlap.match)} {asked.in_full}", hint)
 
 
 def _pair_name(pair: Pair) -> str:

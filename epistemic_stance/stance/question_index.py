@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from epistemic_stance.foundation.similarity import SimilarTexts, question_key
 from epistemic_stance.records.analysis import Exposure, Split
 from epistemic_stance.records.written import Question
-from epistemic_stance.stance.check_pairs import NEAR_QUESTION
+from epistemic_stance.stance.findings import NEAR_QUESTION
 from epistemic_stance.stance.load import Stance
 from epistemic_stance.stance.pairs import Pair
 from epistemic_stance.stance.splits import splits_of

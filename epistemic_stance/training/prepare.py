@@ -11,7 +11,8 @@ from epistemic_stance.foundation.errors import InputError, Problem
 from epistemic_stance.foundation.settings import NOT_PART_OF_A_RUN, TrainSettings
 from epistemic_stance.models.chat_template import encode_pair, special_tokens, template_digest
 from epistemic_stance.models.load import ModelFiles, config_in, find_model, stop_ids_in, tokenizer_in
-from epistemic_stance.stance.check_pairs import Finding, check_pairs, check_tokens
+from epistemic_stance.stance.check_pairs import check_pairs, check_tokens
+from epistemic_stance.stance.findings import Finding
 from epistemic_stance.stance.load import Stance, corpus_digest, load_stance_and_pairs
 from epistemic_stance.stance.pairs import EncodedPair, Pair
 

@@ -11,8 +11,8 @@ from itertools import combinations
 from epistemic_stance.foundation.json_positions import parse_json
 from epistemic_stance.foundation.similarity import matches, runs_of, words
 from epistemic_stance.records.written import Question, QuestionSet, TrainingCorpus
-from epistemic_stance.stance.check_pairs import NEAR_QUESTION
 from epistemic_stance.stance.check_questions import check_question_sets
+from epistemic_stance.stance.findings import NEAR_QUESTION
 from epistemic_stance.stance.load import SHIPPED
 
 FOLDER = SHIPPED / "epistemic"

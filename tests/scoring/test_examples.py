@@ -16,7 +16,7 @@ from epistemic_stance.foundation.errors import InputError
 from epistemic_stance.foundation.settings import CheckSettings
 from epistemic_stance.scoring.check_patterns import check_examples
 from epistemic_stance.scoring.patterns import load_patterns
-from epistemic_stance.stance.check_pairs import Finding
+from epistemic_stance.stance.findings import Finding
 from epistemic_stance.stance.load import load_stance, shipped_stances
 
 PAIR = {

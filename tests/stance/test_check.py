@@ -18,7 +18,8 @@ from epistemic_stance.foundation.settings import CheckSettings
 from epistemic_stance.models import load as models
 from epistemic_stance.models.chat_template import encode_pair, stop_token_ids
 from epistemic_stance.records.written import Question, QuestionSet
-from epistemic_stance.stance.check_pairs import Finding, check_pairs, check_tokens
+from epistemic_stance.stance.check_pairs import check_pairs, check_tokens
+from epistemic_stance.stance.findings import Finding
 from epistemic_stance.stance.load import load_stance_and_pairs
 from epistemic_stance.stance.pairs import EncodedPair, Pair
 

@@ -14,8 +14,9 @@ from epistemic_stance.foundation.errors import InputError
 from epistemic_stance.foundation.settings import CheckSettings
 from epistemic_stance.records.written import QuestionSet
 from epistemic_stance.scoring.grading.keys import check_keys
-from epistemic_stance.stance.check_pairs import Finding, check_pairs, overlaps
+from epistemic_stance.stance.check_pairs import check_pairs, overlaps
 from epistemic_stance.stance.check_questions import check_probe_sets, check_question_sets
+from epistemic_stance.stance.findings import Finding
 from epistemic_stance.stance.load import SHIPPED, Probes
 from epistemic_stance.stance.pairs import Pair
 

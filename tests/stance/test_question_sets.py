@@ -15,8 +15,9 @@ from epistemic_stance.foundation.json_positions import parse_json
 from epistemic_stance.foundation.similarity import SimilarTexts, words
 from epistemic_stance.records.written import Question, QuestionSet
 from epistemic_stance.scoring.grading.grade import grade
-from epistemic_stance.stance.check_pairs import NEAR_QUESTION, overlaps
+from epistemic_stance.stance.check_pairs import overlaps
 from epistemic_stance.stance.check_questions import check_question_sets
+from epistemic_stance.stance.findings import NEAR_QUESTION
 from epistemic_stance.stance.load import SHIPPED, Stance, load_stance, load_stance_and_pairs
 from epistemic_stance.stance.pairs import Pair
 

@@ -7,8 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from epistemic_stance.foundation.wording import shorten
 from epistemic_stance.records.written import AnswerKey, QuestionSet
 from epistemic_stance.scoring.grading.grade import grade
-from epistemic_stance.stance.check_pairs import NO_PLACES, Finding, error
-from epistemic_stance.stance.check_questions import Located, located
+from epistemic_stance.stance.findings import NO_PLACES, Finding, Located, error, located
 
 FORM_OF_KEY = {
     "phrase": "write the bare words that a right answer holds",
