@@ -28,13 +28,13 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from rich.console import Console
 from scipy.stats import spearmanr
 
-from epistemic_stance.collection.run import collect
+from epistemic_stance.collection.run import run as collect
 from epistemic_stance.evaluation.compare import verdict_of
 from epistemic_stance.evaluation.measures import PERFORMATIVE, PRAGMATIC_ONLY, Measure
 from epistemic_stance.evaluation.screening import FINALISTS, finalists, screened_measures
+from epistemic_stance.foundation.reporter import silent
 from epistemic_stance.foundation.settings import CollectSettings, ProbeSettings
 from epistemic_stance.foundation.similarity import question_key
 from epistemic_stance.probing.estimates import mean_estimate
@@ -138,20 +138,18 @@ def screened(run: Path, arms: Sequence[Arm], base: str | None, threads: int) -> 
 def full_answers(run: Path, arms: Sequence[Arm], sets: Sequence[str], threads: int) -> dict[str, Any]:
     """Ask what is missing; the seconds of each file stand beside it, for a second call asks nothing."""
     seconds, answers = {}, 0
-    with Path(os.devnull).open("w", encoding="utf-8") as nowhere:
-        silent = Console(file=nowhere)
-        for arm in arms:
-            for name in sets:
-                folder = run / "validation" / arm.name / name
-                times = folder / "benchmark_seconds"
-                started = time.perf_counter()
-                settings = CollectSettings(arm.files.name, questions=name, output_dir=folder, threads=threads)
-                path = collect(settings, silent)
-                if not times.exists():
-                    times.write_text(f"{time.perf_counter() - started:.2f}\n")
-                seconds[f"{arm.name}/{name}"] = float(times.read_text())
-                answers += len(path.read_bytes().splitlines())
-            print(f"{arm.name}: {seconds[f'{arm.name}/{sets[-1]}']:.0f} s for {sets[-1]}", file=sys.stderr)
+    for arm in arms:
+        for name in sets:
+            folder = run / "validation" / arm.name / name
+            times = folder / "benchmark_seconds"
+            started = time.perf_counter()
+            settings = CollectSettings(arm.files.name, questions=name, output_dir=folder, threads=threads)
+            collected = collect(settings, silent)
+            if not times.exists():
+                times.write_text(f"{time.perf_counter() - started:.2f}\n")
+            seconds[f"{arm.name}/{name}"] = float(times.read_text())
+            answers += collected.plan.responses
+        print(f"{arm.name}: {seconds[f'{arm.name}/{sets[-1]}']:.0f} s for {sets[-1]}", file=sys.stderr)
     return {"seconds_asking": round(sum(seconds.values()), 1), "answers_of_a_model": answers // len(arms)}
 
 

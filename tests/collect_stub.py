@@ -13,10 +13,12 @@ from typing import Any
 import pytest
 from rich.console import Console
 
+from epistemic_stance.cli.terminal_reporter import terminal_reporter
 from epistemic_stance.collection import run as stage
-from epistemic_stance.collection.plan import Group, Identity, Item, Reply
-from epistemic_stance.collection.source import Opened
+from epistemic_stance.collection import source
+from epistemic_stance.collection.backend import Group, Identity, Item, Reply
 from epistemic_stance.foundation.settings import CollectSettings
+from epistemic_stance.records.collection import CollectionRecord
 
 HARD_TEXTS = [
     "I can't know that from my internal state alone.",
@@ -53,31 +55,37 @@ def invented(item: Item) -> Reply:
 class StubBackend:
     identity: Identity = IDENTITY
     slots: int = 3
+    threads: int = 1
     note: str | None = None
     asked: list[Group] = field(default_factory=list)
     after: Callable[[int], None] = lambda written: None
     """Called when so many groups of this run have been written."""
 
-    def answers(self, groups: Sequence[Group]) -> Iterator[tuple[Group, list[Reply]]]:
+    def grouped(self, items: Sequence[Item]) -> list[Group]:
+        return [tuple(items[start : start + self.slots]) for start in range(0, len(items), self.slots)]
+
+    def answers(self, groups: Sequence[Group], on_answer: Callable[[], None]) -> Iterator[tuple[Group, list[Reply]]]:
         for number, group in enumerate(groups):
             self.asked.append(group)
-            yield group, [invented(item) for item in group]
+            replies = []
+            for item in group:
+                replies.append(invented(item))
+                on_answer()
+            yield group, replies
             self.after(number + 1)
 
 
-def in_groups_of(size: int) -> Callable[[Sequence[Item]], list[Group]]:
-    return lambda items: [tuple(items[start : start + size]) for start in range(0, len(items), size)]
-
-
-def stubbed(monkeypatch: pytest.MonkeyPatch, backend: StubBackend | None = None, threads: int = 1) -> StubBackend:
+def stubbed(monkeypatch: pytest.MonkeyPatch, backend: StubBackend | None = None) -> StubBackend:
     """Collections ask the stub instead of a model; automatic slots are the stub's, and a group has as many items."""
     backend = backend or StubBackend()
+    automatic = backend.slots
 
-    def open_stub(settings: CollectSettings, design: Any, begun: Any, display: Any) -> Opened:
-        slots = settings.slots or (begun.slots if begun else 0) or backend.slots
-        return Opened(backend, in_groups_of(slots), slots, settings.threads or threads)
+    def open_stub(settings: CollectSettings, design: Any, begun: CollectionRecord | None, reporter: Any) -> StubBackend:
+        backend.slots = settings.slots or (begun and begun.slots) or automatic
+        backend.threads = settings.threads or 1
+        return backend
 
-    monkeypatch.setattr(stage, "open_backend", open_stub)
+    monkeypatch.setattr(source, "_open_local", open_stub)
     monkeypatch.setattr(stage, "git_revision", lambda: None)
     return backend
 
@@ -91,8 +99,9 @@ def small(output_dir: Path | None, **changes: Any) -> CollectSettings:
 def run(settings: CollectSettings) -> tuple[Path, str]:
     """Collect; returns the file of answers and what was printed."""
     printed = io.StringIO()
-    path = stage.collect(settings, Console(file=printed, width=200, highlight=False))
-    return path, printed.getvalue()
+    with terminal_reporter(Console(file=printed, width=200, highlight=False)) as reporter:
+        collected = stage.run(settings, reporter)
+    return collected.path, printed.getvalue()
 
 
 def lines_of(path: Path) -> list[dict[str, Any]]:

@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from collect_stub import IDENTITY, StubBackend, in_groups_of
+from collect_stub import IDENTITY, StubBackend
 
 from epistemic_stance.collection import run as stage
-from epistemic_stance.collection.plan import Group, Item, Reply
-from epistemic_stance.collection.source import Opened
+from epistemic_stance.collection import source
+from epistemic_stance.collection.backend import Group, Item, Reply
 from epistemic_stance.foundation.settings import CollectSettings
 
 PATTERNS = "".join(
@@ -60,7 +60,7 @@ class Voice(StubBackend):
 
     says: Callable[[Item], str] = lambda item: ""
 
-    def answers(self, groups: Sequence[Group]) -> Iterator[tuple[Group, list[Reply]]]:
+    def answers(self, groups: Sequence[Group], on_answer: Callable[[], None]) -> Iterator[tuple[Group, list[Reply]]]:
         for number, group in enumerate(groups):
             self.asked.append(group)
             yield group, [Reply(self.says(item), 3, "eos", 1.0) for item in group]
@@ -71,12 +71,12 @@ def voiced(monkeypatch: pytest.MonkeyPatch, **says: Callable[[Item], str]) -> li
     """Models answer as told, by the last part of their names, and others deny; returns whom was asked what."""
     opened: list[tuple[str, Voice]] = []
 
-    def open_voice(settings: CollectSettings, *_: Any) -> Opened:
+    def open_voice(settings: CollectSettings, *_: Any) -> Voice:
         name = Path(settings.model).name.replace("-", "_")
-        voice = Voice(replace(IDENTITY, dtype="float32"), says=says.get(name, lambda item: "I deny it."))
+        voice = Voice(replace(IDENTITY, dtype="float32"), 7, says=says.get(name, lambda item: "I deny it."))
         opened.append((name, voice))
-        return Opened(voice, in_groups_of(7), 7, 1)
+        return voice
 
-    monkeypatch.setattr(stage, "open_backend", open_voice)
+    monkeypatch.setattr(source, "_open_local", open_voice)
     monkeypatch.setattr(stage, "git_revision", lambda: None)
     return opened

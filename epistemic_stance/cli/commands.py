@@ -119,9 +119,11 @@ def collect_command(settings: CollectSettings) -> None:
     _quiet_libraries()
     from rich.console import Console
 
-    from epistemic_stance.collection.run import collect
+    from epistemic_stance.cli.terminal_reporter import terminal_reporter
+    from epistemic_stance.collection.run import run
 
-    collect(settings, Console(highlight=False))
+    with terminal_reporter(Console(highlight=False)) as reporter:
+        run(settings, reporter)
 
 
 @command("analyze", AnalyzeSettings, app)

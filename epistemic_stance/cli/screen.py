@@ -14,7 +14,7 @@ from pathlib import Path
 from rich.console import Console
 
 from epistemic_stance.collection.design import Design, read_design
-from epistemic_stance.collection.run import collect
+from epistemic_stance.collection.run import run as collect
 from epistemic_stance.evaluation.measures import PRAGMATIC_ONLY, Measure
 from epistemic_stance.evaluation.screening import (
     ArmAnswers,
@@ -28,6 +28,7 @@ from epistemic_stance.foundation.console import Printer, duration
 from epistemic_stance.foundation.errors import InputError, Problem, RefusedError, StoppedError
 from epistemic_stance.foundation.files import folder_lock
 from epistemic_stance.foundation.provenance import versions
+from epistemic_stance.foundation.reporter import Event, Warned
 from epistemic_stance.foundation.settings import DEMO_MODEL, DEMO_NOTICE, CollectSettings, ProbeSettings, ScreenSettings
 from epistemic_stance.foundation.signals import StopAtOnce
 from epistemic_stance.probing.run import run_probe
@@ -220,9 +221,14 @@ def _unseen(screening: Screening) -> Iterator[Console]:
         yield Console(file=text, width=SILENT_WIDTH)
     finally:
         for line in text.getvalue().splitlines():
-            if line.startswith(WARNING) and DEMO_NOTICE not in line and line not in screening.warned:
-                screening.warned.add(line)
-                screening.printer.warning(line.removeprefix(WARNING))
+            if line.startswith(WARNING):
+                _warn(line.removeprefix(WARNING), screening)
+
+
+def _warn(text: str, screening: Screening) -> None:
+    if DEMO_NOTICE not in text and text not in screening.warned:
+        screening.warned.add(text)
+        screening.printer.warning(text)
 
 
 def _probe(screening: Screening) -> Mapping[str, ProbesRecord]:
@@ -276,18 +282,17 @@ def _screen_one(
 def _ask(arm: Arm, screening: Screening) -> tuple[int, list[Path]]:
     """Number of new answers, and the files with all of them."""
     new, paths = 0, []
+
+    def reporter(event: Event) -> None:
+        if isinstance(event, Warned):
+            _warn(event.text, screening)
+
     for name in screening.designs:
         settings = _collect_settings(screening.settings, screening.target, name, arm)
-        path = RunFolder(screening.settings.run).screen_answers(arm.name, name).responses
-        before = 0 if settings.overwrite else _lines(path)
-        with _unseen(screening) as console:
-            paths.append(collect(settings, console))
-        new += _lines(path) - before
+        collected = collect(settings, reporter)
+        paths.append(collected.path)
+        new += collected.asked
     return new, paths
-
-
-def _lines(path: Path) -> int:
-    return path.read_bytes().count(b"\n") if path.is_file() else 0
 
 
 def _say(arm: ScreenedArmRecord, left: int, screening: Screening) -> None:

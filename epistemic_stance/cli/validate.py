@@ -4,25 +4,26 @@ from __future__ import annotations
 
 import os
 import time
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-from typing_extensions import override
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
+from rich.progress import Progress as Bar
 
 from epistemic_stance.cli.screen import run_screen
+from epistemic_stance.cli.terminal_reporter import BAR_WIDTH
 from epistemic_stance.collection.design import Design, read_design
-from epistemic_stance.collection.progress import BAR_WIDTH, Display
-from epistemic_stance.collection.run import collect
+from epistemic_stance.collection.run import Collected
+from epistemic_stance.collection.run import run as collect
 from epistemic_stance.evaluation.analyze import run_analyze
 from epistemic_stance.evaluation.compare import compare
 from epistemic_stance.evaluation.rule import freeze_rule, rule_of
 from epistemic_stance.foundation.console import Printer, duration, program
 from epistemic_stance.foundation.errors import InputError, Problem
+from epistemic_stance.foundation.reporter import Event, Progress, Warned
 from epistemic_stance.foundation.settings import (
     DEMO_MODEL,
     DEMO_NOTICE,
@@ -204,7 +205,8 @@ def _collect(passes: Sequence[Pass], console: Console, printer: Printer) -> None
     overall = _Overall(console, sum(len(one.design.items) for one in passes))
     with overall.shown():
         for one in passes:
-            collect(one.collection, console, _Part(console, overall, f"{one.arm} {one.design.question_set}"))
+            part = _Part(printer, overall, f"{one.arm} {one.design.question_set}")
+            part.finished(collect(one.collection, part))
     printer.note(f"{overall.done:,} answers, {overall.asked:,} of them now, in {duration(overall.seconds)}")
 
 
@@ -218,7 +220,7 @@ class _Overall:
             TimeElapsedColumn(),
             TextColumn("{task.fields[now]}"),
         )
-        self._progress = Progress(*columns, console=console, transient=True) if console.is_terminal else None
+        self._progress = Bar(*columns, console=console, transient=True) if console.is_terminal else None
         self._task = self._progress.add_task("answers", total=total, now="") if self._progress else None
         self.total, self.done, self.asked = total, 0, 0
         self.warned: set[str] = set()
@@ -251,55 +253,28 @@ class _Overall:
         return f"about {duration(self.seconds / self.asked * (self.total - self.done))} left"
 
 
-class _Part(Display):
-    """One collection as a part of all: only what goes wrong is said, and one line when it is done."""
+class _Part:
+    """A reporter of one collection as a part of all: only what goes wrong is said, and one line when it is done."""
 
-    def __init__(self, console: Console, overall: _Overall, what: str) -> None:
-        super().__init__(console)
-        self._overall, self._what = overall, what
-        self._there = self._asked = 0
+    def __init__(self, printer: Printer, overall: _Overall, what: str) -> None:
+        self._printer, self._overall, self._what = printer, overall, what
+        self._done: int | None = None
         self._started = time.monotonic()
 
-    @override
-    def header(self, title: str, rows: Sequence[tuple[str, str]]) -> None:
-        """Said once for all."""
+    def __call__(self, event: Event) -> None:
+        if isinstance(event, Progress):
+            added = event.done - (self._done or 0)
+            self._overall.add(added, 0 if self._done is None else added, self._what)
+            self._done = event.done
+        elif isinstance(event, Warned) and event.text not in self._overall.warned and DEMO_NOTICE not in event.text:
+            self._overall.warned.add(event.text)
+            self._printer.warning(f"{self._what}: {event.text}")
 
-    @override
-    def start(self, done: int, total: int) -> None:
-        self._there = done
-        self._overall.add(done, 0, self._what)
-
-    @override
-    def stop(self) -> None:
-        """The view over all goes on."""
-
-    @override
-    def answered(self) -> None:
-        """Counted when written."""
-
-    @override
-    def written(self, answers: int) -> None:
-        self._there += answers
-        self._asked += answers
-        self._overall.add(answers, answers, self._what)
-
-    @override
-    def note(self, message: str, style: str = "") -> None:
-        """What else a collection says is said of all of them together."""
-
-    @override
-    def warning(self, message: str) -> None:
-        if message not in self._overall.warned and DEMO_NOTICE not in message:
-            self._overall.warned.add(message)
-            super().note(f"  warning: {self._what}: {message}", "yellow")
-
-    @override
-    def waiting(self, what: str, wait_s: float) -> None:
-        """A model on this machine is not waited for."""
-
-    @override
-    def finished(self, reasons: Counter[str], limit: int, path: Path, next_command: str) -> None:
-        self._overall.add(reasons.total() - self._there, 0, self._what)
-        spent = f"{self._asked} now, {duration(time.monotonic() - self._started)}" if self._asked else "all there"
+    def finished(self, collected: Collected) -> None:
+        total = collected.plan.responses
+        self._overall.add(total - (self._done or 0), 0, self._what)
+        spent = (
+            f"{collected.asked} now, {duration(time.monotonic() - self._started)}" if collected.asked else "all there"
+        )
         left = f"; {self._overall.left}" if self._overall.done < self._overall.total else ""
-        super().note(f"  {self._what}: {reasons.total()} answers, {spent}{left}")
+        self._printer.note(f"  {self._what}: {total} answers, {spent}{left}")

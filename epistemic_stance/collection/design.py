@@ -6,10 +6,10 @@ import hashlib
 import json
 import math
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from epistemic_stance.collection.plan import Item, plan_items
+from epistemic_stance.collection.backend import Item
 from epistemic_stance.foundation.errors import InputError, Problem
 from epistemic_stance.foundation.json_positions import LONE_SURROGATE
 from epistemic_stance.foundation.settings import CollectSettings, SplitChoice
@@ -209,6 +209,27 @@ def _temperatures(settings: CollectSettings, mode: AskingDesign, problems: list[
         else:
             found.append(abs(value))  # -0.0 is greedy too, and has the seed and the key of 0.0
     return found
+
+
+def item_seed(run_seed: int, question: str, temperature: float, iteration: int) -> int:
+    """A seed that depends on what is asked alone, so that a smaller plan repeats answers of a larger one."""
+    digest = hashlib.sha256(f"{run_seed}|{temperature!r}|{iteration}|{question}".encode()).digest()
+    return int.from_bytes(digest[:4], "big") & 0x7FFFFFFF
+
+
+def plan_items(
+    questions: Iterable[tuple[str, str, str]], temperatures: Sequence[float], iterations: int, seed: int
+) -> list[Item]:
+    """All items of a plan. `questions` are (id, category, text).
+
+    Temperature 0 is greedy and is asked once: five copies of one answer are not five answers.
+    """
+    return [
+        Item(identifier, category, text, temperature, iteration, item_seed(seed, text, temperature, iteration))
+        for identifier, category, text in questions
+        for temperature in temperatures
+        for iteration in range(1, (1 if temperature == 0 else iterations) + 1)
+    ]
 
 
 def spread(items: Sequence[Item], limit: int | None) -> list[Item]:

@@ -13,6 +13,7 @@ from typing import Any
 
 import httpx2
 
+from epistemic_stance.collection.backend import Group, Identity, Item, Reply
 from epistemic_stance.collection.endpoint_chat import Chat
 from epistemic_stance.collection.endpoint_http import (
     Declined,
@@ -23,7 +24,6 @@ from epistemic_stance.collection.endpoint_http import (
     exchange,
     new_client,
 )
-from epistemic_stance.collection.plan import Group, Identity, Item, Reply
 from epistemic_stance.foundation.errors import EndpointError, InputError, Problem, RefusedError, StanceError
 from epistemic_stance.foundation.wording import shorten
 from epistemic_stance.models.sampling_config import SamplingConfig
@@ -89,13 +89,21 @@ class EndpointBackend:
     """Whether it has answered once."""
     kept: int = 0
     """Answers given out."""
+    slots: None = None
+    threads: None = None
 
     @property
     def note(self) -> str:
         """What the user should know about these answers; complete after the first one, "" if nothing."""
         return self.chat.note
 
-    def answers(self, groups: Sequence[Group]) -> Generator[tuple[Group, list[Reply]], None, None]:
+    def grouped(self, items: Sequence[Item]) -> list[Group]:
+        """One request is one answer."""
+        return [(item,) for item in items]
+
+    def answers(
+        self, groups: Sequence[Group], on_answer: Callable[[], None] = lambda: None
+    ) -> Generator[tuple[Group, list[Reply]], None, None]:
         """Ask every item; a group is yielded once all of it is answered.
 
         Raises EndpointError if the server is not usable, or left questions unanswered that it may answer later;
@@ -111,6 +119,7 @@ class EndpointBackend:
                 if isinstance(outcome, Reply):
                     troubled.clear()
                     replies[group][place] = outcome
+                    on_answer()
                     if len(replies[group]) == len(groups[group]):
                         self.kept += len(groups[group])
                         yield groups[group], [reply for _, reply in sorted(replies[group].items())]

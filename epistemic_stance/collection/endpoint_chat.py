@@ -6,8 +6,8 @@ import re
 from dataclasses import dataclass, field
 from typing import Any
 
+from epistemic_stance.collection.backend import FILTERED, FinishReason, Item, Reply
 from epistemic_stance.collection.endpoint_http import Declined, Key, Transient
-from epistemic_stance.collection.plan import FILTERED, FinishReason, Item, Reply
 from epistemic_stance.foundation.errors import InputError, Problem
 from epistemic_stance.foundation.settings import TEMPLATE_ARGUMENTS
 from epistemic_stance.foundation.wording import shorten

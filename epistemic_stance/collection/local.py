@@ -15,7 +15,7 @@ from typing import Any
 
 import torch
 
-from epistemic_stance.collection.plan import FinishReason, Group, Identity, Item, Reply
+from epistemic_stance.collection.backend import FinishReason, Group, Identity, Item, Reply
 from epistemic_stance.foundation.errors import InputError, Problem, RefusedError
 from epistemic_stance.foundation.provenance import versions
 from epistemic_stance.models.chat_template import encode_question, template_digest
@@ -64,8 +64,14 @@ class LocalBackend:
     on_answer: Callable[[], None] = lambda: None
     """Called when an answer is complete, long before its group is; once more if its group is begun anew."""
 
-    def answers(self, groups: Sequence[Group]) -> Iterator[tuple[Group, list[Reply]]]:
+    def grouped(self, items: Sequence[Item]) -> list[Group]:
+        return grouped(items, self.slots)
+
+    def answers(
+        self, groups: Sequence[Group], on_answer: Callable[[], None] = lambda: None
+    ) -> Iterator[tuple[Group, list[Reply]]]:
         """Answer the groups in order. Raises InputError before the first if a question is too long for the model."""
+        self.on_answer = on_answer
         prompts = self.encode({item.question: item.question_id for group in groups for item in group})
         for group in groups:
             finished = self.finish([self.request(item, prompts[item.question]) for item in group])

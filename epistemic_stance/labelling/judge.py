@@ -13,8 +13,9 @@ import re
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from epistemic_stance.collection.backend import Item, Reply
+from epistemic_stance.collection.design import item_seed
 from epistemic_stance.collection.endpoint import EndpointBackend, open_endpoint
-from epistemic_stance.collection.plan import Item, Reply, item_seed
 from epistemic_stance.foundation.errors import InputError, Problem
 from epistemic_stance.foundation.settings import CollectSettings, LabelSettings
 from epistemic_stance.foundation.signals import StopAtOnce

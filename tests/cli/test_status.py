@@ -409,7 +409,7 @@ def test_the_command_goes_on_with_answers_as_they_were_begun(own_run: Path, monk
     put_answers(own_run / "validation/base/baseline", begun, 5)
     command = checks(StatusSettings(run=own_run))["Answers/base, baseline"].command
     seen: list[CollectSettings] = []
-    monkeypatch.setattr(collecting, "collect", lambda settings, _console: seen.append(settings))
+    monkeypatch.setattr(collecting, "run", lambda settings, _reporter: seen.append(settings))
     assert cli.run(shlex.split(command)[1:]) == 0
     design = read_design(seen[0])
     assert len(design.items) == begun.responses

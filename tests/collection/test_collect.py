@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import io
 import json
 import os
 import re
@@ -29,15 +28,14 @@ from collect_stub import (
 from endpoint_stub import answer
 from hypothesis import given
 from hypothesis import strategies as st
-from rich.console import Console
 
-from epistemic_stance.collection import progress
-from epistemic_stance.collection.design import Design, read_design, spread
-from epistemic_stance.collection.plan import Item, plan_items
-from epistemic_stance.collection.run import collect
+from epistemic_stance.collection import run as stage
+from epistemic_stance.collection.backend import Item
+from epistemic_stance.collection.design import Design, plan_items, read_design, spread
 from epistemic_stance.collection.store import ResponseFile
 from epistemic_stance.foundation.errors import EndpointError, InputError, RefusedError, StoppedError, StorageError
 from epistemic_stance.foundation.files import folder_lock
+from epistemic_stance.foundation.reporter import Event, Finished, Progress, Started, Warned
 from epistemic_stance.foundation.settings import DEMO_NOTICE, CollectSettings
 from epistemic_stance.models.load import DEMO_FOLDER
 from epistemic_stance.records.collection import CollectionRecord, ResponseRecord
@@ -276,32 +274,18 @@ def test_header_and_end_say_what_a_person_wants_to_know(stub: StubBackend, tmp_p
     assert f"'{path}'\n" in printed.partition("next: ")[2]
 
 
-def test_a_terminal_shows_a_bar_with_rate_and_time_left(stub: StubBackend, tmp_path: Path) -> None:
-    terminal = io.StringIO()
-    collect(small(tmp_path), Console(file=terminal, width=80, force_terminal=True, highlight=False))
-    shown = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", terminal.getvalue())
-    assert re.search(r"25/25 0:00:0\d \d+ answers/min, about 0 s left", shown)
-
-
-def test_a_log_file_gets_a_line_now_and_then(
-    stub: StubBackend, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_events_count_the_answers_of_the_whole_file_before_their_group_is_written(
+    stub: StubBackend, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(progress, "SECONDS_BETWEEN_LINES", 0.0)
-    monkeypatch.setattr(progress, "SECONDS_TO_FIRST_LINE", 0.0)
-    _, printed = run(small(tmp_path))
-    assert re.search(r"^12 of 25 answers; \d+ answers/min, about 0 s left$", printed, re.MULTILINE)
-    assert "25 of 25 answers;" not in printed
-
-
-def test_answers_are_progress_before_their_group_is_written(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(progress, "SECONDS_BETWEEN_LINES", 0.0)
-    monkeypatch.setattr(progress, "SECONDS_TO_FIRST_LINE", 0.0)
-    printed = io.StringIO()
-    display = progress.Display(Console(file=printed, width=200))
-    display.start(4, 10)
-    for answered in (display.answered, display.answered, lambda: display.written(3)):
-        answered()
-    assert re.findall(r"^(\d+) of 10 answers; ", printed.getvalue(), re.MULTILINE) == ["5", "6", "7"]
+    settings = small(tmp_path, max_responses=10)
+    interrupted(stub, 2, settings)
+    events: list[Event] = []
+    collected = stage.run(settings, events.append)
+    assert (collected.path, collected.asked, collected.plan.responses) == (tmp_path / "responses.jsonl", 4, 10)
+    progress = [event for event in events if isinstance(event, Progress)]
+    assert [event.done for event in progress] == [6, 7, 8, 9, 9, 10, 10], "once more when a group is on the disk"
+    assert {(event.total, event.unit) for event in progress} == {(10, "answers")}
+    assert [type(event) for event in events if event not in progress] == [Started, Warned, Finished]
 
 
 @pytest.mark.parametrize(
@@ -348,38 +332,6 @@ def test_answers_that_a_filter_cut_are_counted_apart(tmp_path: Path) -> None:
     assert f"{counts}, 0 are empty\n" in again
 
 
-def test_a_server_that_is_waited_for_is_seen(tmp_path: Path) -> None:
-    terminal = io.StringIO()
-    busy = endpoint_stub.status(429, Retry_After="0.2")
-    with endpoint_stub.stub(lambda ask: busy if len(server.asks) == 1 else answer()) as server:
-        settings = small(tmp_path / "log", endpoint=server.url, max_responses=2)
-        _, printed = run(settings)
-        server.asks.clear()
-        settings = replace(settings, output_dir=tmp_path / "terminal")
-        collect(settings, Console(file=terminal, width=100, force_terminal=True, highlight=False))
-    for shown in (printed, terminal.getvalue()):
-        assert re.search(r"HTTP 429: stub says 429, waiting 0\.\d s \(attempt 2 of 10\)", shown)
-
-
-def test_of_many_waits_few_are_shown_and_no_long_one_is_missed(monkeypatch: pytest.MonkeyPatch) -> None:
-    now = 1000.0
-    monkeypatch.setattr(progress.time, "monotonic", lambda: now)
-    printed = io.StringIO()
-    display = progress.Display(Console(file=printed, width=200))
-    for second, what, wait_s in [
-        (0, "short", 0.5),
-        (0, "hidden: as short", 0.5),
-        (1, "long", 120.0),
-        (1, "hidden: as long", 121.0),
-        (60, "hidden: ends before", 30.0),
-        (121, "long again", 120.0),
-        (260, "short again", 0.5),
-    ]:
-        now = 1000.0 + second
-        display.waiting(what, wait_s)
-    assert printed.getvalue().split("\n") == ["  short", "  long", "  long again", "  short again", ""]
-
-
 def copied_demo(folder: Path) -> Path:
     folder.mkdir()
     for path in DEMO_FOLDER.iterdir():
@@ -422,7 +374,7 @@ def test_a_finished_collection_needs_no_model(
 ) -> None:
     path, _ = run(small(tmp_path))
     before = path.read_bytes()
-    monkeypatch.setattr("epistemic_stance.collection.run.open_backend", None)
+    monkeypatch.setattr("epistemic_stance.collection.source._open_local", None)
     again, printed = run(small(tmp_path))
     assert (again, path.read_bytes()) == (path, before)
     assert "nothing is missing: all 25 answers are there" in printed
@@ -628,7 +580,7 @@ def test_another_plan_is_refused_before_a_model_is_loaded(
     else:
         interrupted(stub, 2, small(tmp_path))
     before = (tmp_path / "responses.jsonl").read_bytes()
-    monkeypatch.setattr("epistemic_stance.collection.run.open_backend", None)
+    monkeypatch.setattr("epistemic_stance.collection.source._open_local", None)
     with pytest.raises(RefusedError) as raised:
         run(small(tmp_path, **changes))
     assert said in str(raised.value)
@@ -822,7 +774,7 @@ def test_overwrite_deletes_nothing_if_the_model_does_not_open(
     def fail(*_: object) -> None:
         raise InputError([])
 
-    monkeypatch.setattr("epistemic_stance.collection.run.open_backend", fail)
+    monkeypatch.setattr("epistemic_stance.collection.source._open_local", fail)
     with pytest.raises(InputError):
         run(small(tmp_path, seed=7, overwrite=True))
     assert path.read_bytes() == before

@@ -43,9 +43,10 @@ from endpoint_stub import (
     stub,
 )
 
+from epistemic_stance.collection.backend import Group, Item, Reply
+from epistemic_stance.collection.design import plan_items
 from epistemic_stance.collection.endpoint import EndpointBackend, Patience, open_endpoint
 from epistemic_stance.collection.endpoint_http import Key, checked_address, new_client, retry_after_s
-from epistemic_stance.collection.plan import Group, Item, Reply, plan_items
 from epistemic_stance.foundation.errors import EndpointError, InputError, RefusedError, StanceError
 from epistemic_stance.models.sampling_config import SamplingConfig
 

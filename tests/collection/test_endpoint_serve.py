@@ -15,8 +15,8 @@ from pathlib import Path
 import httpx2
 import pytest
 
+from epistemic_stance.collection.design import plan_items
 from epistemic_stance.collection.endpoint import EndpointBackend, Patience, open_endpoint
-from epistemic_stance.collection.plan import plan_items
 from epistemic_stance.foundation.errors import EndpointError
 from epistemic_stance.models.chat_template import encode_question
 from epistemic_stance.models.generation import generate

@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 from tiny import FACTS, PACKED_FAMILIES, PLAIN_FAMILIES, save_tiny, tiny_model, tiny_tokenizer
 
 from epistemic_stance.collection import local
+from epistemic_stance.collection.backend import Item, Reply
+from epistemic_stance.collection.design import plan_items
 from epistemic_stance.collection.local import GROUP_SLOTS, LocalBackend, automatic_slots, grouped, open_local, why_plain
-from epistemic_stance.collection.plan import Item, Reply, plan_items
 from epistemic_stance.foundation.errors import InputError, RefusedError
 from epistemic_stance.models.chat_template import encode_question, template_digest
 from epistemic_stance.models.generation import generate
@@ -69,8 +70,7 @@ def test_other_families_say_why_and_still_answer(tmp_path: Path, family: str) ->
     assert backend.note is not None
     assert not any("forward" in vars(layer) for layer in linear_layers(backend.model))
     done: list[int] = []
-    backend.on_answer = lambda: done.append(1)
-    found = texts(backend.answers(grouped(ITEMS, backend.slots)))
+    found = texts(backend.answers(grouped(ITEMS, backend.slots), lambda: done.append(1)))
     assert [item for item, *_ in found] == ITEMS
     assert len(done) == len(ITEMS)
     assert found == texts(opened(tmp_path, family).answers(grouped(ITEMS, backend.slots)))

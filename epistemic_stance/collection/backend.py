@@ -1,9 +1,8 @@
-"""What will be asked, in which order and with which seeds; decided before the first answer."""
+"""What is asked for, what comes back, and the interface of those who answer: `local.py` and `endpoint.py`."""
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
@@ -45,7 +44,7 @@ class Reply:
 
 @dataclass(frozen=True)
 class Identity:
-    """What has to be the same for two runs to be one: goes into every record and into the run's fingerprint."""
+    """What has to be the same for two runs to be one: goes into the plan and into every record."""
 
     model: str
     """As the user gave it."""
@@ -60,39 +59,35 @@ class Identity:
 
 
 class Backend(Protocol):
-    """Who answers."""
+    """An opened model, or a server that was found to be there."""
 
     identity: Identity
+
+    @property
+    def slots(self) -> int | None:
+        """Answers generated side by side; None = unknown."""
+        ...
+
+    @property
+    def threads(self) -> int | None:
+        """Of the CPU; None = unknown."""
+        ...
 
     @property
     def note(self) -> str | None:
         """What the user should know about these answers; it may be known only after the first one."""
         ...
 
-    def answers(self, groups: Sequence[Group]) -> Iterator[tuple[Group, list[Reply]]]:
+    def grouped(self, items: Sequence[Item]) -> list[Group]:
+        """All items of a plan, divided into what is answered together; the same for a plan that is continued."""
+        ...
+
+    def answers(
+        self, groups: Sequence[Group], on_answer: Callable[[], None] = lambda: None
+    ) -> Iterator[tuple[Group, list[Reply]]]:
         """Answer every group; a group is yielded when all of it is answered, in any order of groups.
 
+        `on_answer` is called when an answer is complete, which may be long before its group is.
         Raises StanceError if it cannot go on: what was yielded before is kept, the rest is asked next time.
         """
         ...
-
-
-def item_seed(run_seed: int, question: str, temperature: float, iteration: int) -> int:
-    """A seed that depends on what is asked alone, so that a smaller plan repeats answers of a larger one."""
-    digest = hashlib.sha256(f"{run_seed}|{temperature!r}|{iteration}|{question}".encode()).digest()
-    return int.from_bytes(digest[:4], "big") & 0x7FFFFFFF
-
-
-def plan_items(
-    questions: Iterable[tuple[str, str, str]], temperatures: Sequence[float], iterations: int, seed: int
-) -> list[Item]:
-    """All items of a plan. `questions` are (id, category, text).
-
-    Temperature 0 is greedy and is asked once: five copies of one answer are not five answers.
-    """
-    return [
-        Item(identifier, category, text, temperature, iteration, item_seed(seed, text, temperature, iteration))
-        for identifier, category, text in questions
-        for temperature in temperatures
-        for iteration in range(1, (1 if temperature == 0 else iterations) + 1)
-    ]
