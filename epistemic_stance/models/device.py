@@ -23,12 +23,6 @@ def choose_device(name: str) -> str:
     return name
 
 
-def has_fast_bfloat16(device: str) -> bool:
-    """Whether a CPU multiplies bfloat16 natively (AVX512-BF16 or AMX), where `--dtype bfloat16` pays."""
-    capabilities: dict[str, bool] = getattr(torch.cpu, "get_capabilities", dict)()
-    return device == "cpu" and bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
-
-
 def choose_dtype(name: str, device: str) -> torch.dtype:
     """The precision of `--dtype` for matrix products; master weights, log-probabilities and loss stay float32.
 

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import secrets
-import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -46,7 +45,7 @@ from epistemic_stance.training.occupancy import (
     truncate,
 )
 from epistemic_stance.training.packing import PairForward, choose_forward
-from epistemic_stance.training.plan import header_rows
+from epistemic_stance.training.plan import dtypes_to_time, header_rows, time_forward
 from epistemic_stance.training.prepare import Inputs, Job, prepare, recorded_settings
 from epistemic_stance.training.reference import compute_reference, load_reference, reference_key, save_reference
 from epistemic_stance.training.resources import check_resources
@@ -72,7 +71,7 @@ def train(inputs: Inputs, reporter: Reporter) -> RunFolder | None:
         if resumed is not None and resumed.status == "finished":
             reporter(Note(f"{folder.root} is already finished; nothing to resume"))
             return None
-        reporter(Started("stance train", header_rows(job, resumed or record, resources, policy.seconds_per_pair)))
+        reporter(Started("stance train", header_rows(job, resumed or record, resources, policy.forward_seconds)))
         if lock is None or settings.dry_run:
             reporter(Note("dry run: everything is in order, nothing was trained"))
             return None
@@ -141,8 +140,8 @@ class Policy:
 
     model: Any
     forward: PairForward
-    seconds_per_pair: float
-    """Of a forward pass, measured on the longest pair."""
+    forward_seconds: Mapping[str, float]
+    """Precision -> seconds of a forward pass of the longest pair."""
 
 
 def open_policy(job: Job) -> Policy:
@@ -150,10 +149,8 @@ def open_policy(job: Job) -> Policy:
     if job.settings.lora_rank:
         add_lora(model, job.settings.lora_rank, job.settings.seed)
     forward = choose_forward(model, job.encoded)
-    longest = max(job.encoded, key=lambda pair: pair.longest)
-    started = time.perf_counter()
-    compute_reference(model, forward, [longest], job.compute_dtype)
-    return Policy(model, forward, time.perf_counter() - started)
+    seconds = time_forward(model, forward, job.encoded, dtypes_to_time(job.compute_dtype, job.device))
+    return Policy(model, forward, seconds)
 
 
 def _run_record(job: Job, policy: Policy) -> RunRecord:

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from epistemic_stance.foundation.errors import InputError
-from epistemic_stance.models.device import choose_device, choose_dtype, has_fast_bfloat16
+from epistemic_stance.models.device import choose_device, choose_dtype
 
 
 def pretend(monkeypatch: pytest.MonkeyPatch, *, cuda: bool = False, mps: bool = False) -> None:
@@ -61,19 +61,3 @@ def test_a_named_dtype_is_taken_as_asked() -> None:
 def test_float16_on_a_cpu_is_an_error() -> None:
     with pytest.raises(InputError, match="--dtype: float16 needs a GPU"):
         choose_dtype("float16", "cpu")
-
-
-@pytest.mark.parametrize(
-    ("capabilities", "device", "fast"),
-    [
-        ({"avx512_bf16": True}, "cpu", True),
-        ({"amx_bf16": True}, "cpu", True),
-        ({"avx512_f": True}, "cpu", False),
-        ({"avx512_bf16": True}, "cuda", False),
-    ],
-)
-def test_fast_bfloat16_is_asked_of_the_processor(
-    capabilities: dict[str, bool], device: str, fast: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities, raising=False)
-    assert has_fast_bfloat16(device) is fast

@@ -1,0 +1,72 @@
+"""What the run header says of time, and how it is measured."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+from tiny import tiny_model
+
+from epistemic_stance.stance.pairs import EncodedPair
+from epistemic_stance.training import plan
+from epistemic_stance.training.packing import PairForward
+from epistemic_stance.training.plan import dtypes_to_time, step_seconds, time_forward, time_line
+
+PAIRS = [EncodedPair("a", [1, 2], [3, 4], [5]), EncodedPair("b", [1, 2, 3], [4, 5, 6], [7, 8, 9, 10])]
+JOB: Any = SimpleNamespace(total_steps=1000, pairs_per_step=1, encoded=PAIRS[1:])
+NO_OPTIMIZER: Any = SimpleNamespace(compute_dtype="float32", device="cpu", trainable_parameters=0)
+
+
+def test_seconds_of_a_step_by_hand() -> None:
+    """Pairs of 5 and 10 tokens, 0.8 s for the longer: 0.6 on average, two pairs a step, 3 * 1.2 s, and the optimizer:
+    28 bytes * 15e9 parameters at 15e9 bytes a second."""
+    job: Any = SimpleNamespace(encoded=PAIRS, pairs_per_step=2)
+    run: Any = SimpleNamespace(trainable_parameters=15e9, device="cpu")
+    assert step_seconds(job, run, 0.8) == pytest.approx(3.6 + 28)
+
+
+@pytest.mark.parametrize(
+    ("chosen", "seconds", "line"),
+    [
+        ("float32", {"float32": 1.0, "bfloat16": 5.0}, "about 50 min {}; bfloat16 would take 5.0 times as long here"),
+        ("bfloat16", {"bfloat16": 5.0, "float32": 1.0}, "about 4.2 h {}; --dtype float32 is 5.0 times as fast here"),
+        ("float32", {"float32": 2.3, "bfloat16": 1.0}, "about 1.9 h {}; --dtype bfloat16 is 2.3 times as fast here"),
+        ("float32", {"float32": 1.05, "bfloat16": 1.0}, "about 53 min {}"),
+        ("float32", {"float32": 1.0}, "about 50 min {}"),
+    ],
+)
+def test_the_faster_precision_is_named_in_both_directions(chosen: str, seconds: dict[str, float], line: str) -> None:
+    run: Any = SimpleNamespace(**{**vars(NO_OPTIMIZER), "compute_dtype": chosen})
+    assert time_line(JOB, run, seconds) == line.format("without saving and checkpoint evaluation")
+
+
+def test_a_cpu_is_timed_in_both_precisions_and_a_gpu_in_the_chosen_one() -> None:
+    assert dtypes_to_time(torch.bfloat16, "cpu") == [torch.bfloat16, torch.float32]
+    assert dtypes_to_time(torch.float32, "cpu") == [torch.float32, torch.bfloat16]
+    assert dtypes_to_time(torch.float16, "cuda") == [torch.float16]
+
+
+def test_every_precision_is_timed_on_the_longest_pair(monkeypatch: pytest.MonkeyPatch) -> None:
+    timed: list[tuple[str, torch.dtype]] = []
+
+    def forward(_: Any, __: Any, pairs: list[EncodedPair], dtype: torch.dtype) -> None:
+        timed.append((pairs[0].id, dtype))
+        if dtype == torch.bfloat16:
+            raise RuntimeError("not implemented for 'BFloat16'")
+
+    monkeypatch.setattr(plan, "compute_reference", forward)
+    assert list(time_forward(None, PairForward(True, "", None), PAIRS, [torch.float32, torch.bfloat16])) == ["float32"]
+    assert timed == 3 * [("b", torch.float32), ("b", torch.bfloat16)]
+    with pytest.raises(RuntimeError, match="BFloat16"):
+        time_forward(None, PairForward(True, "", None), PAIRS, [torch.bfloat16, torch.float32])
+
+
+def test_timing_leaves_the_model_as_it_is() -> None:
+    model = tiny_model("qwen2")
+    before = [parameter.detach().clone() for parameter in model.parameters()]
+    seconds = time_forward(model, PairForward(True, "", None), PAIRS, [torch.float32, torch.bfloat16])
+    assert list(seconds) == ["float32", "bfloat16"]
+    assert all(value > 0 for value in seconds.values())
+    assert all(torch.equal(old, new) for old, new in zip(before, model.parameters(), strict=True))
