@@ -17,6 +17,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from epistemic_stance.scoring.copying import CheckedAnswer
 
 from epistemic_stance.evaluation.learning import arm_parroting
 from epistemic_stance.evaluation.measures import Measure
@@ -25,7 +26,6 @@ from epistemic_stance.foundation.copying import CopyDetector
 from epistemic_stance.foundation.similarity import words
 from epistemic_stance.records.analysis import Exposure, HitRecord, ScoreRecord
 from epistemic_stance.records.parroting import ParrotingRecord
-from epistemic_stance.scoring.copying import CheckedAnswer
 from epistemic_stance.stance.load import load_stance_and_pairs
 from epistemic_stance.stance.pairs import Pair
 from epistemic_stance.stance.question_index import QuestionIndex
@@ -150,7 +150,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--runs", type=int, default=200)
     runs = parser.parse_args().runs
-    verdicts = ("memorised", "learned", "both", "neither", "not shown")
+    verdicts = ("memorised", "learned", "both", "neither", "inconclusive")
     for share in (1.0, 0.5):
         bench, started = Bench(share), time.perf_counter()
         exposures = Counter(asked.exposure for asked in bench.asked)

@@ -24,6 +24,7 @@ from epistemic_stance.foundation.settings import (
     ProbeSettings,
     QuestionsSettings,
     ReportSettings,
+    ScoreSettings,
     ScreenSettings,
     SelectSettings,
     StatusSettings,
@@ -126,6 +127,18 @@ def collect_command(settings: CollectSettings) -> None:
         run(settings, reporter)
 
 
+@command("score", ScoreSettings, app)
+def score_command(settings: ScoreSettings) -> None:
+    """Score answers, once.
+
+    Patterns, grades, copying and form of every answer, one JSON line each; analyze, compare, select and report read
+    them, and score only what is missing or was made of something else.
+    """
+    from epistemic_stance.cli.evaluate import score_answers
+
+    score_answers(settings)
+
+
 @command("analyze", AnalyzeSettings, app)
 def analyze_command(settings: AnalyzeSettings) -> None:
     """Count what answers do.
@@ -133,11 +146,9 @@ def analyze_command(settings: AnalyzeSettings) -> None:
     Rates of every pattern with intervals over questions, grades, examples; tables here, JSON and Markdown beside the
     answers.
     """
-    from rich.console import Console
+    from epistemic_stance.cli.evaluate import analyze_answers
 
-    from epistemic_stance.evaluation.analyze import run_analyze
-
-    run_analyze(settings, Console(highlight=False))
+    analyze_answers(settings)
 
 
 @command("compare", CompareSettings, app)
@@ -146,11 +157,9 @@ def compare_command(settings: CompareSettings) -> None:
 
     Paired by question: what changed, with an interval, for each pattern, group, category and grade.
     """
-    from rich.console import Console
+    from epistemic_stance.cli.evaluate import compare_answers
 
-    from epistemic_stance.evaluation.compare import run_compare
-
-    run_compare(settings, Console(highlight=False))
+    compare_answers(settings)
 
 
 @command("findings", FindingsSettings, app)
@@ -241,11 +250,9 @@ def select_command(settings: SelectSettings) -> None:
     Success criteria and red flags of every checkpoint that answered, and the one that a rule written beforehand
     chooses; exit 1 if none qualifies or the chosen one does not meet a criterion.
     """
-    from rich.console import Console
+    from epistemic_stance.cli.evaluate import select_checkpoint
 
-    from epistemic_stance.evaluation.select import run_select
-
-    run_select(settings, Console(highlight=False))
+    select_checkpoint(settings)
 
 
 @command("report", ReportSettings, app)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from rich.console import Console
 
+from epistemic_stance.cli.evaluate import select_checkpoint
 from epistemic_stance.cli.validate import run_validate
-from epistemic_stance.evaluation.select import run_select
 from epistemic_stance.foundation.errors import NotMetError
 from epistemic_stance.foundation.settings import ReportSettings, SelectSettings, ValidateSettings
 from epistemic_stance.report.run import run_report
@@ -19,10 +19,7 @@ def run_run(settings: ValidateSettings, console: Console) -> None:
     run_validate(settings, console)
     verdict: NotMetError | None = None
     try:
-        run_select(
-            SelectSettings(settings.run, stance=settings.stance, seed=settings.seed),
-            console,
-        )
+        select_checkpoint(SelectSettings(settings.run, stance=settings.stance, seed=settings.seed), console)
     except NotMetError as error:
         verdict = error
     run_report(ReportSettings(settings.run), console)

@@ -13,17 +13,16 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as Bar
 
+from epistemic_stance.cli.evaluate import write_analysis, write_comparison
 from epistemic_stance.cli.screen import run_screen
 from epistemic_stance.cli.terminal_reporter import BAR_WIDTH
 from epistemic_stance.collection.design import Design, read_design
 from epistemic_stance.collection.run import Collected
 from epistemic_stance.collection.run import run as collect
-from epistemic_stance.evaluation.analyze import run_analyze
-from epistemic_stance.evaluation.compare import compare
 from epistemic_stance.evaluation.rule import freeze_rule, rule_of
 from epistemic_stance.foundation.console import Printer, duration, program
 from epistemic_stance.foundation.errors import InputError, Problem
-from epistemic_stance.foundation.reporter import Event, Progress, Warned
+from epistemic_stance.foundation.reporter import Event, Progress, Warned, silent
 from epistemic_stance.foundation.settings import (
     DEMO_MODEL,
     DEMO_NOTICE,
@@ -36,8 +35,8 @@ from epistemic_stance.foundation.settings import (
 )
 from epistemic_stance.foundation.wording import shorten
 from epistemic_stance.probing.run import run_probe
-from epistemic_stance.probing.targets import Arm, Target, find_target
-from epistemic_stance.records.run_folder import require_run_folder
+from epistemic_stance.probing.targets import Arm, Target, find_target, require_run_folder
+from epistemic_stance.records.run_folder import RunFolder
 from epistemic_stance.records.screening import ScreeningRecord
 from epistemic_stance.stance.load import Stance, load_stance
 from epistemic_stance.stance.trained_questions import TRAINED
@@ -66,7 +65,7 @@ def run_validate(settings: ValidateSettings, console: Console) -> Path:
     checkpoints, pace = settings.checkpoints if settings.checkpoints != ALL else "", None
     stance = load_stance(find_target(_probe_settings(settings, checkpoints)).stance)
     names = _sets(settings, stance)
-    freeze_rule(settings.run, rule_of(stance))
+    freeze_rule(RunFolder(settings.run), rule_of(stance))
     if not settings.checkpoints:
         screening = run_screen(_screen_settings(settings), console)
         checkpoints, pace = ",".join(screening.promising), _pace(screening)
@@ -78,17 +77,16 @@ def run_validate(settings: ValidateSettings, console: Console) -> Path:
     passes = _passes(settings, target, names)
     _print_header(settings, target, passes, pace, printer)
     if stance.probes is not None:
-        with _silence() as silent:
-            run_probe(probes, silent)
+        with _silence() as nobody:
+            run_probe(probes, nobody)
     _collect(passes, console, printer)
     printer.note("analysing and comparing ...")
     for one in passes:
-        with _silence() as silent:
-            run_analyze(AnalyzeSettings(one.folder, stance=target.stance), silent)
+        write_analysis(AnalyzeSettings(one.folder, stance=target.stance), silent)
     for one in passes:
         if one.arm != passes[0].arm:
             before = target.folder / passes[0].arm / one.design.question_set
-            compare(CompareSettings(before, one.folder, stance=target.stance))
+            write_comparison(CompareSettings(before, one.folder, stance=target.stance), silent)
     printer.note(f"answers, analyses and comparisons: {target.folder}")
     printer.note(f"next: {program()} select {settings.run}")
     return target.folder

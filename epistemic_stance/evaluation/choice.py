@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from epistemic_stance.evaluation.evidence import Arm, Judge
+from epistemic_stance.evaluation.evaluator import Evaluator
+from epistemic_stance.evaluation.evidence import ModelEvidence
 from epistemic_stance.records.validation import Band, CandidateRecord, CapabilityRecord, GainRecord
 from epistemic_stance.records.written import SelectionAxes
 
@@ -26,12 +27,14 @@ def guide_band(epoch: int) -> Band | None:
     return next((name for name, first, last in GUIDE_BANDS if first <= epoch <= last), None)
 
 
-def capability_of(base: Arm, arm: Arm, axes: SelectionAxes, judge: Judge) -> CapabilityRecord | None:
+def capability_of(
+    base: ModelEvidence, model: ModelEvidence, axes: SelectionAxes, evaluator: Evaluator
+) -> CapabilityRecord | None:
     """Change on the unseen select questions of the capability sets; where these were not asked, that of the probes."""
-    change = judge.change(base, arm, axes.capability, "select")
+    change = evaluator.change(base, model, axes.capability, "select")
     if change is not None:
         return CapabilityRecord(change=change.change, source="answers")
-    probed = arm.probes.choices.overall.change if arm.probes and arm.probes.choices else None
+    probed = model.probes.choices.overall.change if model.probes and model.probes.choices else None
     return CapabilityRecord(change=probed.value, source="probe") if probed else None
 
 
@@ -123,7 +126,7 @@ def _on_report_questions(gain: GainRecord | None) -> str:
     if gain is None:
         return "Nothing is known of report questions"
     band = f"95 % band over all checkpoints {100 * gain.band_low:+.1f} to {100 * gain.band_high:+.1f}"
-    confirmed = "" if gain.shown else ", so there the gain is not shown"
+    confirmed = "" if gain.shown else ", so there the gain is inconclusive"
     return f"On report questions it is {100 * gain.change:+.1f} ({band}){confirmed}"
 
 

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-from rich.console import Console
 
 from epistemic_stance.evaluation.comparability import (
-    Matched,
     describe_side,
     find_differences,
     find_notices,
@@ -23,11 +21,11 @@ from epistemic_stance.evaluation.correction import FileLabels, labelled_arm, rea
 from epistemic_stance.evaluation.measures import PRAGMATIC_ONLY, Measure, measures_of
 from epistemic_stance.evaluation.rates import EXPOSURES, MOST_PARTS
 from epistemic_stance.foundation.errors import InputError, Problem, RefusedError
-from epistemic_stance.foundation.files import require_folder, write_atomic
+from epistemic_stance.foundation.files import require_folder
+from epistemic_stance.foundation.reporter import Reporter
 from epistemic_stance.foundation.settings import CompareSettings
 from epistemic_stance.foundation.similarity import question_key
-from epistemic_stance.foundation.terminal import plain
-from epistemic_stance.records.analysis import Exposure, ScoreRecord
+from epistemic_stance.records.analysis import Exposure
 from epistemic_stance.records.comparison import (
     AnswerPairRecord,
     ChangeRecord,
@@ -37,20 +35,13 @@ from epistemic_stance.records.comparison import (
     MeasureRecord,
     Verdict,
 )
-from epistemic_stance.records.response_file import Response, ResponseFile, corpus_notice, read_responses
-from epistemic_stance.records.run_folder import COMPARISON_FILE, COMPARISON_PAGE, write_record
-from epistemic_stance.report.comparison_tables import markdown, print_comparison
-from epistemic_stance.scoring.score import Scorer, of_split
+from epistemic_stance.records.response_file import ResponseFile, corpus_notice
+from epistemic_stance.records.run_folder import AnswerFiles, write_record
+from epistemic_stance.scoring.run import Answer, ScoredFile, scored
+from epistemic_stance.scoring.score import Scorer
 from epistemic_stance.stance.load import corpus_digest, corpus_name, load_stance_and_pairs
 from epistemic_stance.statistics.detector import CorrectedChange, Refused, corrected_changes
 from epistemic_stance.statistics.intervals import ALPHA, VERDICT_LEVEL, Change, IntArray, paired_changes
-
-
-@dataclass(frozen=True)
-class Answer:
-    response: Response
-    """As it is counted: in the category of its question."""
-    score: ScoreRecord
 
 
 @dataclass(frozen=True)
@@ -65,19 +56,25 @@ class ComparedQuestion:
     after: list[Answer]
 
 
-def run_compare(settings: CompareSettings, console: Console) -> None:
-    """Compare two files, write comparison.json and comparison.md, print the tables. Raises what `compare` raises."""
-    record, folder = compare(settings)
-    print_comparison(record, console)
-    console.print(plain(f"Written: {folder / COMPARISON_FILE}, {folder / COMPARISON_PAGE}"), soft_wrap=True)
-
-
-def compare(settings: CompareSettings) -> tuple[ComparisonRecord, Path]:
-    """Compare two files and write comparison.json and comparison.md: the record, and the folder they are in.
+def run(settings: CompareSettings, reporter: Reporter) -> ComparisonRecord:
+    """Compare two files of answers and write comparison.json.
 
     Raises InputError for files that cannot be read or share no question, and RefusedError for sides that were not
     asked alike; nothing is written then.
     """
+    record, after = _compare(settings, reporter)
+    path = comparison_path(after, settings.output)
+    write_record(path, record)
+    return record
+
+
+def comparison_path(after: Path, folder: Path | None = None) -> Path:
+    """comparison.json beside the answers of AFTER, or in `folder`."""
+    beside = AnswerFiles(after).comparison
+    return folder / beside.name if folder else beside
+
+
+def _compare(settings: CompareSettings, reporter: Reporter) -> tuple[ComparisonRecord, Path]:
     for flag, value in (("--pairs", settings.pairs), ("--seed", settings.seed)):
         if value < 0:
             raise InputError([Problem("command line", f"expected 0 or more, found {value}", field=flag)])
@@ -85,20 +82,17 @@ def compare(settings: CompareSettings) -> tuple[ComparisonRecord, Path]:
         require_folder(settings.output, "--output")
     stance, pairs = load_stance_and_pairs(settings.stance, settings.corpus)
     scorer = Scorer(stance, pairs)
-    before, after = (
-        of_split(read_responses(path), settings.split, scorer.book) for path in (settings.before, settings.after)
-    )
-    folder = settings.output or after.path.parent
-    _require_not_an_input(folder, before.path, after.path)
-    matched = match_questions(before, after)
-    differences = find_differences(before, after, matched)
+    before, after = (scored(path, scorer, reporter, settings.split) for path in (settings.before, settings.after))
+    _require_not_an_input(comparison_path(after.file.path, settings.output), before.file.path, after.file.path)
+    matched = match_questions(before.file, after.file)
+    differences = find_differences(before.file, after.file, matched)
     if not settings.allow_different:
         require_alike(differences)
-    questions = score_questions(matched, scorer)
+    questions = compared_questions(before, after, scorer)
     measures = measures_of(scorer.patterns.patterns)
     labels = [
-        read_file_labels(replace(file, responses=counted), settings.labels, scorer)
-        for file, counted in (
+        read_file_labels(replace(side.file, responses=counted), settings.labels, scorer)
+        for side, counted in (
             (before, [answer.response for question in questions for answer in question.before]),
             (after, [answer.response for question in questions for answer in question.after]),
         )
@@ -109,13 +103,13 @@ def compare(settings: CompareSettings) -> tuple[ComparisonRecord, Path]:
         corpus_digest=corpus_digest(pairs),
         seed=settings.seed,
         split=settings.split,
-        before=describe_side(before, [sides[0] for sides in matched.common.values()]),
-        after=describe_side(after, [sides[1] for sides in matched.common.values()]),
+        before=describe_side(before.file, [sides[0] for sides in matched.common.values()]),
+        after=describe_side(after.file, [sides[1] for sides in matched.common.values()]),
         differences=differences,
-        unknown=unknown_fields(before, after),
+        unknown=unknown_fields(before.file, after.file),
         notices=[
-            *find_notices(before, after, matched),
-            *_corpus_notices(before, after, corpus_digest(pairs)),
+            *find_notices(before.file, after.file, matched),
+            *_corpus_notices(before.file, after.file, corpus_digest(pairs)),
             *_label_notices(labels),
         ],
         questions=len(questions),
@@ -125,9 +119,7 @@ def compare(settings: CompareSettings) -> tuple[ComparisonRecord, Path]:
         flips=find_flips(questions, measures),
         pairs=draw_pairs(questions, settings.pairs, settings.seed),
     )
-    write_record(folder / COMPARISON_FILE, record)
-    write_atomic(folder / COMPARISON_PAGE, markdown(record))
-    return record, folder
+    return record, after.file.path
 
 
 def _corpus_notices(before: ResponseFile, after: ResponseFile, digest: str) -> list[str]:
@@ -140,37 +132,47 @@ def _label_notices(labels: Sequence[FileLabels | None]) -> list[str]:
     return [f"{side}: {notice}" for side, found in sides if found for notice in found.notices]
 
 
-def _require_not_an_input(folder: Path, *inputs: Path) -> None:
-    for name in (COMPARISON_FILE, COMPARISON_PAGE):
-        for path in inputs:
-            if (folder / name).resolve() == path.resolve():
-                raise RefusedError(f"{path} is one of the inputs and would be overwritten", "give --output FOLDER")
+def _require_not_an_input(output: Path, *inputs: Path) -> None:
+    for path in inputs:
+        if path.resolve() in (output.resolve(), output.with_suffix(".md").resolve()):
+            raise RefusedError(f"{path} is one of the inputs and would be overwritten", "give --output FOLDER")
 
 
-def score_questions(matched: Matched, scorer: Scorer) -> list[ComparedQuestion]:
+def compared_questions(before: ScoredFile, after: ScoredFile, scorer: Scorer) -> list[ComparedQuestion]:
     """The common questions, by their text, so that the order of lines in a file decides nothing."""
+    first, second = answers_by_question(before.answers), answers_by_question(after.answers)
     questions = []
-    for _, (before, after) in sorted(matched.common.items()):
-        first, category = before[0], before[0].category
-        sides = [
-            [
-                Answer(response, scorer.score(response))
-                for response in (_moved(one, category) for one in sorted(side, key=_place_in_plan))
-            ]
-            for side in (before, after)
-        ]
-        identifier = first.question_id or after[0].question_id
-        exposure = sides[0][0].score.exposure
-        questions.append(ComparedQuestion(identifier, first.question, category, exposure, sides[0], sides[1]))
+    for key in sorted(first.keys() & second.keys()):
+        leading = first[key][0]
+        category = leading.response.category
+        sides = [sorted(side, key=_place_in_plan) for side in (first[key], second[key])]
+        same_before, same_after = ([_in_category(answer, category, scorer) for answer in side] for side in sides)
+        identifier = leading.response.question_id or second[key][0].response.question_id
+        exposure = same_before[0].score.exposure
+        questions.append(
+            ComparedQuestion(identifier, leading.response.question, category, exposure, same_before, same_after)
+        )
     return questions
 
 
-def _moved(response: Response, category: str) -> Response:
-    """The patterns that can show depend on the category: one question has one."""
-    return response if response.category == category else replace(response, category=category)
+def answers_by_question(answers: Iterable[Answer]) -> dict[str, list[Answer]]:
+    """Question key -> its answers, in the order of the file."""
+    questions: dict[str, list[Answer]] = {}
+    for answer in answers:
+        questions.setdefault(question_key(answer.response.question), []).append(answer)
+    return questions
 
 
-def _place_in_plan(response: Response) -> tuple[float, int, str]:
+def _in_category(answer: Answer, category: str, scorer: Scorer) -> Answer:
+    """The patterns that can show depend on the category: one question has one, and is scored again for another."""
+    if answer.response.category == category:
+        return answer
+    response = replace(answer.response, category=category)
+    return Answer(response, scorer.score(response))
+
+
+def _place_in_plan(answer: Answer) -> tuple[float, int, str]:
+    response = answer.response
     temperature = -1.0 if response.temperature is None else response.temperature
     return temperature, response.iteration or 0, response.response
 
@@ -218,7 +220,7 @@ def compare_measures(
         verdict = verdict_of(change, VERDICT_LEVEL, ALPHA)
         parts = _changes(counts_SQRC[:, :, index : index + 1] * parts_QP[None, :, :, None], seed)
         sure = ALPHA if verdict in ("rose", "fell") else 0.0
-        perhaps = 0.0 if verdict == "not shown" else ALPHA
+        perhaps = 0.0 if verdict == "inconclusive" else ALPHA
         shown = [change_record(part, verdict_of(part, sure, perhaps)) for part in parts]
         records.append(
             MeasureRecord(
@@ -274,7 +276,7 @@ def _corrected_record(change: CorrectedChange | Refused) -> CorrectedChangeRecor
             high=None,
             p=None,
             adjusted_p=None,
-            verdict="not shown",
+            verdict="inconclusive",
         )
     return CorrectedChangeRecord(
         refused=None,
@@ -292,15 +294,15 @@ def _corrected_record(change: CorrectedChange | Refused) -> CorrectedChangeRecor
 def verdict_of(change: Change | CorrectedChange | None, sure: float, perhaps: float) -> Verdict:
     """By the adjusted p value, at most `sure` or at most `perhaps`.
 
-    The test and the interval have to agree: a change whose interval holds 0 is not shown, whatever its p value.
+    The test and the interval have to agree: a change whose interval holds 0 is inconclusive, whatever its p value.
     """
     if change is None or change.low <= 0 <= change.high:
-        return "not shown"
+        return "inconclusive"
     if change.adjusted_p <= sure:
         return "rose" if change.change > 0 else "fell"
     if change.adjusted_p <= perhaps:
         return "perhaps rose" if change.change > 0 else "perhaps fell"
-    return "not shown"
+    return "inconclusive"
 
 
 def change_record(change: Change | None, verdict: Verdict) -> ChangeRecord | None:
@@ -363,8 +365,8 @@ def draw_pairs(questions: Sequence[ComparedQuestion], number: int, seed: int) ->
 
 def _drawn_pair(question: ComparedQuestion, generator: random.Random) -> AnswerPairRecord:
     before = generator.choice(question.before)
-    place = _place_in_plan(before.response)[:2]
-    alike = [answer for answer in question.after if _place_in_plan(answer.response)[:2] == place]
+    place = _place_in_plan(before)[:2]
+    alike = [answer for answer in question.after if _place_in_plan(answer)[:2] == place]
     after = generator.choice(alike or question.after)
     same = before.response.temperature == after.response.temperature
     return AnswerPairRecord(

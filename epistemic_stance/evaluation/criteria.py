@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from math import ceil
 
-from epistemic_stance.evaluation.evidence import Arm, Judge
+from epistemic_stance.evaluation.evaluator import Evaluator
+from epistemic_stance.evaluation.evidence import ModelEvidence
 from epistemic_stance.records.analysis import CorrectedRateRecord, RateRecord
 from epistemic_stance.records.validation import CriterionRecord, CriterionVerdict
 from epistemic_stance.records.written import Criterion, Scope
@@ -15,29 +15,28 @@ FEWEST_FOR_ALL = 60
 one-sided 95 % (1 - .05 ** (1 / 59) = .0495)."""
 
 
-def judge_criteria(criteria: Sequence[Criterion], base: Arm, arm: Arm, judge: Judge) -> list[CriterionRecord]:
-    return [_judged(criterion, base, arm, judge) for criterion in criteria]
-
-
-def _judged(criterion: Criterion, base: Arm, arm: Arm, judge: Judge) -> CriterionRecord:
-    rate = judge.rate(arm, criterion, "report")
-    corrected = judge.corrected(arm, criterion, "report")
+def judge_criterion(
+    criterion: Criterion, base: ModelEvidence, model: ModelEvidence, evaluator: Evaluator
+) -> CriterionRecord:
+    """On the report questions; the base model is never judged, only shown."""
+    rate = evaluator.rate(model, criterion, "report")
+    corrected = evaluator.corrected(model, criterion, "report")
     verdict, needed = decide(criterion, rate, corrected)
-    literal = criterion.literal
+    guide = criterion.literal
     return CriterionRecord(
         name=criterion.name,
         title=criterion.title,
         scope=Scope.model_validate({name: getattr(criterion, name) for name in Scope.model_fields}),
         at_least=criterion.at_least,
         at_most=criterion.at_most,
-        base=judge.rate(base, criterion, "report"),
+        base=evaluator.rate(base, criterion, "report"),
         rate=rate,
         corrected=corrected,
-        change=judge.change(base, arm, criterion, "report"),
+        change=evaluator.change(base, model, criterion, "report"),
         verdict=verdict,
         needed=needed,
-        literal_base=judge.literal(base, literal) if literal else None,
-        literal=judge.literal(arm, literal) if literal else None,
+        literal_base=evaluator.plain_rate(base, guide) if guide else None,
+        literal=evaluator.plain_rate(model, guide) if guide else None,
     )
 
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 import numpy as np
 from scipy.special import ndtri, stdtrit
 
-from epistemic_stance.evaluation.evidence import Arm, Judge
+from epistemic_stance.evaluation.evaluator import Evaluator
+from epistemic_stance.evaluation.evidence import ModelEvidence
 from epistemic_stance.records.analysis import Split
 from epistemic_stance.records.validation import GainRecord
 from epistemic_stance.records.written import Scope
@@ -17,12 +18,14 @@ from epistemic_stance.statistics.intervals import ALPHA, TAIL, FloatArray, IntAr
 DRAWS = 10_000
 
 
-def gains_of(base: Arm, arms: list[Arm], scope: Scope, split: Split, judge: Judge) -> list[GainRecord | None]:
-    """Of each checkpoint, on the unseen questions of a half that all answered; None where nothing can be told."""
-    if not arms:
+def gains_of(
+    base: ModelEvidence, models: list[ModelEvidence], scope: Scope, split: Split, evaluator: Evaluator
+) -> list[GainRecord | None]:
+    """Of each checkpoint, on the unseen questions of a half that all answered; None where nothing is known."""
+    if not models:
         return []
-    before, after = judge.paired_counts(base, arms, scope, split)
-    return gains(before, after, judge.seed)
+    before, after = evaluator.paired_counts(base, models, scope, split)
+    return gains(before, after, evaluator.seed)
 
 
 def gains(before_QA2: IntArray, after_QA2: IntArray, seed: int) -> list[GainRecord | None]:

@@ -13,7 +13,7 @@ not if it lies below.
 - `memorised`: the model recites, the gain does not carry over, and either the gain on trained questions is clearly
   larger than the gains in own words on paraphrases and on unseen questions, or it is excluded that it carries over.
 - `neither`: the model does not recite, and it is excluded that a gain carries over.
-- `not shown`: anything else; too few questions, mostly.
+- `inconclusive`: anything else; too few questions, mostly.
 
 Gains on paraphrases and unseen questions are taken in own words, because a model that recites recites there as well.
 """
@@ -21,31 +21,30 @@ Gains on paraphrases and unseen questions are taken in own words, because a mode
 from __future__ import annotations
 
 import math
-import random
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from statistics import fmean
 
 import numpy as np
 
+from epistemic_stance.evaluation.compare import answers_by_question
 from epistemic_stance.evaluation.measures import Measure
 from epistemic_stance.evaluation.rates import EXPOSURES, rate_record
-from epistemic_stance.foundation.similarity import question_key, words
-from epistemic_stance.records.analysis import Exposure, RateRecord, ScoreRecord
+from epistemic_stance.foundation.copying import VERBATIM_RUN, VERBATIM_SHARE
+from epistemic_stance.records.analysis import CopyingRecord, Exposure, RateRecord, ScoreRecord
 from epistemic_stance.records.parroting import (
-    CollapseRecord,
     CopiedExposureRecord,
     CopiedPairRecord,
     DifferenceOfGainsRecord,
     GainRecord,
     LearningRecord,
     LearningVerdict,
+    NullRecord,
     ParrotingRecord,
     SpillRecord,
 )
-from epistemic_stance.scoring.copying import CheckedAnswer, is_parroted, null_of
+from epistemic_stance.scoring.run import Answer
 from epistemic_stance.stance.question_index import QuestionIndex
 from epistemic_stance.statistics.intervals import VERDICT_LEVEL, IntArray, paired_changes
 
@@ -54,10 +53,11 @@ RECITED = 0.25
 WORTH = 0.10
 """Least gain in own words on unseen questions that is worth the name of learning. Answers stitched together from pieces
 of chosen ones leave some that no run gives away: 8 points of the demo model's 80 after thirty epochs of recital."""
-OPENING = 8
 MOST_PAIRS = 20
+NULL_LEVEL = 0.99
 
-Tell = Callable[[CheckedAnswer], bool | None]
+Shows = Callable[[Answer], bool | None]
+"""Whether an answer does something; None = it is not known."""
 
 
 @dataclass(frozen=True)
@@ -68,15 +68,15 @@ class _Question:
     """Equal for rewordings of one pair and for questions of one matter: they are not independent."""
     exposure: Exposure
     keyed: bool
-    before: list[CheckedAnswer]
-    after: list[CheckedAnswer]
+    before: list[Answer]
+    after: list[Answer]
 
 
-def arm_parroting(
+def parroting_of(
     *,
-    before: Sequence[CheckedAnswer],
-    after: Sequence[CheckedAnswer],
-    book: QuestionIndex,
+    before: Sequence[Answer],
+    after: Sequence[Answer],
+    questions: QuestionIndex,
     gained: Measure,
     categories: Collection[str] | None,
     spilled: Measure,
@@ -91,31 +91,28 @@ def arm_parroting(
 
     Raises ValueError if no question was answered on both sides.
     """
-    questions = _common(before, after, book)
-    kept = [answer for question in questions for answer in question.after]
-    base = [answer for question in questions for answer in question.before]
-    null = null_of([answer.copying for answer in base])
+    common = _common(before, after, questions)
+    kept = [answer for question in common for answer in question.after]
+    base = [answer for question in common for answer in question.before]
+    null = null_of([answer.score.copying for answer in base])
 
-    def parroted(answer: CheckedAnswer) -> bool:
-        return is_parroted(answer.copying, null)
+    def parroted(answer: Answer) -> bool:
+        return is_parroted(answer.score.copying, null)
 
-    exposures = {name: [one for one in questions if one.exposure == name] for name in EXPOSURES}
+    exposures = {name: [question for question in common if question.exposure == name] for name in EXPOSURES}
     copied = {name: _exposure(part, parroted, seed) for name, part in exposures.items()}
     seen = copied["seen"]
     pairs = _pairs(kept, parroted)
-    least = min(_bigrams(base), _bigrams(kept))
-    fitting = [one for one in questions if categories is None or one.after[0].score.category in categories]
+    fitting = [question for question in common if categories is None or question.after[0].score.category in categories]
     return ParrotingRecord(
         seed=seed,
-        questions=len(questions),
+        questions=len(common),
         left_out=len(before) + len(after) - len(base) - len(kept),
         null=null,
         exposures=copied,
         pairs_copied=len(pairs),
         pairs_parroted=sum(pair.parroted > 0 for pair in pairs),
         pairs=pairs[:MOST_PAIRS],
-        collapse=_collapse([question.after for question in questions], least, seed),
-        collapse_before=_collapse([question.before for question in questions], least, seed),
         spill=_spill([one for one in exposures["unseen"] if one.keyed], spilled, seed),
         learning=_learning(
             fitting,
@@ -128,41 +125,55 @@ def arm_parroting(
     )
 
 
-def _common(before: Sequence[CheckedAnswer], after: Sequence[CheckedAnswer], book: QuestionIndex) -> list[_Question]:
+def _common(before: Sequence[Answer], after: Sequence[Answer], index: QuestionIndex) -> list[_Question]:
     """Questions with answers on both sides, by their text, so that the order of a file decides nothing."""
-    sides: list[dict[str, list[CheckedAnswer]]] = []
-    for answers in (before, after):
-        by_question: defaultdict[str, list[CheckedAnswer]] = defaultdict(list)
-        for answer in answers:
-            by_question[question_key(answer.score.question)].append(answer)
-        sides.append({key: sorted(found, key=lambda one: one.text) for key, found in by_question.items()})
+    first, second = answers_by_question(before), answers_by_question(after)
     questions = []
-    for key in sorted(sides[0].keys() & sides[1].keys()):
-        first, second = sides[0][key], sides[1][key]
-        asked = book.lookup(second[0].score.question).question
-        unit = (asked.matter or asked.paraphrase_of if asked else None) or key
-        keyed = asked is not None and asked.answer is not None
-        questions.append(_Question(unit, second[0].score.exposure, keyed, first, second))
+    for key in sorted(first.keys() & second.keys()):
+        score = second[key][0].score
+        known = index.lookup(score.question).question
+        unit = (known.matter or known.paraphrase_of if known else None) or key
+        keyed = known is not None and known.answer is not None
+        questions.append(_Question(unit, score.exposure, keyed, first[key], second[key]))
     if not questions:
         raise ValueError("no question was answered on both sides")
     return questions
 
 
-def _counts(questions: Sequence[_Question], tells: Sequence[Tell]) -> IntArray:
-    """Hits and answers before and after, (side, unit, tell, 2)."""
+def null_of(base: Sequence[CopyingRecord]) -> NullRecord:
+    """What the base model reaches by chance; of fewer than a hundred answers the highest of each measure."""
+
+    def highest(values: Iterable[float]) -> float:
+        return float(np.quantile(list(values), NULL_LEVEL, method="higher"))
+
+    return NullRecord(
+        answers=len(base),
+        run_words=int(highest(copying.run_words for copying in base)),
+        copied_share=highest(copying.copied_share for copying in base),
+    )
+
+
+def is_parroted(copying: CopyingRecord, null: NullRecord) -> bool:
+    """Verbatim, by a measure that lies beyond what the base model reaches by chance."""
+    long = copying.run_words >= VERBATIM_RUN and copying.run_words > null.run_words
+    return long or (copying.copied_share >= VERBATIM_SHARE and copying.copied_share > null.copied_share)
+
+
+def _counts(questions: Sequence[_Question], measures: Sequence[Shows]) -> IntArray:
+    """Hits and answers before and after, (side, unit, measure, 2)."""
     units = {unit: number for number, unit in enumerate(sorted({question.unit for question in questions}))}
-    counts_SUT2 = np.zeros((2, len(units), len(tells), 2), dtype=np.int64)
+    counts_SUM2 = np.zeros((2, len(units), len(measures), 2), dtype=np.int64)
     for question in questions:
         for side, answers in enumerate((question.before, question.after)):
-            for column, tell in enumerate(tells):
-                told = [shown for answer in answers if (shown := tell(answer)) is not None]
-                counts_SUT2[side, units[question.unit], column] += sum(told), len(told)
-    return counts_SUT2
+            for column, shows in enumerate(measures):
+                known = [shown for answer in answers if (shown := shows(answer)) is not None]
+                counts_SUM2[side, units[question.unit], column] += sum(known), len(known)
+    return counts_SUM2
 
 
-def _gains(counts_SUT2: IntArray, seed: int) -> list[GainRecord | None]:
-    """The change of each tell; None where nothing can be told on both sides."""
-    (hits_UT, answers_UT), (hits_after_UT, answers_after_UT) = np.moveaxis(counts_SUT2, 3, 1)
+def _gains(counts_SUM2: IntArray, seed: int) -> list[GainRecord | None]:
+    """The change of each measure; None where nothing is known on one side."""
+    (hits_UM, answers_UM), (hits_after_UM, answers_after_UM) = np.moveaxis(counts_SUM2, 3, 1)
     return [
         None
         if change is None
@@ -175,21 +186,21 @@ def _gains(counts_SUT2: IntArray, seed: int) -> list[GainRecord | None]:
             p=change.p,
             questions=change.questions,
         )
-        for change in paired_changes(hits_UT, answers_UT, hits_after_UT, answers_after_UT, seed)
+        for change in paired_changes(hits_UM, answers_UM, hits_after_UM, answers_after_UM, seed)
     ]
 
 
-def _exposure(questions: Sequence[_Question], parroted: Tell, seed: int) -> CopiedExposureRecord | None:
+def _exposure(questions: Sequence[_Question], parroted: Shows, seed: int) -> CopiedExposureRecord | None:
     if not questions:
         return None
-    counts_SUT2 = _counts(questions, [parroted])
-    before, after = (rate_record(counts_U2[:, 0], counts_U2[:, 1], seed) for counts_U2 in counts_SUT2[:, :, 0])
-    (change,) = _gains(counts_SUT2, seed)
+    counts_SUM2 = _counts(questions, [parroted])
+    before, after = (rate_record(counts_U2[:, 0], counts_U2[:, 1], seed) for counts_U2 in counts_SUM2[:, :, 0])
+    (change,) = _gains(counts_SUM2, seed)
     assert before is not None
     assert after is not None
     assert change is not None
-    base = [answer.copying for question in questions for answer in question.before]
-    kept = [answer.copying for question in questions for answer in question.after]
+    base = [answer.score.copying for question in questions for answer in question.before]
+    kept = [answer.score.copying for question in questions for answer in question.after]
     return CopiedExposureRecord(
         questions=len(questions),
         answers=len(kept),
@@ -203,19 +214,19 @@ def _exposure(questions: Sequence[_Question], parroted: Tell, seed: int) -> Copi
     )
 
 
-def _pairs(answers: Iterable[CheckedAnswer], parroted: Tell) -> list[CopiedPairRecord]:
+def _pairs(answers: Iterable[Answer], parroted: Shows) -> list[CopiedPairRecord]:
     """Pairs that answers copy from, those recited most often first: memorisation is skewed, a mean would hide it."""
-    by_pair: defaultdict[str, list[CheckedAnswer]] = defaultdict(list)
+    by_pair: defaultdict[str, list[Answer]] = defaultdict(list)
     for answer in answers:
-        if answer.copying.source_id is not None:
-            by_pair[answer.copying.source_id].append(answer)
+        if answer.score.copying.pair_id is not None:
+            by_pair[answer.score.copying.pair_id].append(answer)
     records = [
         CopiedPairRecord(
             pair_id=pair_id,
             nearest=len(near),
             parroted=sum(bool(parroted(answer)) for answer in near),
-            longest_run=max(answer.copying.run_words for answer in near),
-            copied_share=max(answer.copying.copied_share for answer in near),
+            longest_run=max(answer.score.copying.run_words for answer in near),
+            copied_share=max(answer.score.copying.copied_share for answer in near),
         )
         for pair_id, near in by_pair.items()
     ]
@@ -226,60 +237,20 @@ def _spill(questions: Sequence[_Question], measure: Measure, seed: int) -> Spill
     if not questions:
         return None
 
-    def shows(answer: CheckedAnswer) -> bool:
+    def shows(answer: Answer) -> bool:
         return bool(measure.shown(answer.score))
 
-    def copies(answer: CheckedAnswer) -> bool:
-        return bool(answer.copying.copied_spans)
+    def copies(answer: Answer) -> bool:
+        return bool(answer.score.copying.copied_spans)
 
-    tells = [shows, copies, lambda answer: shows(answer) or copies(answer)]
-    of_shows, of_copies, of_either = _gains(_counts(questions, tells), seed)
+    measures = [shows, copies, lambda answer: shows(answer) or copies(answer)]
+    of_shows, of_copies, of_either = _gains(_counts(questions, measures), seed)
     assert of_shows is not None
     assert of_copies is not None
     assert of_either is not None
     return SpillRecord(
         questions=len(questions), measure=measure.name, shows=of_shows, copies=of_copies, either=of_either
     )
-
-
-# --- mode collapse -----------------------------------------------------------------------------------------
-
-
-def _collapse(questions: Sequence[Sequence[CheckedAnswer]], bigrams: int, seed: int) -> CollapseRecord:
-    """`bigrams`: number of word 2-grams that `distinct_2` looks at; more would find fewer different ones."""
-    spoken = [[words(answer.text) for answer in answers] for answers in questions]
-    opened = [{tuple(tokens[:OPENING]) for tokens in answers if len(tokens) >= OPENING} for answers in spoken]
-    asked_by = Counter(opening for openings in opened for opening in openings)
-    answers = sum(map(len, spoken))
-    same = sum(asked_by[tuple(tokens[:OPENING])] > 1 for answers in spoken for tokens in answers)
-    alike = [_mean_cosine(answers) for answers in spoken if len(answers) > 1]
-    drawn = sorted(tokens for answers in spoken for tokens in answers)
-    random.Random(seed).shuffle(drawn)  # noqa: S311 - a reproducible choice, no secret
-    grams = [gram for tokens in drawn for gram in pairwise(tokens)][:bigrams]
-    return CollapseRecord(
-        same_opening=same / answers,
-        distinct_2=len(set(grams)) / len(grams) if grams else None,
-        similarity=fmean(alike) if alike else None,
-    )
-
-
-def _bigrams(answers: Iterable[CheckedAnswer]) -> int:
-    return sum(max(len(words(answer.text)) - 1, 0) for answer in answers)
-
-
-def _mean_cosine(answers: Sequence[list[str]]) -> float:
-    """Of the word counts of any two answers; the sum of the unit vectors tells it without comparing them all.
-
-    Two answers without a word are the same.
-    """
-    total: defaultdict[str, float] = defaultdict(float)
-    for tokens in answers:
-        counts = Counter(tokens or [""])
-        norm = math.sqrt(sum(count**2 for count in counts.values()))
-        for word, count in counts.items():
-            total[word] += count / norm
-    n = len(answers)
-    return (sum(value**2 for value in total.values()) - n) / (n * (n - 1))
 
 
 # --- the verdict -------------------------------------------------------------------------------------------
@@ -290,14 +261,14 @@ def _learning(
     measure: Measure,
     *,
     categories: Collection[str] | None,
-    parroted: Tell,
+    parroted: Shows,
     recited: RateRecord | None,
     seed: int,
 ) -> LearningRecord:
-    def shows(answer: CheckedAnswer) -> bool | None:
+    def shows(answer: Answer) -> bool | None:
         return measure.shown(answer.score)
 
-    def in_own_words(answer: CheckedAnswer) -> bool | None:
+    def in_own_words(answer: Answer) -> bool | None:
         return shows(answer) and not parroted(answer) and bool(measure.shown(_without_copied_hits(answer)))
 
     gains: dict[Exposure, GainRecord | None] = {}
@@ -319,9 +290,9 @@ def _learning(
     )
 
 
-def _without_copied_hits(answer: CheckedAnswer) -> ScoreRecord:
+def _without_copied_hits(answer: Answer) -> ScoreRecord:
     """The score without patterns that are found in copied words only."""
-    spans = answer.copying.copied_spans
+    spans = answer.score.copying.copied_spans
     kept = [hit for hit in answer.score.hits if not any(hit.start < end and start < hit.end for start, end in spans)]
     return answer.score.model_copy(update={"hits": kept, "patterns": sorted({hit.pattern for hit in kept})})
 
@@ -350,13 +321,13 @@ def learning_verdict(
     Without trained or unseen questions nothing is shown; without paraphrases they decide nothing.
     """
     if seen is None or unseen is None or recited is None:
-        return "not shown", f"no {'unseen' if unseen is None else 'trained'} question was answered on both sides"
+        return "inconclusive", f"no {'unseen' if unseen is None else 'trained'} question was answered on both sides"
     recites, recites_not = recited.low >= RECITED, recited.high < RECITED
     carries = unseen.low >= WORTH and unseen.p <= VERDICT_LEVEL
     excluded = unseen.high < WORTH
     tied = paraphrase is not None and unseen.change <= paraphrase.change / 2 and _above(paraphrase, unseen)
     ahead = _above(seen, unseen) and (paraphrase is None or _above(seen, paraphrase))
-    verdict: LearningVerdict = "not shown"
+    verdict: LearningVerdict = "inconclusive"
     if carries and (recites or tied):
         verdict = "both"
     elif carries and recites_not:

@@ -5,15 +5,11 @@ from __future__ import annotations
 import hashlib
 import json
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any, Literal
 
-from epistemic_stance.evaluation import flag_displacement as displacement
-from epistemic_stance.evaluation import flag_openings as openings
-from epistemic_stance.evaluation.flag_copying import computed_flags
+from epistemic_stance.evaluation.computed_flags import COMPUTED_FLAGS
 from epistemic_stance.records.run_folder import RunFolder, read_if_sound, write_record
 from epistemic_stance.records.validation import RuleRecord
-from epistemic_stance.records.written import RedFlag, Scope
 from epistemic_stance.stance.load import Stance
 from epistemic_stance.stance.splits import splits_of
 
@@ -21,7 +17,7 @@ RULE = """\
 Candidates are the checkpoints that answered every question set which criteria, red flags and the choice name and \
 which the base model answered, asked as the base model was, and of which the probes are known if they are of any.
 A candidate with a raised red flag is out, whatever else it does. Red flags look at the questions of both halves.
-A candidate whose gain on unseen select questions is not shown is out: its own 95 % interval and the 95 % band over \
+A candidate whose gain on unseen select questions is inconclusive is out: its own 95 % interval and the 95 % band over \
 all candidates have to lie above 0, and its p value has to be at most .05.
 Of the rest the Pareto front is kept: those that no other one equals or beats in gain (more), capability loss (less) \
 and KL from the base model on a neutral text (less), and beats in one of them. If capability is known of none, it \
@@ -38,14 +34,14 @@ def digest_of(value: Any) -> str:
 
 def rule_of(stance: Stance) -> RuleRecord:
     """The rule as it stands for a stance now."""
-    computed = _computed(stance.selection.gain) if stance.selection else []
+    computed = [flag.written(stance.selection.gain) for flag in COMPUTED_FLAGS] if stance.selection else []
     splits = {name: splits_of(questions.questions) for name, questions in stance.question_sets.items()}
     decided = {
         "rule": RULE,
         "criteria_digest": digest_of(
-            [[one.model_dump(mode="json") for one in stance.criteria], _dumped(stance.selection)]
+            [[criterion.model_dump(mode="json") for criterion in stance.criteria], _dumped(stance.selection)]
         ),
-        "red_flags_digest": digest_of([one.model_dump(mode="json") for one in [*stance.red_flags, *computed]]),
+        "red_flags_digest": digest_of([flag.model_dump(mode="json") for flag in [*stance.red_flags, *computed]]),
         "split_digest": digest_of(splits),
         "stance_digest": digest_of(
             [
@@ -57,28 +53,24 @@ def rule_of(stance: Stance) -> RuleRecord:
     return RuleRecord(timestamp=datetime.now(UTC).isoformat(timespec="seconds"), **decided, digest=digest_of(decided))
 
 
-def freeze_rule(run: Path, rule: RuleRecord) -> RuleRecord:
+def freeze_rule(run: RunFolder, rule: RuleRecord) -> RuleRecord:
     """Write the rule down before the answers are collected, once: one that is there already stays. Returns what is."""
     frozen = frozen_rule(run)
     if frozen is None:
-        write_record(RunFolder(run).rule, rule)
+        write_record(run.rule, rule)
     return frozen or rule
 
 
-def frozen_rule(run: Path) -> RuleRecord | None:
+def frozen_rule(run: RunFolder) -> RuleRecord | None:
     """The rule that was written down for a run; None if none was, or none that can be read."""
-    return read_if_sound(RunFolder(run).rule, RuleRecord)
+    return read_if_sound(run.rule, RuleRecord)
 
 
-def state_of_rule(run: Path, rule: RuleRecord) -> Literal["before", "changed", "now"]:
+def state_of_rule(run: RunFolder, rule: RuleRecord) -> Literal["before", "changed", "now"]:
     frozen = frozen_rule(run)
     if frozen is None:
         return "now"
     return "before" if frozen.digest == rule.digest else "changed"
-
-
-def _computed(gain: Scope) -> list[RedFlag]:
-    return [*(flag for flag, _ in computed_flags(gain).values()), openings.flag_of(gain), displacement.flag_of(gain)]
 
 
 def _dumped(record: Any) -> Any:

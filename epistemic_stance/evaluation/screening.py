@@ -9,15 +9,15 @@ from pathlib import Path
 import numpy as np
 
 from epistemic_stance.evaluation.comparability import find_differences, match_questions
-from epistemic_stance.evaluation.compare import Answer, ComparedQuestion, compare_measures, count
+from epistemic_stance.evaluation.compare import ComparedQuestion, answers_by_question, compare_measures, count
 from epistemic_stance.evaluation.measures import PERFORMATIVE, PRAGMATIC, PRAGMATIC_ONLY, Measure, measures_of
 from epistemic_stance.evaluation.rates import rate_record
 from epistemic_stance.foundation.errors import RefusedError
-from epistemic_stance.foundation.similarity import question_key
 from epistemic_stance.probing.estimates import mean_estimate
 from epistemic_stance.records.probes import ProbesRecord
-from epistemic_stance.records.response_file import ResponseFile, read_responses
+from epistemic_stance.records.response_file import ResponseFile
 from epistemic_stance.records.screening import ProbeSummaryRecord, ScreenedArmRecord, ScreenedMeasureRecord
+from epistemic_stance.scoring.run import Answer, scored
 from epistemic_stance.scoring.score import Scorer
 
 GROUPS = (PERFORMATIVE, PRAGMATIC, PRAGMATIC_ONLY)
@@ -47,12 +47,9 @@ def screened_measures(scorer: Scorer) -> list[Measure]:
 
 def read_answers(paths: Iterable[Path], scorer: Scorer) -> ArmAnswers:
     """Read and score one model's answers. Raises InputError."""
-    files = [read_responses(path) for path in paths]
-    questions: dict[str, list[Answer]] = {}
-    for file in files:
-        for response in file.responses:
-            questions.setdefault(question_key(response.question), []).append(Answer(response, scorer.score(response)))
-    return ArmAnswers(files, questions)
+    files = [scored(path, scorer) for path in paths]
+    questions = answers_by_question(answer for file in files for answer in file.answers)
+    return ArmAnswers([file.file for file in files], questions)
 
 
 def measured(

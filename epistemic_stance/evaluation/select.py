@@ -1,58 +1,63 @@
-"""`stance select`: judge every checkpoint of a run by its answers and probes, and choose one by the written rule."""
+"""`stance select`: evaluate every checkpoint of a run by its answers and probes, and choose one by the written rule."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from rich.console import Console
-
 from epistemic_stance.evaluation.choice import capability_of, choose, guide_band
-from epistemic_stance.evaluation.criteria import judge_criteria
+from epistemic_stance.evaluation.computed_flags import COMPUTED_FLAGS, FlagContext
+from epistemic_stance.evaluation.criteria import judge_criterion
+from epistemic_stance.evaluation.evaluator import Evaluator
 from epistemic_stance.evaluation.evidence import (
-    Arm,
-    Judge,
-    answered_arms,
+    ModelEvidence,
     is_demo,
+    models_with_answers,
     notices_of,
     problems_of,
-    read_arm,
+    read_evidence,
 )
-from epistemic_stance.evaluation.flag_copying import Recital, sets_looked_at
-from epistemic_stance.evaluation.flag_displacement import displacement_flag
-from epistemic_stance.evaluation.flag_openings import opening_flag
 from epistemic_stance.evaluation.gains import gains_of
-from epistemic_stance.evaluation.red_flags import ComputedFlag, judge_flags
+from epistemic_stance.evaluation.measures import measures_of
+from epistemic_stance.evaluation.red_flags import judge_flag
 from epistemic_stance.evaluation.rule import rule_of, state_of_rule
-from epistemic_stance.foundation.console import Printer
 from epistemic_stance.foundation.errors import InputError, NotMetError, Problem, RefusedError
 from epistemic_stance.foundation.provenance import versions
+from epistemic_stance.foundation.reporter import Progress, Reporter
 from epistemic_stance.foundation.settings import DEFAULT_STANCE, DEMO_NOTICE, SelectSettings
-from epistemic_stance.records.run_folder import METADATA_FILE, RunFolder, write_record
+from epistemic_stance.records.run_folder import RunFolder, write_record
 from epistemic_stance.records.validation import CandidateRecord, GainRecord, SelectionRecord
 from epistemic_stance.records.written import SelectionAxes
-from epistemic_stance.report.cards import write_cards
-from epistemic_stance.report.selection_tables import print_selection
 from epistemic_stance.scoring.score import Scorer
 from epistemic_stance.stance.load import STANCE_FILE, Stance, corpus_digest, load_stance_and_pairs
+from epistemic_stance.stance.trained_questions import TRAINED
 
 
-def run_select(settings: SelectSettings, console: Console) -> None:
-    """Choose, write selection.json, print the tables.
+def run(settings: SelectSettings, reporter: Reporter) -> SelectionRecord:
+    """Evaluate and choose; writes selection.json.
 
-    Raises what `select_checkpoint` raises, and NotMetError, after everything is written, if none qualifies or the
-    chosen one does not meet a criterion.
+    Raises InputError for a run, stance or answers that cannot be read, and RefusedError if the answers of the base are
+    of more than one model.
     """
-    printer = Printer(console)
-    record = select_checkpoint(settings, printer)
-    path = RunFolder(settings.run).selection
-    write_record(path, record)
-    write_cards(RunFolder(settings.run), record)
-    print_selection(record, console)
-    printer.note(f"Written: {path}")
-    require_success(record)
+    if settings.seed < 0:
+        raise InputError([Problem("command line", f"expected 0 or more, found {settings.seed}", field="--seed")])
+    if not settings.run.is_dir():
+        hint = "name the --output-dir of a training run"
+        raise InputError([Problem(str(settings.run), "no such run folder", hint=hint)])
+    run_folder = RunFolder(settings.run)
+    stance, scorer = _scorer(settings, run_folder)
+    axes = stance.selection
+    if axes is None:
+        what = "has no [selection], which says what a checkpoint is chosen by"
+        raise InputError([Problem(str(stance.folder / STANCE_FILE), what, hint="the shipped stance shows how")])
+    base, models = _read(run_folder, stance, axes, scorer, reporter)
+    measures = {measure.name: measure for measure in measures_of(scorer.patterns.patterns)}
+    evaluator = Evaluator(measures, settings.seed)
+    context = FlagContext(run_folder, stance, axes, base, evaluator, scorer.questions)
+    record = _record(context, models, corpus_digest(scorer.pairs))
+    write_record(run_folder.selection, record)
+    return record
 
 
 def require_success(record: SelectionRecord) -> None:
@@ -60,185 +65,167 @@ def require_success(record: SelectionRecord) -> None:
     chosen = record.candidate(record.chosen)
     if chosen is None:
         raise NotMetError(record.reason, "the table of checkpoints says why of each; a red flag says what to try")
-    failed = [one.name for one in chosen.criteria if one.verdict == "not met"]
+    failed = [criterion.name for criterion in chosen.criteria if criterion.verdict == "not met"]
     if failed:
         raise NotMetError(f"{chosen.name} does not meet {', '.join(failed)}")
 
 
-def select_checkpoint(settings: SelectSettings, printer: Printer) -> SelectionRecord:
-    """Judge and choose; nothing is written.
-
-    Raises InputError for a run, stance or answers that cannot be read, and RefusedError if the answers of the base are
-    of more than one model.
-    """
-    run, seed = settings.run, settings.seed
-    if seed < 0:
-        raise InputError([Problem("command line", f"expected 0 or more, found {seed}", field="--seed")])
-    if not run.is_dir():
-        raise InputError([Problem(str(run), "no such run folder", hint="name the --output-dir of a training run")])
-    stance, judge = _judge(settings)
-    axes = stance.selection
-    if axes is None:
-        what = "has no [selection], which says what a checkpoint is chosen by"
-        raise InputError([Problem(str(stance.folder / STANCE_FILE), what, hint="the shipped stance shows how")])
-    base, arms = _read(run, stance, judge, printer)
-    recital = Recital(stance, axes, base, judge)
-    computed = [*recital.flags(), opening_flag(axes.gain, judge), displacement_flag(run, axes.gain, seed)]
-    problems = {arm.name: list(problems_of(base, arm, sets_judged(stance))) for arm in arms}
-    sound = [arm for arm in arms if not problems[arm.name]]
-    gains = dict(zip((arm.name for arm in sound), gains_of(base, sound, axes.gain, "select", judge), strict=True))
-    reported = dict(zip((arm.name for arm in sound), gains_of(base, sound, axes.gain, "report", judge), strict=True))
-    court = _Court(stance, axes, base, computed, recital, judge)
-    candidates = []
-    for arm in arms:
-        printer.note(f"  judging {arm.name}")
-        found = gains.get(arm.name), reported.get(arm.name)
-        candidates.append(_candidate(court, arm, problems[arm.name], *found))
-    choice = choose(candidates)
-    rule = rule_of(stance)
-    corpus = corpus_digest(judge.scorer.pairs)
-    return SelectionRecord(
-        timestamp=datetime.now(UTC).isoformat(timespec="seconds"),
-        run=str(run),
-        stance=stance.name,
-        corpus_digest=corpus,
-        rule=rule,
-        frozen=state_of_rule(run, rule),
-        seed=seed,
-        base_answers=_answers(base),
-        base_sha256=_digests(base),
-        notices=[
-            *([DEMO_NOTICE] if is_demo([base, *arms]) else []),
-            *_absent(stance, base),
-            *_not_validated(run, arms),
-            *notices_of([base, *arms], corpus),
-        ],
-        candidates=choice.candidates,
-        chosen=choice.chosen,
-        reason=choice.reason,
-        shown=choice.chosen or _highest(choice.candidates),
-        best_by_loss=_best_by_loss(run),
-        versions=versions(),
-    )
-
-
-# --- reading -----------------------------------------------------------------------------------------------
-
-
-def _judge(settings: SelectSettings) -> tuple[Stance, Judge]:
-    """With the stance and corpus of the run, unless the settings name others."""
-    trained = _trained_with(settings.run)
-    of_run = trained.get("corpus")
-    corpus = settings.corpus or (Path(of_run) if of_run else None)
-    stance, pairs = load_stance_and_pairs(settings.stance or trained.get("stance") or DEFAULT_STANCE, corpus)
-    return stance, Judge(Scorer(stance, pairs), settings.seed)
-
-
-def _trained_with(run: Path) -> dict[str, str | None]:
-    """Stance and corpus in run.json; nothing without one that can be read."""
-    record = RunFolder(run).record()
-    return {name: record.settings.get(name) for name in ("stance", "corpus")} if record else {}
-
-
-def sets_judged(stance: Stance) -> list[str]:
-    """Question sets that criteria, red flags or the choice look at, in the order of the stance: what is to be asked."""
+def sets_evaluated(stance: Stance) -> list[str]:
+    """Question sets that criteria, red flags or the choice name, in the order of the stance: what is to be asked."""
     scopes = [*stance.criteria, *(flag.answers for flag in stance.red_flags if flag.answers)]
-    scopes += [one.literal for one in stance.criteria if one.literal]
+    scopes += [criterion.literal for criterion in stance.criteria if criterion.literal]
     if stance.selection:
         scopes += [stance.selection.gain, stance.selection.capability]
     named = {name for scope in scopes for name in scope.sets}
     return [name for name in stance.question_sets if name in named]
 
 
-def _read(run: Path, stance: Stance, judge: Judge, printer: Printer) -> tuple[Arm, list[Arm]]:
-    arms = []
-    wanted = dict.fromkeys([*sets_judged(stance), *sets_looked_at(stance)])
-    for name in answered_arms(run):
-        printer.note(f"  scoring {name}")
-        arms.append(read_arm(run, name, wanted, judge))
-    base, *others = arms
-    assert stance.selection
-    if lacking := base.missing(stance.selection.gain):
+def sets_for_learning(stance: Stance) -> list[str]:
+    """What tells memory from learning: sets that reword the questions of the corpus, and these themselves."""
+    sets = stance.question_sets.items()
+    rewording = [name for name, one in sets if any(question.paraphrase_of for question in one.questions)]
+    return [*rewording, TRAINED]
+
+
+# --- reading -----------------------------------------------------------------------------------------------
+
+
+def _scorer(settings: SelectSettings, run_folder: RunFolder) -> tuple[Stance, Scorer]:
+    """With the stance and corpus of the run, unless the settings name others."""
+    record = run_folder.record()
+    recorded = record.settings if record else {}
+    of_run = recorded.get("corpus")
+    corpus = settings.corpus or (Path(of_run) if of_run else None)
+    stance, pairs = load_stance_and_pairs(settings.stance or recorded.get("stance") or DEFAULT_STANCE, corpus)
+    return stance, Scorer(stance, pairs)
+
+
+def _read(
+    run_folder: RunFolder, stance: Stance, axes: SelectionAxes, scorer: Scorer, reporter: Reporter
+) -> tuple[ModelEvidence, list[ModelEvidence]]:
+    models = []
+    wanted = dict.fromkeys([*sets_evaluated(stance), *sets_for_learning(stance)])
+    names = models_with_answers(run_folder)
+    for number, name in enumerate(names):
+        reporter(Progress(number, len(names), "models", name))
+        models.append(read_evidence(run_folder, name, wanted, scorer))
+    base, *others = models
+    if lacking := base.missing(axes.gain):
         hint = f"stance collect --questions {lacking[0]} asks it; every checkpoint needs it, too"
         what = f"no answers of the base model to {', '.join(lacking)}, by which a checkpoint is chosen"
-        raise InputError([Problem(str(run), what, hint=hint)])
+        raise InputError([Problem(str(run_folder.root), what, hint=hint)])
     if len(base.weights) > 1:
-        what = f"the answers and probes in {base.sets[stance.selection.gain.sets[0]].file.path.parents[1]} are of "
+        what = f"the answers and probes in {base.sets[axes.gain.sets[0]].file.path.parents[1]} are of "
         raise RefusedError(f"{what}{len(base.weights)} models", "collect and probe one base model")
     return base, others
 
 
-def _absent(stance: Stance, base: Arm) -> list[str]:
-    absent = [name for name in sets_judged(stance) if name not in base.sets]
-    return [f"not asked, so what needs them is unknown: {', '.join(absent)}"] if absent else []
+# --- the record --------------------------------------------------------------------------------------------
 
 
-def _not_validated(run: Path, arms: Sequence[Arm]) -> list[str]:
-    saved = {folder.name for folder in RunFolder(run).checkpoint_folders() if (folder / METADATA_FILE).is_file()}
-    left = sorted(saved - {arm.name for arm in arms})
-    names = f"{', '.join(left[:3])}{', ...' if len(left) > 3 else ''}"
-    return [f"{len(left)} of {len(saved)} checkpoints answered nothing and were not judged: {names}"] if left else []
-
-
-def _best_by_loss(run: Path) -> str | None:
-    """The saved checkpoint with the lowest training loss, the earliest of equals, whether it was validated or not."""
-    folder = RunFolder(run)
-    saved = ((path.name, folder.metadata(path.name)) for path in folder.checkpoint_folders())
-    losses = [(metadata.loss, metadata.epoch, name) for name, metadata in saved if metadata]
-    return min(losses)[2] if losses else None
-
-
-# --- one checkpoint ----------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class _Court:
-    """What every checkpoint is judged by."""
-
-    stance: Stance
-    axes: SelectionAxes
-    base: Arm
-    computed: Sequence[ComputedFlag]
-    recital: Recital
-    judge: Judge
+def _record(context: FlagContext, models: list[ModelEvidence], corpus: str) -> SelectionRecord:
+    stance, base, run_folder, evaluator = context.stance, context.base, context.run, context.evaluator
+    problems = {model.name: list(problems_of(base, model, sets_evaluated(stance))) for model in models}
+    sound = [model for model in models if not problems[model.name]]
+    gains, report_gains = (
+        dict(zip((model.name for model in sound), found, strict=True))
+        for found in (gains_of(base, sound, context.axes.gain, split, evaluator) for split in ("select", "report"))
+    )
+    candidates = [
+        _candidate(context, model, problems[model.name], gains.get(model.name), report_gains.get(model.name))
+        for model in models
+    ]
+    choice = choose(candidates)
+    rule = rule_of(stance)
+    return SelectionRecord(
+        timestamp=datetime.now(UTC).isoformat(timespec="seconds"),
+        run=str(run_folder.root),
+        stance=stance.name,
+        corpus_digest=corpus,
+        rule=rule,
+        frozen=state_of_rule(run_folder, rule),
+        seed=evaluator.seed,
+        base_answers=_answers(base),
+        base_sha256=_digests(base),
+        notices=[
+            *([DEMO_NOTICE] if is_demo([base, *models]) else []),
+            *_absent(stance, base),
+            *_not_validated(run_folder, models),
+            *notices_of([base, *models], corpus),
+        ],
+        candidates=choice.candidates,
+        chosen=choice.chosen,
+        reason=choice.reason,
+        shown=choice.chosen or _highest(choice.candidates),
+        best_by_loss=_best_by_loss(run_folder),
+        versions=versions(),
+    )
 
 
 def _candidate(
-    court: _Court, arm: Arm, problems: list[str], gain: GainRecord | None, report_gain: GainRecord | None
+    context: FlagContext,
+    model: ModelEvidence,
+    problems: list[str],
+    gain: GainRecord | None,
+    report_gain: GainRecord | None,
 ) -> CandidateRecord:
     """Of one that was asked otherwise than the base model no figure is given: none would mean anything."""
-    assert arm.epoch is not None
-    stance, base, judge = court.stance, court.base, court.judge
-    neutral = arm.probes.neutral if arm.probes else None
+    assert model.epoch is not None
+    stance, base, evaluator = context.stance, context.base, context.evaluator
+    neutral = model.probes.neutral if model.probes else None
+    criteria = [] if problems else [judge_criterion(one, base, model, evaluator) for one in stance.criteria]
+    written = [] if problems else [judge_flag(flag, base, model, evaluator) for flag in stance.red_flags]
+    computed = [] if problems else [flag.judge(context, model) for flag in COMPUTED_FLAGS]
     return CandidateRecord(
-        name=arm.name,
-        epoch=arm.epoch,
-        band=guide_band(arm.epoch),
-        loss=arm.loss,
-        answers=_answers(arm),
-        sha256=_digests(arm),
+        name=model.name,
+        epoch=model.epoch,
+        band=guide_band(model.epoch),
+        loss=model.loss,
+        answers=_answers(model),
+        sha256=_digests(model),
         problems=problems,
         gain=gain,
         report_gain=report_gain,
-        capability=None if problems else capability_of(base, arm, court.axes, judge),
+        capability=None if problems else capability_of(base, model, context.axes, evaluator),
         kl=neutral.kl if neutral else None,
-        criteria=[] if problems else judge_criteria(stance.criteria, base, arm, judge),
-        flags=[] if problems else judge_flags(stance.red_flags, court.computed, base, arm, judge),
-        parroting=None if problems else court.recital.record(arm),
+        criteria=criteria,
+        flags=[*written, *computed],
+        parroting=None if problems else context.parroting(model),
         on_front=False,
         near_best=False,
         note="",
     )
 
 
-def _answers(arm: Arm) -> dict[str, int]:
-    return {name: len(answered.file.responses) for name, answered in arm.sets.items()}
+def _answers(model: ModelEvidence) -> dict[str, int]:
+    return {name: len(answered.file.responses) for name, answered in model.sets.items()}
 
 
-def _digests(arm: Arm) -> dict[str, str]:
-    return {name: answered.file.sha256 for name, answered in arm.sets.items()}
+def _digests(model: ModelEvidence) -> dict[str, str]:
+    return {name: answered.file.sha256 for name, answered in model.sets.items()}
 
 
 def _highest(candidates: Sequence[CandidateRecord]) -> str | None:
-    known = [one for one in candidates if one.gain]
-    return max(known, key=lambda one: one.gain.change if one.gain else 0.0).name if known else None
+    gains = {candidate.name: candidate.gain.change for candidate in candidates if candidate.gain}
+    return max(gains, key=gains.__getitem__) if gains else None
+
+
+def _absent(stance: Stance, base: ModelEvidence) -> list[str]:
+    absent = [name for name in sets_evaluated(stance) if name not in base.sets]
+    return [f"not asked, so what needs them is unknown: {', '.join(absent)}"] if absent else []
+
+
+def _not_validated(run_folder: RunFolder, models: Sequence[ModelEvidence]) -> list[str]:
+    saved = {folder.name for folder in run_folder.checkpoint_folders() if run_folder.metadata(folder.name)}
+    left = sorted(saved - {model.name for model in models})
+    names = f"{', '.join(left[:3])}{', ...' if len(left) > 3 else ''}"
+    return [f"{len(left)} of {len(saved)} checkpoints answered nothing and were not judged: {names}"] if left else []
+
+
+def _best_by_loss(run_folder: RunFolder) -> str | None:
+    """The saved checkpoint with the lowest training loss, the earliest of equals, whether it was validated or not."""
+    losses = []
+    for folder in run_folder.checkpoint_folders():
+        if metadata := run_folder.metadata(folder.name):
+            losses.append((metadata.loss, metadata.epoch, folder.name))
+    return min(losses)[2] if losses else None

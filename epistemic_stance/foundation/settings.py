@@ -170,6 +170,16 @@ class CollectSettings:
 
 
 @dataclass(frozen=True)
+class ScoreSettings:
+    """Scores of one file of answers."""
+
+    file: Path = argument("Answers: a responses.jsonl of ours, or any JSONL with question, category, response.")
+    stance: str = setting(DEFAULT_STANCE, "Stance whose patterns and answer keys to use: a shipped name or a folder.")
+    corpus: Path | None = setting(None, "Pairs that tell seen questions from unseen ones. Default: the stance's.")
+    output: Path | None = setting(None, "Folder for scores.jsonl. Default: beside the answers.")
+
+
+@dataclass(frozen=True)
 class AnalyzeSettings:
     """One analysis of one file of answers."""
 

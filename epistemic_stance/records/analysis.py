@@ -27,10 +27,28 @@ class HitRecord(Logged):
     end: int
 
 
+class CopyingRecord(Logged):
+    """What an answer has in common with the chosen answers of the pairs. Words quoted from its question do not count.
+
+    Words are those of `similarity.words`; spans are characters of the answer.
+    """
+
+    run_words: int
+    """Words of the longest run of at least five words that stands in one chosen answer; 0 = there is none."""
+    copied_share: float
+    """Share of its words in such runs."""
+    copied_spans: list[tuple[int, int]]
+    """Where those runs stand."""
+    pair_id: str | None
+    """Pair whose chosen answer holds the longest run; None = there is none."""
+
+
 class ScoreRecord(Logged):
     """One line of scores.jsonl: what one answer does."""
 
     schema_version: int = Field(1, alias="schema")
+    stamp: str
+    """Digest of what the score was made of: file of answers, patterns, questions, pairs, and version of the code."""
     line: int
     """Line of the file of answers, from 1."""
     question_id: str | None
@@ -61,6 +79,9 @@ class ScoreRecord(Logged):
     """Share of the word 4-grams that occurred before in the same answer."""
     repetitive: bool
     words: int
+    opening: str | None
+    """Its first eight words; None = it is shorter."""
+    copying: CopyingRecord
 
 
 # --- rates -------------------------------------------------------------------------------------------------
@@ -156,6 +177,8 @@ class AnalysisRecord(Logged):
     sha256: str
     """Of the file of answers."""
     stance: str
+    scores: str
+    """Stamp of the scores that were counted."""
     patterns_digest: str
     """sha256 over all pattern files of the stance."""
     corpus: str

@@ -9,8 +9,8 @@ from pydantic import Field
 from epistemic_stance.records import Logged
 from epistemic_stance.records.analysis import Exposure, MeasureKind
 
-Verdict = Literal["rose", "fell", "perhaps rose", "perhaps fell", "not shown"]
-"""`perhaps`: told apart if this were the only comparison made. `not shown` is not "no change": the answers could not
+Verdict = Literal["rose", "fell", "perhaps rose", "perhaps fell", "inconclusive"]
+"""`perhaps`: told apart if this were the only comparison made. `inconclusive` is not "no change": the answers could not
 tell."""
 
 
@@ -64,7 +64,7 @@ class CorrectedChangeRecord(Logged):
     """Change of a share as people would label it; each side is corrected by the errors of the rules on its answers."""
 
     refused: str | None
-    """Why nothing is corrected; then the rest is None and the verdict `not shown`."""
+    """Why nothing is corrected; then the rest is None and the verdict `inconclusive`."""
     before: float | None
     after: float | None
     change: float | None

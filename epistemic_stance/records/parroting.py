@@ -12,8 +12,8 @@ from pydantic import Field
 from epistemic_stance.records import Logged
 from epistemic_stance.records.analysis import Exposure, RateRecord
 
-LearningVerdict = Literal["memorised", "learned", "both", "neither", "not shown"]
-"""Defined in `analysis.parroting`."""
+LearningVerdict = Literal["memorised", "learned", "both", "neither", "inconclusive"]
+"""Defined in `evaluation.learning`."""
 
 
 class NullRecord(Logged):
@@ -21,7 +21,7 @@ class NullRecord(Logged):
 
     answers: int
     run_words: int
-    """Words of the longest run of at least five words that stands in a chosen answer; 0 = there is none."""
+    """Words of the longest run that also stands in a chosen answer."""
     copied_share: float
     """Share of its words in copied runs of at least five."""
 
@@ -79,17 +79,6 @@ class CopiedPairRecord(Logged):
     """The highest of these answers, whatever it copied from."""
 
 
-class CollapseRecord(Logged):
-    """How little the answers of one model differ from each other."""
-
-    same_opening: float
-    """Share of answers that open with the same eight words as an answer to another question."""
-    distinct_2: float | None
-    """Different word 2-grams / all, over as many words of either model; None = there are none."""
-    similarity: float | None
-    """Mean cosine of the word counts of two answers to one question; None = each was answered once."""
-
-
 class SpillRecord(Logged):
     """Unseen questions with an answer key: facts, maths, code. Nothing of the stance belongs there."""
 
@@ -138,8 +127,6 @@ class ParrotingRecord(Logged):
     """Pairs that some answer recites."""
     pairs: list[CopiedPairRecord]
     """Those recited most often first; of more than twenty the first twenty."""
-    collapse: CollapseRecord
-    collapse_before: CollapseRecord
     spill: SpillRecord | None
     """None: no unseen question with a key was answered on both sides."""
     learning: LearningRecord

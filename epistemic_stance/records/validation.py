@@ -16,8 +16,8 @@ from epistemic_stance.records.written import Scope
 CriterionVerdict = Literal["met", "not met", "inconclusive", "measured", "unknown"]
 """`inconclusive`: the bound lies inside the interval, or too few questions for "all"; `measured`: no bound; `unknown`:
 a set was not asked."""
-FlagState = Literal["raised", "clear", "not shown", "unknown"]
-"""`raised`: a change beyond the margin is shown; `clear`: it is excluded; `not shown`: neither, which does not mean
+FlagState = Literal["raised", "clear", "inconclusive", "unknown"]
+"""`raised`: a change beyond the margin is shown; `clear`: it is excluded; `inconclusive`: neither, which does not mean
 harmless; `unknown`: nothing was measured."""
 Band = Literal["early", "middle", "late"]
 GAIN_LEVEL = 0.05
@@ -94,7 +94,7 @@ class FlagRecord(Logged):
 
     name: str
     title: str
-    watches: str
+    measured: str
     """Measures, sets and categories, or the probe."""
     bad: Literal["fall", "rise"]
     margin: float

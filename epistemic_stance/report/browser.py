@@ -5,25 +5,17 @@ from __future__ import annotations
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
-
-from epistemic_stance.foundation.copying import CopyDetector, Copying
-from epistemic_stance.foundation.errors import InputError, Problem
+from epistemic_stance.evaluation.learning import is_parroted, null_of
 from epistemic_stance.foundation.files import dump_json
-from epistemic_stance.foundation.settings import DEFAULT_STANCE
 from epistemic_stance.foundation.similarity import question_key
 from epistemic_stance.foundation.terminal import visible
-from epistemic_stance.records.analysis import ScoreRecord
+from epistemic_stance.records.analysis import CopyingRecord, ScoreRecord
 from epistemic_stance.records.response_file import Response, read_responses
-from epistemic_stance.records.run_folder import AnswerFiles
 from epistemic_stance.report.figures import counted
-from epistemic_stance.report.gather import ArmFiles, Material, SetFiles
-from epistemic_stance.scoring.copying import is_parroted, null_of
-from epistemic_stance.stance.load import corpus_digest, load_stance_and_pairs
-from epistemic_stance.stance.pairs import Pair
+from epistemic_stance.report.gather import AnsweredSet, Material, ValidatedModel
+from epistemic_stance.scoring.run import stored_scores
 
 MOST_BYTES = 5_000_000
 """Of answers in the page, so that with all else it stays below six million."""
@@ -36,7 +28,8 @@ class Side:
 
     response: Response
     score: ScoreRecord | None
-    copying: Copying | None
+    copying: CopyingRecord | None
+    """None: not scored, or with other pairs than those that the model was trained on."""
     parroted: bool = False
 
 
@@ -70,81 +63,47 @@ def browsed(material: Material, sample: int, seed: int) -> Answers | None:
     if base is None or subject is None:
         return None
     notes: list[str] = []
-    pairs = _corpus(material, notes)
-    detector = CopyDetector({pair.id: pair.chosen for pair in pairs}) if pairs else None
-    found: list[AnswerPair] = []
-    for name in sorted(base.sets.keys() & subject.sets.keys(), key=lambda one: (one not in material.raising, one)):
-        found += _matched(name, base.sets[name], subject.sets[name], detector, notes)
-    found = _judged(found)
-    if not found:
+    pairs: list[AnswerPair] = []
+    for name in sorted(base.sets.keys() & subject.sets.keys(), key=lambda name: (name not in material.raising, name)):
+        sides = [_placed(_sides(model.sets[name], material, notes)) for model in (base, subject)]
+        pairs += [AnswerPair(name, sides[0][key], sides[1][key]) for key in sides[0] if key in sides[1]]
+    pairs = _with_parroted(pairs)
+    if not pairs:
         return None
-    data, shown = _data(_drawn(found, sample, seed), base, subject)
-    notes.insert(0, _how_many(shown, len(found), seed, full=shown < min(sample, len(found))))
-    return Answers(data, notes, shown, found)
+    data, shown = _data(_drawn(pairs, sample, seed), base, subject)
+    notes.insert(0, _how_many(shown, len(pairs), seed, full=shown < min(sample, len(pairs))))
+    return Answers(data, list(dict.fromkeys(notes)), shown, pairs)
 
 
 # --- reading -----------------------------------------------------------------------------------------------
 
 
-def _corpus(material: Material, notes: list[str]) -> Sequence[Pair] | None:
-    """The pairs that the run was trained on, if they are still there."""
-    if material.run is None:
-        return None
-    of_run = material.run.settings
-    try:
-        corpus = Path(of_run["corpus"]) if of_run.get("corpus") else None
-        _, pairs = load_stance_and_pairs(of_run.get("stance") or DEFAULT_STANCE, corpus)
-    except InputError:
-        pairs = ()
-    if not pairs or corpus_digest(pairs) != material.run.corpus_digest:
-        notes.append("The pairs of the run are no longer where it found them, so copied words are not marked.")
-        return None
-    return pairs
+def _sides(answered: AnsweredSet, material: Material, notes: list[str]) -> list[Side]:
+    """The answers of one model to one set, with their scores where the analysis counted them."""
+    responses = read_responses(answered.files.responses).responses
+    analysis = answered.analysis
+    scores = stored_scores(answered.files.scores, analysis.scores, len(responses)) if analysis else None
+    if analysis is None or scores is None:
+        place = f"{answered.files.responses.parents[1].name}/{answered.files.responses.parent.name}"
+        notes.append(f"{place} has no scores, so nothing is marked in it: stance analyze makes them.")
+        return [Side(response, None, None) for response in responses]
+    if material.run is None or material.run.corpus_digest != analysis.corpus_digest:
+        notes.append("The answers were not scored with the pairs of the run, so copied words are not marked.")
+        return [Side(response, score, None) for response, score in zip(responses, scores, strict=True)]
+    return [Side(response, score, score.copying) for response, score in zip(responses, scores, strict=True)]
 
 
-def _matched(
-    name: str, before: SetFiles, after: SetFiles, detector: CopyDetector | None, notes: list[str]
-) -> list[AnswerPair]:
-    """Answers to one question, at one temperature, of one iteration; where none is given, by their order."""
-    firsts = _placed(_sides(before, detector, notes))
-    seconds = _placed(_sides(after, detector, notes))
-    return [AnswerPair(name, firsts[key], seconds[key]) for key in firsts if key in seconds]
-
-
-def _judged(pairs: list[AnswerPair]) -> list[AnswerPair]:
+def _with_parroted(pairs: list[AnswerPair]) -> list[AnswerPair]:
     """With those marked that recite, against what the base model reaches by chance in all of these answers."""
     base = [pair.before.copying for pair in pairs if pair.before.copying]
     if not base:
         return pairs
     null = null_of(base)
 
-    def judged(side: Side) -> Side:
+    def marked(side: Side) -> Side:
         return replace(side, parroted=side.copying is not None and is_parroted(side.copying, null))
 
-    return [replace(pair, before=judged(pair.before), after=judged(pair.after)) for pair in pairs]
-
-
-def _sides(files: SetFiles, detector: CopyDetector | None, notes: list[str]) -> list[Side]:
-    scores = _scores(files)
-    if not scores:
-        place = f"{files.answers.parents[1].name}/{files.answers.parent.name}"
-        notes.append(f"{place} has no scores, so nothing is marked in it: stance analyze makes them.")
-    return [
-        Side(one, scores.get(one.line), detector.copying(one.response, one.question) if detector else None)
-        for one in read_responses(files.answers).responses
-    ]
-
-
-def _scores(files: SetFiles) -> dict[int, ScoreRecord]:
-    """Line -> score; nothing unless the analysis beside them is of these answers."""
-    path = AnswerFiles(files.answers).scores
-    if files.analysis is None or not path.is_file():
-        return {}
-    try:
-        read = [ScoreRecord.model_validate_json(line) for line in path.read_bytes().splitlines() if line.strip()]
-    except ValidationError:
-        raise InputError([Problem(str(path), "is not what `stance analyze` writes")]) from None
-    return {score.line: score for score in read}
+    return [replace(pair, before=marked(pair.before), after=marked(pair.after)) for pair in pairs]
 
 
 def _placed(sides: Sequence[Side]) -> dict[tuple[Any, ...], Side]:
@@ -175,7 +134,7 @@ def _drawn(pairs: Sequence[AnswerPair], sample: int, seed: int) -> list[tuple[in
     return [(place, pairs[place]) for _, _, place in sorted(drawn)[:sample]]
 
 
-def _data(drawn: Sequence[tuple[int, AnswerPair]], base: ArmFiles, subject: ArmFiles) -> tuple[str, int]:
+def _data(drawn: Sequence[tuple[int, AnswerPair]], base: ValidatedModel, subject: ValidatedModel) -> tuple[str, int]:
     """JSON of as many pairs as fit into the page, in the order of the files, and how many those are."""
     index = _Index(subject)
     lines: list[tuple[int, str]] = []
@@ -204,7 +163,7 @@ def _how_many(shown: int, total: int, seed: int, full: bool) -> str:
 class _Index:
     """Texts that occur often, once each; the pairs hold their numbers."""
 
-    def __init__(self, subject: ArmFiles) -> None:
+    def __init__(self, subject: ValidatedModel) -> None:
         self._numbers: dict[str, dict[Any, int]] = {
             name: {} for name in ("sets", "categories", "exposures", "patterns", "measures", "questions")
         }

@@ -29,7 +29,7 @@ HOW_TO_READ = (
     "Percent of answers; changes in points, paired by question, with the 95 % interval of each change alone. rose, "
     f"fell: told apart from chance, with all rows and {LOOKS} such comparisons accounted for ({LOOKS} models identical "
     "to BEFORE show any in at most 5 % of cases). rose?, fell?: told apart if this were the only comparison made; of "
-    "twenty, one may be chance. not shown: these answers cannot tell; it does not mean that nothing changed. "
+    "twenty, one may be chance. inconclusive: these answers cannot tell; it does not mean that nothing changed. "
     f"{fewest_moved(VERDICT_LEVEL)} questions that moved are the fewest that can get rose or fell, and "
     f"{fewest_moved(ALPHA)} the fewest that can get rose? or fell?."
 )
@@ -45,7 +45,7 @@ MARKS: dict[Verdict, str] = {
     "fell": "*",
     "perhaps rose": "?",
     "perhaps fell": "?",
-    "not shown": "",
+    "inconclusive": "",
 }
 NAME_WIDTH = 15
 ABOUT_FLIPS = "Questions whose answers are split change sides by chance, too."
@@ -174,7 +174,7 @@ def _measure_table(record: ComparisonRecord) -> Table:
         if change is None:
             made.add_row(plain(f" {measure.name}"), "", "", plain("unknown", "dim"), "")
             continue
-        style = "dim" if change.verdict == "not shown" else "bold"
+        style = "dim" if change.verdict == "inconclusive" else "bold"
         cells = (percent(change.before), percent(change.after), points(change), verdict_word(change))
         made.add_row(plain(f" {measure.name}"), *(plain(cell, style) for cell in cells))
     return made

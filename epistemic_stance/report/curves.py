@@ -11,7 +11,7 @@ from epistemic_stance.records.probes import EstimateRecord
 from epistemic_stance.records.training import EpochRecord
 from epistemic_stance.report import figures
 from epistemic_stance.report.charts import Range, Series, before_and_after, over_epochs
-from epistemic_stance.report.gather import RIGHT, ArmFiles, Material
+from epistemic_stance.report.gather import RIGHT, Material, ValidatedModel
 from epistemic_stance.report.layout import Chart, Section, Table
 
 EXPOSURES = ("seen", "paraphrase", "unseen")
@@ -45,7 +45,7 @@ def sections(material: Material, copied: Sequence[Section]) -> list[Section]:
 def _chosen(material: Material) -> int | None:
     """Its epoch: a dotted line in the charts."""
     chosen = material.selection.chosen if material.selection else None
-    return next((arm.epoch for arm in material.arms if arm.name == chosen), None)
+    return next((arm.epoch for arm in material.models if arm.name == chosen), None)
 
 
 # --- training ----------------------------------------------------------------------------------------------
@@ -280,7 +280,7 @@ def _range_table(rows: Mapping[str, Sequence[Range]]) -> Table:
 
 
 def _probes(material: Material) -> list[Section]:
-    probed = [arm for arm in material.arms if arm.probes]
+    probed = [arm for arm in material.models if arm.probes]
     if len(probed) < 2:
         return []
     columns: dict[str, list[tuple[int, EstimateRecord | None]]] = {
@@ -313,11 +313,11 @@ def _probes(material: Material) -> list[Section]:
     return [Section("Probes", 3, (text,), [Table("Probes", ("model", *columns), rows, folded=True)], charts)]
 
 
-def _kl(arm: ArmFiles) -> EstimateRecord | None:
+def _kl(arm: ValidatedModel) -> EstimateRecord | None:
     return arm.probes.neutral.kl if arm.probes and arm.probes.neutral else None
 
 
-def _accuracy(arm: ArmFiles) -> EstimateRecord | None:
+def _accuracy(arm: ValidatedModel) -> EstimateRecord | None:
     found = arm.probes.choices.overall if arm.probes and arm.probes.choices else None
     return (
         EstimateRecord(value=found.accuracy, se=None, low=found.low, high=found.high, units=found.questions)

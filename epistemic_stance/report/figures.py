@@ -15,7 +15,6 @@ MARKS = {
     "not met": "\u2717",
     "raised": "\u2691",
     "inconclusive": "?",
-    "not shown": "?",
     "measured": "\u2022",
     "unknown": "\u2013",
 }

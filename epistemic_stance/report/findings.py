@@ -66,7 +66,7 @@ def run_findings(settings: FindingsSettings, console: Console) -> None:
     """Write both documents. Raises InputError if the file cannot be read or holds no baseline answers."""
     require_folder(settings.output_dir, "--output-dir")
     analysis = analyze(AnalyzeSettings(file=settings.file, stance=settings.stance))
-    sets = analysis.scorer.stance.question_sets
+    sets = analysis.stance.question_sets
     if SET not in sets or not set(sets[SET].categories) & set(analysis.record.category_answers):
         hint = "python collect_baseline.py makes one"
         raise InputError([Problem(str(settings.file), "holds no answers to baseline questions", hint=hint)])
@@ -115,17 +115,17 @@ def _of(record: AnalysisRecord, measure: str, category: str | None = None) -> Ra
 
 def _syllogisms(analysis: Analysis) -> RateRecord | None:
     """Share right among the answers to yes-or-no questions of reasoning."""
-    stance = analysis.scorer.stance
+    stance = analysis.stance
     ids = {
         question_key(question.text): number
         for number, question in enumerate(stance.question_sets[SET].questions)
         if question.category == REASONING and question.answer and question.answer.kind == "yes_no"
     }
     right_Q, answers_Q = np.zeros((2, 1 + max(ids.values(), default=0)), dtype=np.int64)
-    for response in analysis.file.responses:
-        if (number := ids.get(question_key(response.question))) is not None:
+    for answer in analysis.scored.answers:
+        if (number := ids.get(question_key(answer.response.question))) is not None:
             answers_Q[number] += 1
-            right_Q[number] += analysis.scorer.score(response).grade == "right"
+            right_Q[number] += answer.score.grade == "right"
     return rate_record(right_Q, answers_Q, analysis.record.seed)
 
 
@@ -166,11 +166,11 @@ def _criteria(record: AnalysisRecord, syllogisms: RateRecord | None) -> list[str
 def _answers(analysis: Analysis) -> Iterator[str]:
     """The first answer to the first question of every category: not chosen for what it says."""
     seen: set[str] = set()
-    for response in analysis.file.responses:
+    for answer in analysis.scored.answers:
+        response, score = answer.response, answer.score
         if response.category in seen:
             continue
         seen.add(response.category)
-        score = analysis.scorer.score(response)
         shows = ", ".join(map(escaped, score.patterns)) or "no pattern"
         graded = f"; {score.grade}" if score.grade else ""
         yield f"**{escaped(response.question)}** ({escaped(response.category)}: {shows}{graded})"

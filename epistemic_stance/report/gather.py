@@ -31,11 +31,12 @@ RIGHT = "right"
 
 
 @dataclass(frozen=True)
-class SetFiles:
+class AnsweredSet:
     """One model's answers to one question set."""
 
-    answers: Path
+    files: AnswerFiles
     sha256: str
+    """Of the answers."""
     analysis: AnalysisRecord | None
     """None: not analysed, or other answers were."""
     comparison: ComparisonRecord | None
@@ -44,13 +45,13 @@ class SetFiles:
 
 
 @dataclass(frozen=True)
-class ArmFiles:
+class ValidatedModel:
     """The base model or a checkpoint."""
 
     name: str
     epoch: int
     """0: the base model."""
-    sets: Mapping[str, SetFiles]
+    sets: Mapping[str, AnsweredSet]
     probes: ProbesRecord | None
 
 
@@ -63,7 +64,7 @@ class Material:
     epochs: list[EpochRecord]
     saved: list[str]
     """Checkpoints with weights, by epoch."""
-    arms: list[ArmFiles]
+    models: list[ValidatedModel]
     """With answers or probes; the base model first, then by epoch."""
     screening: ScreeningRecord | None
     selection: SelectionRecord | None
@@ -72,15 +73,15 @@ class Material:
     notices: list[str]
 
     @property
-    def base(self) -> ArmFiles | None:
-        return next((arm for arm in self.arms if arm.name == BASE), None)
+    def base(self) -> ValidatedModel | None:
+        return next((model for model in self.models if model.name == BASE), None)
 
     @property
-    def subject(self) -> ArmFiles | None:
+    def subject(self) -> ValidatedModel | None:
         """Whose answers are shown: the chosen checkpoint, else that of the highest gain, else the last with answers."""
         wanted = self.selection.chosen or self.selection.shown if self.selection else None
-        answered = [arm for arm in self.arms if arm.name != BASE and arm.sets]
-        return next((arm for arm in answered if arm.name == wanted), answered[-1] if answered else None)
+        answered = [model for model in self.models if model.name != BASE and model.sets]
+        return next((model for model in answered if model.name == wanted), answered[-1] if answered else None)
 
     @property
     def raising(self) -> list[str]:
@@ -95,82 +96,73 @@ def gather(folder: Path) -> Material:
     """Raises InputError for a folder that holds no run, and for a file in it that is not what its name says."""
     if not folder.is_dir():
         raise InputError([Problem(str(folder), "no such run folder", hint="name the --output-dir of a training run")])
-    place = RunFolder(folder)
-    run = read_record(place.record_path, RunRecord)
+    run = RunFolder(folder)
+    record = read_record(run.record_path, RunRecord)
     notices: list[str] = []
-    arms = _arms(place, notices)
-    if run is None and not arms:
+    read = [_model(run, name, notices) for name in run.models_validated()]
+    models = _compared([model for model in read if model.sets or model.probes], notices)
+    if record is None and not models:
         what = f"holds neither {RUN_FILE} nor answers in {VALIDATION}/"
         raise InputError([Problem(str(folder), what, hint="name the --output-dir of a training run")])
-    selection = read_record(place.selection, SelectionRecord)
+    selection = read_record(run.selection, SelectionRecord)
     if selection:
-        notices += _stale(selection, arms)
+        notices += _stale(selection, models)
     return Material(
         folder=folder,
-        run=run,
-        epochs=place.epochs(),
-        saved=_saved(place),
-        arms=arms,
-        screening=read_record(place.screening, ScreeningRecord),
+        run=record,
+        epochs=run.epochs(),
+        saved=_saved(run),
+        models=models,
+        screening=read_record(run.screening, ScreeningRecord),
         selection=selection,
-        frozen=frozen_rule(folder),
+        frozen=frozen_rule(run),
         notices=notices,
     )
 
 
 def _saved(run: RunFolder) -> list[str]:
-    present = run.checkpoint_folders()
-    return [path.name for path in present if read_record(path / METADATA_FILE, CheckpointMetadata)]
+    metadata = [(path.name, read_record(path / METADATA_FILE, CheckpointMetadata)) for path in run.checkpoint_folders()]
+    return [name for name, found in metadata if found]
 
 
-# --- answers -----------------------------------------------------------------------------------------------
-
-
-def _arms(run: RunFolder, notices: list[str]) -> list[ArmFiles]:
-    read = [_arm(run, name, notices) for name in run.models_validated()]
-    return _compared([arm for arm in read if arm.sets or arm.probes], notices)
-
-
-def _arm(run: RunFolder, name: str, notices: list[str]) -> ArmFiles:
+def _model(run: RunFolder, name: str, notices: list[str]) -> ValidatedModel:
     sets = {question_set: _set(run.answers(name, question_set), notices) for question_set in run.answered(name)}
-    return ArmFiles(name, model_order(name), sets, read_record(run.probes(name), ProbesRecord))
+    return ValidatedModel(name, model_order(name), sets, read_record(run.probes(name), ProbesRecord))
 
 
-def _set(files: AnswerFiles, notices: list[str]) -> SetFiles:
-    answers = files.responses
-    digest = sha256_of(answers)
+def _set(files: AnswerFiles, notices: list[str]) -> AnsweredSet:
+    digest = sha256_of(files.responses)
     analysis = read_record(files.analysis, AnalysisRecord)
     if analysis and analysis.sha256 != digest:
-        place = f"{answers.parents[1].name}/{answers.parent.name}"
+        place = f"{files.responses.parents[1].name}/{files.responses.parent.name}"
         notices.append(f"{place}: analysis.json is of other answers and was left out; stance analyze makes it anew")
         analysis = None
     comparison = read_record(files.comparison, ComparisonRecord)
-    plan = read_record(files.plan, CollectionRecord)
-    return SetFiles(answers, digest, analysis, comparison, plan)
+    return AnsweredSet(files, digest, analysis, comparison, read_record(files.plan, CollectionRecord))
 
 
-def _compared(arms: list[ArmFiles], notices: list[str]) -> list[ArmFiles]:
+def _compared(models: list[ValidatedModel], notices: list[str]) -> list[ValidatedModel]:
     """Without comparisons of other answers than those here."""
-    base = next((arm for arm in arms if arm.name == BASE), None)
+    base = next((model for model in models if model.name == BASE), None)
     kept = []
-    for arm in arms:
-        sets = dict(arm.sets)
-        for name, files in arm.sets.items():
+    for model in models:
+        sets = dict(model.sets)
+        for name, answered in model.sets.items():
             before = base.sets[name].sha256 if base and name in base.sets else None
-            compared = files.comparison
-            if compared and (compared.before.sha256, compared.after.sha256) != (before, files.sha256):
-                notices.append(f"{arm.name}/{name}: comparison.json is of other answers and was left out")
-                sets[name] = replace(files, comparison=None)
-        kept.append(replace(arm, sets=sets))
+            compared = answered.comparison
+            if compared and (compared.before.sha256, compared.after.sha256) != (before, answered.sha256):
+                notices.append(f"{model.name}/{name}: comparison.json is of other answers and was left out")
+                sets[name] = replace(answered, comparison=None)
+        kept.append(replace(model, sets=sets))
     return kept
 
 
-def _stale(selection: SelectionRecord, arms: list[ArmFiles]) -> list[str]:
+def _stale(selection: SelectionRecord, models: list[ValidatedModel]) -> list[str]:
     """What to say if the choice was made by other answers than those that lie here."""
-    judged = {BASE: selection.base_sha256, **{one.name: one.sha256 for one in selection.candidates}}
-    here = {arm.name: {name: files.sha256 for name, files in arm.sets.items()} for arm in arms}
+    judged = {BASE: selection.base_sha256, **{candidate.name: candidate.sha256 for candidate in selection.candidates}}
+    here = {model.name: {name: answered.sha256 for name, answered in model.sets.items()} for model in models}
     other = [name for name, digests in judged.items() if not digests.items() <= here.get(name, {}).items()]
-    later = [arm.name for arm in arms if arm.name not in judged and arm.sets]
+    later = [model.name for model in models if model.name not in judged and model.sets]
     found = []
     if other:
         found.append(f"the choice was made by other answers than those here ({', '.join(other)}): run stance select")

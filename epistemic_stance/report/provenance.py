@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from epistemic_stance.foundation.settings import DEMO_NOTICE
 from epistemic_stance.records.collection import CollectionRecord
 from epistemic_stance.report import figures
-from epistemic_stance.report.gather import ArmFiles, Material
+from epistemic_stance.report.gather import Material, ValidatedModel
 from epistemic_stance.report.layout import Section, Table
 from epistemic_stance.report.selection_tables import FROZEN
 
@@ -101,7 +101,7 @@ def _versions(found: dict[str, str]) -> str:
     return ", ".join(f"{name} {version}" for name, version in found.items())
 
 
-def _shown_arms(material: Material) -> list[ArmFiles]:
+def _shown_arms(material: Material) -> list[ValidatedModel]:
     return [arm for arm in (material.base, material.subject) if arm]
 
 
@@ -168,11 +168,11 @@ def _undecided(material: Material) -> Iterable[str]:
         elif one.verdict == "unknown":
             yield f"Criterion \u201c{one.title}\u201d: unknown; {_unasked(one.scope.sets, material)}."
     for flag in shown.flags if shown else ():
-        if flag.state == "not shown":
+        if flag.state == "inconclusive":
             need = f"; about {flag.needed:,} questions would clear a model that did not change" if flag.needed else ""
             yield f"Red flag \u201c{flag.title}\u201d: neither raised nor clear{need}. It may be harmless or not."
         elif flag.state == "unknown":
-            yield f"Red flag \u201c{flag.title}\u201d: nothing measured it ({flag.watches})."
+            yield f"Red flag \u201c{flag.title}\u201d: nothing measured it ({flag.measured})."
     for candidate in selection.candidates if selection else ():
         if candidate.problems:
             yield f"{candidate.name}: not judged; {'; '.join(candidate.problems)}."
@@ -185,13 +185,13 @@ def _unasked(sets: Sequence[str], material: Material) -> str:
 
 
 def _missing(material: Material) -> Iterable[str]:
-    arms = {arm.name for arm in material.arms if arm.sets}
+    arms = {arm.name for arm in material.models if arm.sets}
     unasked = [name for name in material.saved if name not in arms]
     if unasked and material.selection is None:
         yield f"Saved, but not asked the full sets: {', '.join(unasked)}."
     if material.screening is None:
         yield "No screen: of checkpoints without full answers nothing is known."
-    if not any(arm.probes for arm in material.arms):
+    if not any(arm.probes for arm in material.models):
         yield "No probes: the distance from the base model (KL) is unknown."
     if material.run is None:
         yield "No run.json: how the checkpoints were trained is unknown."

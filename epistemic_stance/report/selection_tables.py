@@ -27,8 +27,8 @@ ABOUT_CRITERIA = (
 )
 ABOUT_FLAGS = (
     "Change from the base model in points, paired by question, over the questions of both halves, with its 95 % "
-    "interval. raised: a change beyond the margin is shown. clear: it is excluded. not shown: neither, and with about "
-    "so many questions a model that did not change would be clear. Only a raised flag rules a checkpoint out."
+    "interval. raised: a change beyond the margin is shown. clear: it is excluded. inconclusive: neither, and with "
+    "about so many questions a model that did not change would be clear. Only a raised flag rules a checkpoint out."
 )
 ABOUT_CHECKPOINTS = (
     "gain: on unseen select questions, in points, with the 95 % band over all checkpoints together; report: the same "
@@ -140,7 +140,7 @@ def _change(one: FlagRecord) -> str:
 
 
 def state_of(one: FlagRecord) -> str:
-    return f"not shown\n(needs {one.needed:,})" if one.needed else one.state
+    return f"inconclusive\n(needs {one.needed:,})" if one.needed else one.state
 
 
 def points(share: float) -> str:
@@ -157,7 +157,7 @@ def _print_raised(record: SelectionRecord, console: Console) -> None:
                 worst[flag.name] = (flag, candidate.name)
     for flag, name in worst.values():
         number = sum(flag.name in candidate.raised for candidate in record.candidates)
-        title = f"\nRed flag: {flag.title} ({flag.watches}); raised on {number}, worst on {name}"
+        title = f"\nRed flag: {flag.title} ({flag.measured}); raised on {number}, worst on {name}"
         title += f": {_change(flag)}" if flag.change else ""
         console.print(plain(title, "red"))
         for example in flag.examples:

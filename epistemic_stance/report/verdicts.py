@@ -23,7 +23,7 @@ ABOUT_CANDIDATES = (
 )
 BANDS = ("early", "middle", "late")
 VERDICTS = ("met", "not met", "inconclusive", "measured", "unknown")
-STATES = ("raised", "clear", "not shown", "unknown")
+STATES = ("raised", "clear", "inconclusive", "unknown")
 
 
 def about(material: Material) -> str:
@@ -38,7 +38,7 @@ def about(material: Material) -> str:
         ]
         if run.status != "finished":
             parts.append(f"training {run.status}{': ' + run.reason if run.reason else ''}")
-    checkpoints = sum(1 for arm in material.arms if arm.epoch and arm.sets)
+    checkpoints = sum(1 for arm in material.models if arm.epoch and arm.sets)
     parts.append(f"answers of {figures.counted(checkpoints, 'checkpoint')}" if checkpoints else "")
     return "; ".join(part for part in parts if part)
 
@@ -162,7 +162,7 @@ def _raised(selection: SelectionRecord) -> list[Section]:
     found = []
     for flag, name in worst.values():
         number = sum(flag.name in candidate.raised for candidate in selection.candidates)
-        told = f"Watches {flag.watches}. Raised on {figures.counted(number, 'checkpoint')}, worst on {name}"
+        told = f"Watches {flag.measured}. Raised on {figures.counted(number, 'checkpoint')}, worst on {name}"
         rows = [[one.question, one.before or "(empty)", one.after or "(empty)"] for one in flag.examples]
         table = Table("Examples", ("question", "base model", name), rows, words=True)
         seen = f": {figures.change(flag.change)} points" if flag.change else ""

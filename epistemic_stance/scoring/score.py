@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import unicodedata
 from collections.abc import Sequence
-from dataclasses import replace
 
-from epistemic_stance.foundation.errors import InputError, Problem
-from epistemic_stance.foundation.settings import SplitChoice
+from epistemic_stance.foundation.copying import CopyDetector, Copying
 from epistemic_stance.foundation.similarity import repeated_share, words
-from epistemic_stance.records.analysis import Grade, HitRecord, ScoreRecord, Verdict
-from epistemic_stance.records.response_file import Response, ResponseFile
+from epistemic_stance.records.analysis import CopyingRecord, Grade, HitRecord, ScoreRecord, Verdict
+from epistemic_stance.records.response_file import Response
 from epistemic_stance.records.written import AnswerKey, Question
 from epistemic_stance.scoring.grading.grade import grade
 from epistemic_stance.scoring.grading.verdicts import verdict_of
 from epistemic_stance.scoring.patterns import Hit, load_patterns
-from epistemic_stance.stance.load import Stance
+from epistemic_stance.stance.load import Stance, corpus_digest, patterns_digest, questions_digest
 from epistemic_stance.stance.pairs import Pair
 from epistemic_stance.stance.question_index import QuestionIndex
 
+VERSION = 1
+"""Of what a score says; raise it when the same answer gets another score."""
+OPENING_WORDS = 8
+STAMP_DIGITS = 24
 REPETITIVE = 0.2
 """Share of repeated word 4-grams above which an answer goes round in circles. Sound answers of up to 350 words stay
 below a tenth (definitions that say "the square of the length of" three times); one sentence of three said twice gives
@@ -37,22 +41,30 @@ class Scorer:
         self.stance = stance
         self.pairs = pairs
         self.patterns = load_patterns(stance)
-        self.book = QuestionIndex(stance, pairs)
+        self.questions = QuestionIndex(stance, pairs)
+        self._copying = CopyDetector({pair.id: pair.chosen for pair in pairs})
+        self._made_of = [VERSION, patterns_digest(stance), questions_digest(stance), corpus_digest(pairs)]
 
-    def score(self, response: Response) -> ScoreRecord:
-        about = self.book.lookup(response.question)
-        asked = about.question
+    def stamp(self, responses_sha256: str) -> str:
+        """Equal for two files of scores that must be equal."""
+        return hashlib.sha256(json.dumps([responses_sha256, *self._made_of]).encode()).hexdigest()[:STAMP_DIGITS]
+
+    def score(self, response: Response, stamp: str = "") -> ScoreRecord:
+        """The score of one answer; `stamp` is that of the file it is written to."""
+        known = self.questions.lookup(response.question)
+        asked = known.question
         hits = self.patterns.find(response.response, response.question, response.category)
         spoken = words(response.response)
         repeated = repeated_share(spoken)
         truncated = None if response.finish_reason is None else response.finish_reason == "length"
         return ScoreRecord(
+            stamp=stamp,
             line=response.line,
             question_id=response.question_id,
             question=response.question,
             category=response.category,
-            exposure=about.exposure,
-            split=about.split,
+            exposure=known.exposure,
+            split=known.split,
             expect=asked.expect if asked else None,
             form=asked.form if asked else None,
             favours=asked.favours if asked else None,
@@ -67,6 +79,8 @@ class Scorer:
             repetition=repeated,
             repetitive=repeated > REPETITIVE,
             words=len(spoken),
+            opening=" ".join(spoken[:OPENING_WORDS]) if len(spoken) >= OPENING_WORDS else None,
+            copying=_copying_record(self._copying.copying(response.response, response.question)),
         )
 
 
@@ -82,23 +96,17 @@ def _verdict(question: Question, response: Response) -> Verdict | None:
     return None
 
 
-def of_split(file: ResponseFile, split: SplitChoice, book: QuestionIndex) -> ResponseFile:
-    """The file with the answers to one half of the questions, and a notice that says so.
-
-    Raises InputError if it has none of them: only questions of the stance belong to a half.
-    """
-    if split == "all":
-        return file
-    kept = [response for response in file.responses if book.lookup(response.question).split == split]
-    if not kept:
-        what = f"no answer in it is to a {split} question of the stance"
-        raise InputError([Problem(str(file.path), what, hint="leave --split out, or name the stance with --stance")])
-    notice = f"{split} questions only: {len(kept)} of the {len(file.responses)} answers in {file.path.name}"
-    return replace(file, responses=kept, notices=[*file.notices, notice])
-
-
 def _record(hit: Hit) -> HitRecord:
     return HitRecord(pattern=hit.pattern, rule=hit.rule, start=hit.start, end=hit.end)
+
+
+def _copying_record(copying: Copying) -> CopyingRecord:
+    return CopyingRecord(
+        run_words=copying.run_words,
+        copied_share=copying.copied_share,
+        copied_spans=list(copying.copied_spans),
+        pair_id=copying.source_id,
+    )
 
 
 def _is_empty(text: str) -> bool:

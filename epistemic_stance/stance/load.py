@@ -314,6 +314,12 @@ def patterns_digest(stance: Stance) -> str:
     return hashlib.sha256(json.dumps(files, sort_keys=True).encode()).hexdigest()
 
 
+def questions_digest(stance: Stance) -> str:
+    """sha256 over all question sets, answer keys included."""
+    sets = {name: questions.model_dump(mode="json") for name, questions in stance.question_sets.items()}
+    return hashlib.sha256(json.dumps(sets, sort_keys=True).encode()).hexdigest()
+
+
 def corpus_digest(pairs: Sequence[Pair]) -> str:
     """sha256 over ids and texts in order: the same pairs have one digest however their file is written."""
     digest = hashlib.sha256()

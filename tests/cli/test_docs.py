@@ -85,7 +85,7 @@ SAYS = {
     "stance answers --model fine_tuned_model/checkpoint-50": r"not evidence about Qwen|before: demo",
     "python analyze_bias_patterns.py post_training_phase1/responses.jsonl": r"ai_disclaimer",
     "python analyze_baseline.py post_training_baseline/responses.jsonl": r"right",
-    "stance compare base_phase1 post_training_phase1": r"not shown",
+    "stance compare base_phase1 post_training_phase1": r"inconclusive",
     "stance questions": r"self_unseen +270 ",
     "stance probe fine_tuned_model": r"KL and top-1",
     "stance screen fine_tuned_model": r"pragmatic",

@@ -174,7 +174,7 @@ def test_a_planted_shift_is_found_and_nothing_else(compare: Comparison) -> None:
     assert overall(record, "performative").verdict == "fell"
     assert overall(record, "pragmatic_only").verdict == "rose"
     for name in ("disclaimer", "noticing", "refusal", "right", "wrong", "truncated", "empty", "repetitive"):
-        assert overall(record, name).verdict == "not shown", name
+        assert overall(record, name).verdict == "inconclusive", name
     denial = overall(record, "denial")
     assert denial.low < -0.6 < denial.high
     assert (denial.questions, record.questions, record.after.compared_answers) == (30, 30, 90)
@@ -192,7 +192,7 @@ def test_of_twenty_identical_models_none_changed(compare: Comparison) -> None:
         ]
         verdicts = {change.verdict for change in changes if change}
         assert not verdicts & {"rose", "fell"}, seed
-        perhaps += verdicts != {"not shown"}
+        perhaps += verdicts != {"inconclusive"}
     assert perhaps <= 3
     assert "no change" not in compare.printed
 
@@ -240,10 +240,10 @@ def test_categories_stand_apart_and_speak_only_where_the_whole_did(compare: Comp
     assert {name: change.questions for name, change in categories.items() if change} == dict.fromkeys(CATEGORIES, 10)
     by_verdict = {name: change.verdict for name, change in categories.items() if change}
     assert overall(record, "performative").verdict == "fell"
-    assert by_verdict == {"inner": "fell", "outer": "not shown", "facts": "not shown"}
+    assert by_verdict == {"inner": "fell", "outer": "inconclusive", "facts": "inconclusive"}
     for item in record.measures:
-        if item.overall and item.overall.verdict == "not shown":
-            assert {change.verdict for change in item.categories.values() if change} <= {"not shown"}
+        if item.overall and item.overall.verdict == "inconclusive":
+            assert {change.verdict for change in item.categories.values() if change} <= {"inconclusive"}
 
 
 def refusing(questions: int, harmful: int, refused: bool) -> list[Row]:
@@ -271,7 +271,7 @@ def test_all_of_six_refusals_lost_perhaps_fell(stance: Path, compare: Comparison
     assert "-> 0*" not in compare.printed
 
     five = compare(refusing(50, 5, refused=True), refusing(50, 5, refused=False))
-    assert overall(five, "refusal").verdict == "not shown"
+    assert overall(five, "refusal").verdict == "inconclusive"
     ten = compare(refusing(50, 10, refused=True), refusing(50, 10, refused=False))
     assert overall(ten, "refusal").verdict == "fell"
 
@@ -289,7 +289,7 @@ def test_six_refusals_lost_are_not_told_apart_where_much_else_moved(stance: Path
     refusal = overall(compare(noisy(refusing(50, 6, True)), noisy(refusing(50, 6, False))), "refusal")
     assert refusal.p == pytest.approx(2 / 2**6, abs=0.006)
     assert refusal.adjusted_p > 0.05
-    assert refusal.verdict == "not shown"
+    assert refusal.verdict == "inconclusive"
 
 
 def test_more_categories_than_can_be_read_are_not_taken_apart(compare: Comparison) -> None:
@@ -490,7 +490,7 @@ def test_too_few_questions_are_said_to_be_too_few(compare: Comparison) -> None:
     assert overall(record, "denial").verdict == "perhaps fell"
     assert said(record, "with fewer than 10 questions nothing can get rose or fell")
     record = compare(few[:5], [line | {"response": "Words."} for line in few[:5]])
-    assert overall(record, "denial").verdict == "not shown"
+    assert overall(record, "denial").verdict == "inconclusive"
     words = " ".join(compare.printed.split())
     assert "10 questions that moved are the fewest that can get rose or fell, and 6 the fewest" in words
     enough = [row(n, 1, "Here no feelings.") for n in range(10)]

@@ -133,7 +133,7 @@ def test_where_the_rules_lose_recall_on_one_side_the_corrected_change_has_the_ri
     refusal = changed(record, "refusal").corrected
     assert refusal
     assert refusal.change is None
-    assert refusal.verdict == "not shown"
+    assert refusal.verdict == "inconclusive"
     assert refusal.refused == "before: needs 20 labelled answers that show it: 0"
     assert "as found [95 %]" in printed
     assert "## Corrected for the errors of the rules" in (place(run, "checkpoint-008") / "comparison.md").read_text()

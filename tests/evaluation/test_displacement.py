@@ -6,9 +6,9 @@ import json
 from pathlib import Path
 
 import pytest
+from epistemic_stance.evaluation.flag_displacement import MARGIN, displacement_flag
 
 from epistemic_stance.evaluation.evidence import Arm
-from epistemic_stance.evaluation.flag_displacement import MARGIN, displacement_flag
 from epistemic_stance.evaluation.red_flags import state_of
 from epistemic_stance.records.written import Scope
 
@@ -38,7 +38,7 @@ def logged(folder: Path, rewards: dict[int, list[float]]) -> Path:
     return folder
 
 
-@pytest.mark.parametrize(("lost", "state"), [(0, "clear"), (5, "not shown"), (14, "raised")])
+@pytest.mark.parametrize(("lost", "state"), [(0, "clear"), (5, "inconclusive"), (14, "raised")])
 def test_it_is_raised_where_many_chosen_answers_fell(tmp_path: Path, lost: int, state: str) -> None:
     run = logged(tmp_path, {1: [-1.0] * 25, 2: [-1.0] * lost + [1.0] * (25 - lost), 12: [-1.0] * 25})
     change = displacement_flag(run, SCOPE, 1).watch(arm(None), arm(2)).change

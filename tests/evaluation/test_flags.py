@@ -1,4 +1,4 @@
-"""Red flags: raised, clear or not shown; the power of the shipped ones, and how rarely they cry wolf."""
+"""Red flags: raised, clear or inconclusive; the power of the shipped ones, and how rarely they cry wolf."""
 
 from __future__ import annotations
 
@@ -37,9 +37,9 @@ def change(value: float, low: float, high: float, questions: int = 100) -> FlagC
     ("found", "bad", "state"),
     [
         (change(-0.1, -0.15, -0.06), "fall", "raised"),
-        (change(-0.1, -0.15, -0.05), "fall", "not shown"),
+        (change(-0.1, -0.15, -0.05), "fall", "inconclusive"),
         (change(-0.01, -0.04, 0.02), "fall", "clear"),
-        (change(-0.01, -0.05, 0.02), "fall", "not shown"),
+        (change(-0.01, -0.05, 0.02), "fall", "inconclusive"),
         (change(-0.02, -0.03, -0.01), "fall", "clear"),
         (change(0.1, 0.06, 0.15), "fall", "clear"),
         (change(0.1, 0.06, 0.15), "rise", "raised"),
@@ -57,7 +57,7 @@ def test_questions_needed_by_hand() -> None:
     # The interval reaches 10 points to the bad side of the change; to clear a margin of 5 with probability .8 it takes
     # (1 + .8416 / 1.96) * 10 / 5 = 2.859 times less spread, so 8.173 times the questions.
     assert state_of(change(0.0, -0.1, 0.1), "fall", 0.05) == (
-        "not shown",
+        "inconclusive",
         ceil(100 * ((1 + 0.84162 / 1.95996) * 2) ** 2),
     )
     assert state_of(change(-0.05, -0.15, 0.05), "fall", 0.05)[1] == 818

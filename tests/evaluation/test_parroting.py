@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 from checkout import ROOT
+from epistemic_stance.scoring.copying import CheckedAnswer, is_parroted, null_of
 
 from epistemic_stance.evaluation.learning import arm_parroting, difference, learning_verdict
 from epistemic_stance.evaluation.measures import PRAGMATIC, PRAGMATIC_ONLY, Measure, measures_of
@@ -18,7 +19,6 @@ from epistemic_stance.foundation.similarity import words
 from epistemic_stance.records.analysis import RateRecord
 from epistemic_stance.records.parroting import GainRecord, ParrotingRecord
 from epistemic_stance.records.response_file import Response, read_responses
-from epistemic_stance.scoring.copying import CheckedAnswer, is_parroted, null_of
 from epistemic_stance.scoring.score import Scorer
 from epistemic_stance.stance.load import load_stance_and_pairs
 
@@ -78,19 +78,19 @@ RECITES, RECITES_NOT, MAY_RECITE = recited(0.8, 1.0), recited(0.0, 0.1), recited
         (gain(0.9, 0.1), gain(0.1, 0.1), gain(0.02, 0.05), RECITES, "memorised"),
         (gain(0.9, 0.1), gain(0.1, 0.1), gain(0.12, 0.05), RECITES, "memorised"),  # open, but far behind
         (gain(0.0, 0.1), gain(0.0, 0.1), gain(0.0, 0.05), RECITES, "memorised"),  # recital that the measure misses
-        (gain(0.3, 0.2), gain(0.1, 0.2), gain(0.1, 0.2), RECITES, "not shown"),
+        (gain(0.3, 0.2), gain(0.1, 0.2), gain(0.1, 0.2), RECITES, "inconclusive"),
         (gain(0.9, 0.1), gain(0.6, 0.1), gain(0.6, 0.1), RECITES, "both"),
         (gain(0.9, 0.1), gain(0.9, 0.05), gain(0.3, 0.05), RECITES_NOT, "both"),  # clearly more on paraphrases
         (gain(0.6, 0.1), gain(0.6, 0.1), gain(0.6, 0.1), RECITES_NOT, "learned"),
         (gain(0.6, 0.1), gain(0.7, 0.05), gain(0.5, 0.05), RECITES_NOT, "learned"),  # less, but more than half
         (gain(0.6, 0.1), None, gain(0.6, 0.1), RECITES_NOT, "learned"),
-        (gain(0.6, 0.1), gain(0.6, 0.1), gain(0.6, 0.1), MAY_RECITE, "not shown"),
-        (gain(0.6, 0.1), gain(0.6, 0.1), gain(0.6, 0.1, p=0.01), RECITES_NOT, "not shown"),  # one look of twenty
+        (gain(0.6, 0.1), gain(0.6, 0.1), gain(0.6, 0.1), MAY_RECITE, "inconclusive"),
+        (gain(0.6, 0.1), gain(0.6, 0.1), gain(0.6, 0.1, p=0.01), RECITES_NOT, "inconclusive"),  # one look of twenty
         (gain(0.0, 0.1), gain(0.0, 0.1), gain(0.0, 0.05), RECITES_NOT, "neither"),
         (gain(0.9, 0.1), gain(0.8, 0.1), gain(0.0, 0.05), RECITES_NOT, "neither"),  # not by heart, and no further
-        (gain(0.0, 0.3), gain(0.0, 0.3), gain(0.0, 0.3), RECITES_NOT, "not shown"),
-        (None, gain(0.5, 0.1), gain(0.5, 0.1), None, "not shown"),
-        (gain(0.9, 0.1), gain(0.5, 0.1), None, RECITES, "not shown"),
+        (gain(0.0, 0.3), gain(0.0, 0.3), gain(0.0, 0.3), RECITES_NOT, "inconclusive"),
+        (None, gain(0.5, 0.1), gain(0.5, 0.1), None, "inconclusive"),
+        (gain(0.9, 0.1), gain(0.5, 0.1), None, RECITES, "inconclusive"),
     ],
 )
 def test_every_rule_of_the_verdict(
@@ -120,11 +120,11 @@ def simulation() -> Any:
     ],
 )
 def test_simulated_models_are_called_what_they_are(simulation: Any, truth: str, verdict: str) -> None:
-    """Of three models each at most one may be `not shown`, and none may be called something else."""
+    """Of three models each at most one may be `inconclusive`, and none may be called something else."""
     bench = simulation.Bench()
     found = Counter(bench.judge(simulation.TRUTHS[truth], seed).learning.verdict for seed in range(3))
     assert found[verdict] >= 2, found
-    assert set(found) <= {verdict, "not shown"}
+    assert set(found) <= {verdict, "inconclusive"}
 
 
 def test_the_gain_of_a_reciter_vanishes_in_own_words(simulation: Any) -> None:
@@ -200,7 +200,7 @@ def test_rewordings_of_one_pair_are_one_unit_and_unmatched_questions_are_left_ou
     assert (paraphrase.questions, paraphrase.answers) == (4, 4)
     assert paraphrase.parroted.questions == len({question.paraphrase_of for question in rewordings[:4]})
     assert (record.questions, record.left_out) == (4, 3)
-    assert record.learning.verdict == "not shown"
+    assert record.learning.verdict == "inconclusive"
     with pytest.raises(ValueError, match="both sides"):
         judged(before[:2], before[4:], scorer)
 

@@ -146,7 +146,7 @@ def test_rates_and_changes_by_hand(settings: ScreenSettings, monkeypatch: pytest
     assert changes["performative"] is not None
     assert changes["performative"].verdict == "fell"
     assert changes["empty"] is not None
-    assert changes["empty"].verdict == "not shown"
+    assert changes["empty"].verdict == "inconclusive"
     assert all(measure.change is None for measure in base.measures)
     assert set(changes) == {"performative", "pragmatic", "pragmatic_only", "truncated", "empty", "repetitive"}
     # Weights 2 and 1: the variance of the mean is the sum of squared weighted deviations over the square of the sum.
@@ -163,7 +163,7 @@ def test_nothing_told_apart_is_said(settings: ScreenSettings, monkeypatch: pytes
     voiced(monkeypatch)
     record, output = screened(settings)
     assert record.promising == ["checkpoint-002", "checkpoint-003"]
-    row = r"^> 3 +0 \[0, \d+\]  not shown +100  not shown +\d\.\d{3}  unknown +0\.0$"
+    row = r"^> 3 +0 \[0, \d+\]  inconclusive +100  inconclusive +\d\.\d{3}  unknown +0\.0$"
     assert re.search(row, output, re.MULTILINE), "every model is one row of 80 columns"
     assert "no promising checkpoint is told apart from the base model" in " ".join(output.split())
 

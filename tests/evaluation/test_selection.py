@@ -38,7 +38,7 @@ def flag(state: FlagState, name: str = "accuracy") -> FlagRecord:
     return FlagRecord(
         name=name,
         title=name,
-        watches="right in capability",
+        measured="right in capability",
         bad="fall",
         margin=0.05,
         change=None,
@@ -95,7 +95,7 @@ def test_of_those_within_one_standard_error_of_the_best_the_earliest() -> None:
 def test_a_gain_that_report_questions_do_not_confirm_is_said() -> None:
     choice = choose([candidate(10, 0.3, report_gain=gain(0.02, se=0.02))])
     assert choice.chosen == "checkpoint-010"
-    assert choice.reason.endswith("so there the gain is not shown")
+    assert choice.reason.endswith("so there the gain is inconclusive")
 
 
 def test_later_with_less_gain_and_more_kl_is_beaten_and_not_on_the_front() -> None:
@@ -121,7 +121,7 @@ def test_equal_ones_do_not_beat_each_other() -> None:
 def test_a_raised_flag_rules_out_the_best_and_others_do_not() -> None:
     """A checkpoint that recites loses to a weaker one that does not."""
     recites = candidate(10, 0.6, flags=[flag("clear"), flag("raised", "parroting")])
-    choice = choose([recites, candidate(20, 0.3, flags=[flag("not shown"), flag("unknown")])])
+    choice = choose([recites, candidate(20, 0.3, flags=[flag("inconclusive"), flag("unknown")])])
     assert choice.chosen == "checkpoint-020"
     assert choice.candidates[0].note == "red flag: parroting"
 

@@ -110,7 +110,7 @@ def flag(state: FlagState = "raised") -> FlagRecord:
     return FlagRecord(
         name="accuracy",
         title="Factual accuracy",
-        watches="right in capability",
+        measured="right in capability",
         bad="fall",
         margin=0.04,
         change=FlagChangeRecord(before=0.5, after=0.4, change=-0.1, low=-0.15, high=-0.06, questions=400),
@@ -277,7 +277,7 @@ def test_a_card_is_replaced_by_rename_so_that_a_linked_one_stays(folder: RunFold
 
 
 def test_verdicts_stand_in_the_cards_of_what_was_judged(folder: RunFolder) -> None:
-    judged = candidate(NAMES[0], [criterion("inconclusive")], [flag("not shown")])
+    judged = candidate(NAMES[0], [criterion("inconclusive")], [flag("inconclusive")])
     failed = candidate(NAMES[1], [criterion("not met")], [flag("raised")])
     written = write_cards(folder, selection(NAMES[0], judged, failed))
     assert written == [place / "README.md" for place in (folder.best, folder.final, folder.checkpoint(2))]
@@ -285,7 +285,7 @@ def test_verdicts_stand_in_the_cards_of_what_was_judged(folder: RunFolder) -> No
     assert NOT_YET not in chosen + final
     row = r"| Says it once | 12.5 | 20 \[15, 25\] | \>= 30 | inconclusive (needs 932) | 4 -\> 25 |"
     assert row in chosen
-    assert r"| Factual accuracy | 50 | -10.0 \[-15.0, -6.0\] | -4 | not shown |" in chosen
+    assert r"| Factual accuracy | 50 | -10.0 \[-15.0, -6.0\] | -4 | inconclusive |" in chosen
     assert "+21.6 points, band over all checkpoints [+17.6, +25.5]" in chosen
     assert "It holds the checkpoint that the rule of this run chose. because of it." in chosen
     assert card(folder.best).count("It holds the checkpoint that the rule of this run chose.") == 1
