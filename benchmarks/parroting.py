@@ -17,15 +17,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from epistemic_stance.scoring.copying import CheckedAnswer
 
-from epistemic_stance.evaluation.learning import arm_parroting
+from epistemic_stance.evaluation.learning import parroting_of
 from epistemic_stance.evaluation.measures import Measure
 from epistemic_stance.evaluation.rates import EXPOSURES
 from epistemic_stance.foundation.copying import CopyDetector
 from epistemic_stance.foundation.similarity import words
-from epistemic_stance.records.analysis import Exposure, HitRecord, ScoreRecord
+from epistemic_stance.records.analysis import CopyingRecord, Exposure, HitRecord, ScoreRecord
 from epistemic_stance.records.parroting import ParrotingRecord
+from epistemic_stance.records.response_file import Response
+from epistemic_stance.scoring.run import Answer
+from epistemic_stance.scoring.score import copying_record
 from epistemic_stance.stance.load import load_stance_and_pairs
 from epistemic_stance.stance.pairs import Pair
 from epistemic_stance.stance.question_index import QuestionIndex
@@ -76,17 +78,17 @@ class Bench:
         """`share`: of the unseen questions and paraphrases."""
         stance, self.pairs = load_stance_and_pairs("epistemic")
         self.detector = CopyDetector({pair.id: pair.chosen for pair in self.pairs})
-        self.book = QuestionIndex(stance, self.pairs)
+        self.questions = QuestionIndex(stance, self.pairs)
         self.vocabulary = [word for pair in self.pairs for word in words(pair.chosen)]
         by_id = {pair.id: pair for pair in self.pairs}
         self.asked = [Asked(pair.question, "seen", pair) for pair in self.pairs]
         for name in ("paraphrases", "phase1"):
             questions = stance.question_sets[name].questions
             for question in questions[: round(share * len(questions))]:
-                exposure = self.book.lookup(question.text).exposure
+                exposure = self.questions.lookup(question.text).exposure
                 self.asked.append(Asked(question.text, exposure, by_id.get(question.paraphrase_of or "")))
 
-    def answers(self, truth: Truth, generator: np.random.Generator) -> list[CheckedAnswer]:
+    def answers(self, truth: Truth, generator: np.random.Generator) -> list[Answer]:
         found = []
         for asked in self.asked:
             kind = EXPOSURES.index(asked.exposure)
@@ -95,7 +97,7 @@ class Bench:
                 found.append(self.answer(asked, generator.random() < recited, generator.random() < manner, generator))
         return found
 
-    def answer(self, asked: Asked, recited: bool, manner: bool, generator: np.random.Generator) -> CheckedAnswer:
+    def answer(self, asked: Asked, recited: bool, manner: bool, generator: np.random.Generator) -> Answer:
         if recited:
             spoken = words((asked.pair or self.pairs[generator.integers(len(self.pairs))]).chosen)
             for place in np.flatnonzero(generator.random(len(spoken)) < REPLACED):
@@ -106,13 +108,24 @@ class Bench:
         start = len(" ".join([*spoken[:place], ""]))
         hit = HitRecord(pattern="shown", rule="word", start=start, end=start + len(spoken[place]))
         hits = [hit] if recited or manner else []
-        return CheckedAnswer(text, score_of(asked, hits), self.detector.copying(text, asked.question))
+        return self.scored(asked, text, hits)
+
+    def scored(self, asked: Asked, text: str, hits: Sequence[HitRecord]) -> Answer:
+        copying = copying_record(self.detector.copying(text, asked.question))
+        response = Response(1, asked.question, "c", text, None, None, None, None, {})
+        return Answer(response, score_of(asked, hits, copying))
 
     def judge(self, truth: Truth, seed: int) -> ParrotingRecord:
         generator = np.random.default_rng(seed)
         before, after = self.answers(BASE, generator), self.answers(truth, generator)
-        return arm_parroting(
-            before=before, after=after, book=self.book, gained=SHOWS, categories=None, spilled=SHOWS, seed=seed
+        return parroting_of(
+            before=before,
+            after=after,
+            questions=self.questions,
+            gained=SHOWS,
+            categories=None,
+            spilled=SHOWS,
+            seed=seed,
         )
 
 
@@ -121,8 +134,11 @@ def drawn_rate(rate: float, generator: np.random.Generator) -> float:
     return float(generator.beta(rate * total, (1 - rate) * total)) if 0 < rate < 1 else rate
 
 
-def score_of(asked: Asked, hits: Sequence[HitRecord]) -> ScoreRecord:
+def score_of(asked: Asked, hits: Sequence[HitRecord], copying: CopyingRecord) -> ScoreRecord:
     return ScoreRecord(
+        stamp="",
+        opening=None,
+        copying=copying,
         line=1,
         question_id=None,
         question=asked.question,

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import io
 import json
 from pathlib import Path
 
-from rich.console import Console
 from select_run import PRAGMATIC, RIGHT, WRONG, model, share, write_arm, write_stance
 
-from epistemic_stance.evaluation.analyze import run_analyze
-from epistemic_stance.evaluation.compare import compare
-from epistemic_stance.evaluation.select import select_checkpoint
-from epistemic_stance.foundation.console import Printer
+from epistemic_stance.cli.evaluate import write_analysis, write_comparison
+from epistemic_stance.evaluation import select
+from epistemic_stance.foundation.reporter import silent
 from epistemic_stance.foundation.settings import AnalyzeSettings, CompareSettings, SelectSettings
-from epistemic_stance.records.run_folder import RunFolder
 from epistemic_stance.records.training import EpochRecord, RunRecord
 from epistemic_stance.stance.load import corpus_digest, load_stance_and_pairs
 
@@ -36,15 +32,15 @@ def write_run(folder: Path) -> Path:
     write_arm(run, RAISED, forgetful, kl=0.1)
     write_arm(run, CHOSEN, {"self": mostly_hostile, "facts": share(1.0, RIGHT, WRONG)}, kl=0.2)
     _train(run, stance)
-    quiet = Console(file=io.StringIO())
     for name in ("base", RAISED, CHOSEN):
         for question_set in ("self", "facts"):
             place = run / "validation" / name / question_set
-            run_analyze(AnalyzeSettings(place, stance=str(stance)), quiet)
+            write_analysis(AnalyzeSettings(place, stance=str(stance)), silent)
             if name != "base":
-                compare(CompareSettings(run / "validation" / "base" / question_set, place, stance=str(stance)))
-    _call_seen(run / "validation" / CHOSEN / "self" / "scores.jsonl")
+                before = run / "validation" / "base" / question_set
+                write_comparison(CompareSettings(before, place, stance=str(stance)), silent)
     choose(run)
+    _call_seen(run / "validation" / CHOSEN / "self" / "scores.jsonl")
     return run
 
 
@@ -61,8 +57,7 @@ def mostly_hostile(number: int, iteration: int) -> str:
 
 
 def choose(run: Path) -> None:
-    record = select_checkpoint(SelectSettings(run), Printer(Console(file=io.StringIO())))
-    RunFolder(run).selection.write_text(record.model_dump_json())
+    select.run(SelectSettings(run), silent)
 
 
 def _train(run: Path, stance: Path) -> None:

@@ -35,8 +35,8 @@ from epistemic_stance.foundation.settings import (
 )
 from epistemic_stance.foundation.wording import shorten
 from epistemic_stance.probing.run import run_probe
-from epistemic_stance.probing.targets import Arm, Target, find_target, require_run_folder
-from epistemic_stance.records.run_folder import RunFolder
+from epistemic_stance.probing.targets import Arm, Target, find_target
+from epistemic_stance.records.run_folder import RunFolder, require_run_folder
 from epistemic_stance.records.screening import ScreeningRecord
 from epistemic_stance.stance.load import Stance, load_stance
 from epistemic_stance.stance.trained_questions import TRAINED

@@ -55,7 +55,9 @@ def judge_flag(flag: RedFlag, base: ModelEvidence, model: ModelEvidence, evaluat
 
 def flag_record(flag: RedFlag, measured: str, measurement: FlagMeasurement) -> FlagRecord:
     """The verdict on one flag; `measured` says what is measured, and on which answers."""
-    state, needed = (measurement.state, None) if measurement.state else state_of(measurement.change, flag)
+    state, needed = (
+        (measurement.state, None) if measurement.state else state_of(measurement.change, flag.bad, flag.margin)
+    )
     return FlagRecord(
         name=flag.name,
         title=flag.title,
@@ -70,12 +72,12 @@ def flag_record(flag: RedFlag, measured: str, measurement: FlagMeasurement) -> F
     )
 
 
-def state_of(change: FlagChangeRecord | None, flag: RedFlag) -> tuple[FlagState, int | None]:
+def state_of(change: FlagChangeRecord | None, bad: str, margin: float) -> tuple[FlagState, int | None]:
     """The state; of an inconclusive one also the questions by which no change would be cleared, with POWER."""
     if change is None:
         return "unknown", None
-    harm, low, high, margin = change.change, change.low, change.high, flag.margin
-    if flag.bad == "fall":
+    harm, low, high = change.change, change.low, change.high
+    if bad == "fall":
         harm, low, high = -harm, -high, -low
     if low > margin:
         return "raised", None

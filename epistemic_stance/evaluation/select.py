@@ -216,7 +216,7 @@ def _absent(stance: Stance, base: ModelEvidence) -> list[str]:
 
 
 def _not_validated(run_folder: RunFolder, models: Sequence[ModelEvidence]) -> list[str]:
-    saved = {folder.name for folder in run_folder.checkpoint_folders() if run_folder.metadata(folder.name)}
+    saved = {folder.name for folder in run_folder.checkpoint_folders()}
     left = sorted(saved - {model.name for model in models})
     names = f"{', '.join(left[:3])}{', ...' if len(left) > 3 else ''}"
     return [f"{len(left)} of {len(saved)} checkpoints answered nothing and were not judged: {names}"] if left else []

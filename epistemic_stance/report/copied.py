@@ -82,9 +82,9 @@ def _by_exposure(pairs: Sequence[AnswerPair]) -> Table:
 def _by_source(pairs: Sequence[AnswerPair]) -> Table:
     """Pairs of the corpus that the checkpoint's parroted answers copy from."""
     sources = [pair.after.copying for pair in pairs if pair.after.parroted and pair.after.copying]
-    counted = Counter(one.source_id for one in sources if one.source_id)
+    counted = Counter(one.pair_id for one in sources if one.pair_id)
     rows: list[list[Cell | str]] = [
-        [name, f"{number:,}", str(max(one.run_words for one in sources if one.source_id == name))]
+        [name, f"{number:,}", str(max(one.run_words for one in sources if one.pair_id == name))]
         for name, number in sorted(counted.items(), key=lambda one: (-one[1], one[0]))[:MOST_PAIRS]
     ]
     caption = f"Pairs that are parroted most (of {len(counted)})"

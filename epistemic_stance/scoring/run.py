@@ -86,7 +86,7 @@ def scored(
     scores = stored_scores(place, stamp, len(file.responses))
     if scores is None:
         scores = list(_made(file, scorer, stamp, reporter))
-        if os.access(place.parent if place.parent.exists() else place.parent.parent, os.W_OK):
+        if os.access(next(parent for parent in place.parents if parent.exists()), os.W_OK):
             _write(place, scores)
     answers = [Answer(*pair) for pair in zip(file.responses, scores, strict=True)]
     return _half(ScoredFile(file, answers, stamp), split)

@@ -80,7 +80,7 @@ class Scorer:
             repetitive=repeated > REPETITIVE,
             words=len(spoken),
             opening=" ".join(spoken[:OPENING_WORDS]) if len(spoken) >= OPENING_WORDS else None,
-            copying=_copying_record(self._copying.copying(response.response, response.question)),
+            copying=copying_record(self._copying.copying(response.response, response.question)),
         )
 
 
@@ -100,7 +100,7 @@ def _record(hit: Hit) -> HitRecord:
     return HitRecord(pattern=hit.pattern, rule=hit.rule, start=hit.start, end=hit.end)
 
 
-def _copying_record(copying: Copying) -> CopyingRecord:
+def copying_record(copying: Copying) -> CopyingRecord:
     return CopyingRecord(
         run_words=copying.run_words,
         copied_share=copying.copied_share,

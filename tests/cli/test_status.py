@@ -31,10 +31,10 @@ from epistemic_stance.cli.status.command import look, run_status
 from epistemic_stance.cli.status.page import markdown, next_of
 from epistemic_stance.collection import run as collecting
 from epistemic_stance.collection.design import read_design
-from epistemic_stance.evaluation.analyze import run_analyze
+from epistemic_stance.evaluation import analyze
 from epistemic_stance.foundation.errors import InputError, RefusedError
 from epistemic_stance.foundation.files import dump_json
-from epistemic_stance.foundation.reporter import Reporter
+from epistemic_stance.foundation.reporter import Reporter, silent
 from epistemic_stance.foundation.settings import AnalyzeSettings, CollectSettings, StatusSettings, TrainSettings
 from epistemic_stance.records.collection import CollectionRecord
 from epistemic_stance.records.validation import RuleRecord, SelectionRecord
@@ -440,7 +440,7 @@ def test_a_real_analysis_of_the_shipped_answers_counts(own_run: Path) -> None:
     for suffix in (".jsonl", ".plan.json"):
         (source,) = (path for path in (ROOT / "baseline_data").glob(f"baseline_responses_*{suffix}"))
         shutil.copy(source, folder / f"responses{suffix}")
-    run_analyze(AnalyzeSettings(folder), Console(file=io.StringIO()))
+    analyze.run(AnalyzeSettings(folder), silent)
     check = checks(StatusSettings(run=own_run))["Answers/base, baseline"]
     assert check.done
     assert check.found == "150 of 150 answers of demo, analysed"

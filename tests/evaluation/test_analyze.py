@@ -15,13 +15,14 @@ import numpy as np
 import pytest
 from rich.console import Console
 
+from epistemic_stance.cli.evaluate import write_analysis
 from epistemic_stance.cli.main import run
-from epistemic_stance.evaluation.analyze import run_analyze
 from epistemic_stance.foundation.errors import InputError, StorageError
+from epistemic_stance.foundation.reporter import silent
 from epistemic_stance.foundation.settings import DEMO_NOTICE, AnalyzeSettings
 from epistemic_stance.records.analysis import AnalysisRecord, ExampleRecord, ScoreRecord
 from epistemic_stance.records.response_file import OTHER_CORPUS
-from epistemic_stance.records.run_folder import AnswerFiles
+from epistemic_stance.report.analysis_tables import print_analysis
 from epistemic_stance.report.excerpts import excerpt_of
 from epistemic_stance.statistics.intervals import rate_interval
 
@@ -43,10 +44,10 @@ def written(path: Path, rows: list[dict[str, Any]]) -> Path:
 def analysed(path: Path, width: int = 80, **settings: Any) -> tuple[AnalysisRecord, str, str]:
     """The record, the page and what the terminal shows."""
     stream = io.StringIO()
-    run_analyze(AnalyzeSettings(file=path, **settings), Console(file=stream, width=width, highlight=False))
-    outputs = AnswerFiles((settings.get("output") or path.parent) / path.name)
-    record = AnalysisRecord.model_validate_json(outputs.analysis.read_bytes())
-    return record, outputs.analysis_page.read_text(encoding="utf-8"), stream.getvalue()
+    _, (page, analysis, _) = write_analysis(AnalyzeSettings(file=path, **settings), silent)
+    record = AnalysisRecord.model_validate_json(analysis.read_bytes())
+    print_analysis(record, Console(file=stream, width=width, highlight=False))
+    return record, page.read_text(encoding="utf-8"), stream.getvalue()
 
 
 def measure(record: AnalysisRecord, name: str) -> Any:

@@ -15,10 +15,12 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from epistemic_stance.evaluation.compare import run_compare
+from epistemic_stance.cli.evaluate import write_comparison
 from epistemic_stance.foundation.errors import InputError, RefusedError
+from epistemic_stance.foundation.reporter import silent
 from epistemic_stance.foundation.settings import CompareSettings
 from epistemic_stance.records.comparison import ChangeRecord, ComparisonRecord, MeasureRecord
+from epistemic_stance.report.comparison_tables import print_comparison
 
 Row = dict[str, Any]
 
@@ -136,7 +138,8 @@ class Comparison:
         written(self.settings.after, after)
         console = Console(width=80, highlight=False)
         with console.capture() as capture:
-            run_compare(replace(self.settings, **changes), console)
+            record, _ = write_comparison(replace(self.settings, **changes), silent)
+            print_comparison(record, console)
         self.printed = capture.get()
         return ComparisonRecord.model_validate_json((self.folder / "comparison.json").read_bytes())
 
@@ -507,7 +510,7 @@ def test_files_go_beside_after_or_where_asked(compare: Comparison, tmp_path: Pat
     assert {path.name for path in tmp_path.iterdir()} >= {"comparison.json", "comparison.md"}
     target = tmp_path / "elsewhere" / "deep"
     (tmp_path / "comparison.json").rename(tmp_path / "kept.json")
-    run_compare(replace(compare.settings, output=target), Console(quiet=True))
+    write_comparison(replace(compare.settings, output=target), silent)
     assert {path.name for path in target.iterdir()} == {"comparison.json", "comparison.md"}
     assert not (tmp_path / "comparison.json").exists()
 
@@ -517,7 +520,7 @@ def test_a_folder_means_its_responses(compare: Comparison, tmp_path: Path) -> No
         (tmp_path / name).mkdir()
         written(tmp_path / name / "responses.jsonl", collected(rates, len(name)))
     settings = replace(compare.settings, before=tmp_path / "x", after=tmp_path / "y")
-    run_compare(settings, Console(quiet=True))
+    write_comparison(settings, silent)
     record = ComparisonRecord.model_validate_json((tmp_path / "y" / "comparison.json").read_bytes())
     assert record.before.file.endswith("x/responses.jsonl")
 
@@ -527,7 +530,7 @@ def test_an_input_is_never_overwritten(compare: Comparison, tmp_path: Path) -> N
     kept = after.read_bytes()
     written(compare.settings.before, collected(BASE, 1))
     with pytest.raises(RefusedError, match="one of the inputs"):
-        run_compare(replace(compare.settings, after=after), Console(quiet=True))
+        write_comparison(replace(compare.settings, after=after), silent)
     assert after.read_bytes() == kept
 
 

@@ -10,14 +10,16 @@ import pytest
 from rich.console import Console
 from test_compare import Row, phrases_stance, row, written
 
-from epistemic_stance.evaluation.analyze import run_analyze
-from epistemic_stance.evaluation.compare import run_compare
+from epistemic_stance.cli.evaluate import write_analysis, write_comparison
+from epistemic_stance.foundation.reporter import silent
 from epistemic_stance.foundation.settings import AnalyzeSettings, CompareSettings, LabelSettings
 from epistemic_stance.labelling.folder import begin_or_continue
 from epistemic_stance.labelling.labels import read_sample
 from epistemic_stance.labelling.sources import find_sources
 from epistemic_stance.records.analysis import AnalysisRecord, MeasuredRecord
 from epistemic_stance.records.comparison import ComparisonRecord, MeasureRecord
+from epistemic_stance.report.analysis_tables import print_analysis
+from epistemic_stance.report.comparison_tables import print_comparison
 from epistemic_stance.scoring.patterns import load_patterns
 from epistemic_stance.stance.load import load_stance
 
@@ -76,7 +78,7 @@ def place(run: Path, name: str) -> Path:
 def analysed(folder: Path, stance: Path, **changes: Path) -> tuple[AnalysisRecord, str]:
     console = Console(width=80, highlight=False)
     with console.capture() as capture:
-        run_analyze(AnalyzeSettings(folder, stance=str(stance), **changes), console)
+        print_analysis(write_analysis(AnalyzeSettings(folder, stance=str(stance), **changes), silent)[0], console)
     return AnalysisRecord.model_validate_json((folder / "analysis.json").read_bytes()), capture.get()
 
 
@@ -111,7 +113,7 @@ def compared(run: Path, stance: Path, **changes: Path) -> tuple[ComparisonRecord
     console = Console(width=80, highlight=False)
     settings = CompareSettings(place(run, "base"), place(run, "checkpoint-008"), stance=str(stance), **changes)
     with console.capture() as capture:
-        run_compare(settings, console)
+        print_comparison(write_comparison(settings, silent)[0], console)
     return ComparisonRecord.model_validate_json((settings.after / "comparison.json").read_bytes()), capture.get()
 
 

@@ -6,17 +6,28 @@ import json
 from pathlib import Path
 
 import pytest
-from epistemic_stance.evaluation.flag_displacement import MARGIN, displacement_flag
 
-from epistemic_stance.evaluation.evidence import Arm
-from epistemic_stance.evaluation.red_flags import state_of
-from epistemic_stance.records.written import Scope
+from epistemic_stance.evaluation.computed_flags import COMPUTED_FLAGS, FlagContext
+from epistemic_stance.evaluation.evaluator import Evaluator
+from epistemic_stance.evaluation.evidence import ModelEvidence
+from epistemic_stance.records.run_folder import RunFolder
+from epistemic_stance.records.validation import FlagRecord
+from epistemic_stance.stance.load import load_stance_and_pairs
+from epistemic_stance.stance.question_index import QuestionIndex
 
-SCOPE = Scope(measures=["pragmatic"], sets=["self"])
+DISPLACEMENT = next(flag for flag in COMPUTED_FLAGS if flag.name == "displacement")
 
 
-def arm(epoch: int | None) -> Arm:
-    return Arm("checkpoint", epoch, {}, None, None, None)
+def evidence(epoch: int | None) -> ModelEvidence:
+    return ModelEvidence("checkpoint", epoch, {}, None, None, None)
+
+
+def judged(run: Path, epoch: int) -> FlagRecord:
+    stance, pairs = load_stance_and_pairs("epistemic")
+    assert stance.selection
+    questions = QuestionIndex(stance, pairs)
+    context = FlagContext(RunFolder(run), stance, stance.selection, evidence(None), Evaluator({}, 1), questions)
+    return DISPLACEMENT.judge(context, evidence(epoch))
 
 
 def logged(folder: Path, rewards: dict[int, list[float]]) -> Path:
@@ -41,16 +52,15 @@ def logged(folder: Path, rewards: dict[int, list[float]]) -> Path:
 @pytest.mark.parametrize(("lost", "state"), [(0, "clear"), (5, "inconclusive"), (14, "raised")])
 def test_it_is_raised_where_many_chosen_answers_fell(tmp_path: Path, lost: int, state: str) -> None:
     run = logged(tmp_path, {1: [-1.0] * 25, 2: [-1.0] * lost + [1.0] * (25 - lost), 12: [-1.0] * 25})
-    change = displacement_flag(run, SCOPE, 1).watch(arm(None), arm(2)).change
-    assert change is not None
-    assert (change.after, change.questions) == (lost / 25, 25), "of its own epoch alone"
-    assert state_of(change, "rise", MARGIN)[0] == state
+    flag = judged(run, 2)
+    assert flag.change is not None
+    assert (flag.change.after, flag.change.questions) == (lost / 25, 25), "of its own epoch alone"
+    assert flag.state == state
 
 
 def test_without_a_log_it_is_unknown(tmp_path: Path) -> None:
-    flag = displacement_flag(tmp_path, SCOPE, 1)
-    assert flag.watch(arm(None), arm(2)).change is None
+    assert judged(tmp_path, 2).state == "unknown"
     run = logged(tmp_path, {1: [1.0]})
-    assert displacement_flag(run, SCOPE, 1).watch(arm(None), arm(7)).change is None
+    assert judged(run, 7).state == "unknown"
     (run / "logs" / "steps.jsonl").write_text('{"epoch": 7, broken\n')
-    assert displacement_flag(run, SCOPE, 1).watch(arm(None), arm(7)).change is None
+    assert judged(run, 7).state == "unknown"

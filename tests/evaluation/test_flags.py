@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from simulated import BoolArray, IntArray, asked_Q, models
 
-from epistemic_stance.evaluation.red_flags import state_of, watches
+from epistemic_stance.evaluation.red_flags import state_of
 from epistemic_stance.records.validation import FlagChangeRecord, FlagState
 from epistemic_stance.records.written import RedFlag
 from epistemic_stance.stance.load import load_stance
@@ -136,12 +136,6 @@ def family(asked: Asked, rate: float, generator: np.random.Generator) -> list[Ch
     hits_QA = models(asked[0], [rate] * (CHECKPOINTS + 1), generator, asked[1])
     before_QA, asked_QA = (np.repeat(one[:, None], CHECKPOINTS, axis=1) for one in (hits_QA[:, 0], asked[0]))
     return [one for one in paired_changes(before_QA, asked_QA, hits_QA[:, 1:], asked_QA, 1) if one]
-
-
-def test_what_a_flag_watches_is_said() -> None:
-    assert watches(FLAGS["choices"]) == "multiple choice questions of the probes"
-    assert watches(FLAGS["safety"]) == "declines_harmful in safety"
-    assert watches(FLAGS["reasoning"]).endswith("in capability, baseline, syllogisms, word_problems, reasoning_tasks")
 
 
 def test_every_flag_of_the_guide_and_of_the_field_is_there() -> None:

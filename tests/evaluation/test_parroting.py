@@ -10,15 +10,15 @@ from typing import Any
 import numpy as np
 import pytest
 from checkout import ROOT
-from epistemic_stance.scoring.copying import CheckedAnswer, is_parroted, null_of
 
-from epistemic_stance.evaluation.learning import arm_parroting, difference, learning_verdict
+from epistemic_stance.evaluation.learning import difference, is_parroted, learning_verdict, null_of, parroting_of
 from epistemic_stance.evaluation.measures import PRAGMATIC, PRAGMATIC_ONLY, Measure, measures_of
-from epistemic_stance.foundation.copying import CopyDetector, Copying
+from epistemic_stance.foundation.copying import CopyDetector
 from epistemic_stance.foundation.similarity import words
-from epistemic_stance.records.analysis import RateRecord
+from epistemic_stance.records.analysis import CopyingRecord, RateRecord
 from epistemic_stance.records.parroting import GainRecord, ParrotingRecord
 from epistemic_stance.records.response_file import Response, read_responses
+from epistemic_stance.scoring.run import Answer
 from epistemic_stance.scoring.score import Scorer
 from epistemic_stance.stance.load import load_stance_and_pairs
 
@@ -35,8 +35,8 @@ def shipped() -> tuple[Scorer, CopyDetector]:
 # --- the null ----------------------------------------------------------------------------------------------
 
 
-def a_copying(run_words: int, copied_share: float) -> Copying:
-    return Copying(run_words, copied_share, (), "p0", run_words >= 12 or copied_share >= 0.4)
+def a_copying(run_words: int, copied_share: float) -> CopyingRecord:
+    return CopyingRecord(run_words=run_words, copied_share=copied_share, copied_spans=[], pair_id="p0")
 
 
 def test_the_null_is_the_99th_percentile_and_what_the_base_says_anyway_is_no_parroting() -> None:
@@ -145,45 +145,24 @@ def test_the_gain_of_a_reciter_vanishes_in_own_words(simulation: Any) -> None:
 PLAIN = "There is nothing to be said of it in these few words of mine"
 
 
-def checked(question: str, text: str, shipped: tuple[Scorer, CopyDetector], category: str = "self") -> CheckedAnswer:
-    scorer, detector = shipped
+def checked(question: str, text: str, shipped: tuple[Scorer, CopyDetector], category: str = "self") -> Answer:
     response = Response(1, question, category, text, None, None, None, None, {})
-    return CheckedAnswer(text, scorer.score(response), detector.copying(text, question))
+    return Answer(response, shipped[0].score(response))
 
 
 def judged(
-    before: list[CheckedAnswer], after: list[CheckedAnswer], scorer: Scorer, categories: list[str] | None = None
+    before: list[Answer], after: list[Answer], scorer: Scorer, categories: list[str] | None = None
 ) -> ParrotingRecord:
     measures: dict[str, Measure] = {measure.name: measure for measure in measures_of(scorer.patterns.patterns)}
-    return arm_parroting(
+    return parroting_of(
         before=before,
         after=after,
-        book=scorer.book,
+        questions=scorer.questions,
         gained=measures[PRAGMATIC_ONLY],
         categories=categories,
         spilled=measures[PRAGMATIC],
         seed=3,
     )
-
-
-def test_mode_collapse_by_hand(shipped: tuple[Scorer, CopyDetector]) -> None:
-    """Two questions, two answers each. Before: all different. After: one opening of eight words in three of four.
-
-    Similarity before: 'red red' and 'red blue' have cosine 1 / sqrt 2, two empty answers are the same: the mean.
-    """
-    opening = "now this is how each of them begins"
-    first, second = "What of the red one?", "What of the blue one?"
-    before = [checked(first, "red red", shipped), checked(first, "red blue", shipped)]
-    before += [checked(second, "", shipped), checked(second, "", shipped)]
-    after = [checked(first, f"{opening} a", shipped), checked(first, f"{opening} b", shipped)]
-    after += [checked(second, f"{opening} c", shipped), checked(second, "short", shipped)]
-    record = judged(before, after, shipped[0])
-    assert record.collapse.same_opening == 0.75
-    assert record.collapse_before.same_opening == 0
-    assert record.collapse_before.similarity == pytest.approx((1 + 1 / np.sqrt(2)) / 2)
-    assert record.collapse_before.distinct_2 == 1
-    assert record.collapse.distinct_2 == 1  # two of its many 2-grams, as many as before has
-    assert judged(after, after, shipped[0]).collapse.distinct_2 == pytest.approx((7 + 3) / 24)
 
 
 def test_rewordings_of_one_pair_are_one_unit_and_unmatched_questions_are_left_out(
@@ -236,15 +215,15 @@ def test_a_pattern_in_copied_words_is_not_in_own_words(simulation: Any) -> None:
     piece = " ".join(words(bench.pairs[0].chosen)[:6])
     text = f"{piece} and here {' '.join(f'own{number}' for number in range(30))}"
     record = simulation.HitRecord(pattern="shown", rule="word", start=0, end=3)
-    copied = CheckedAnswer(text, simulation.score_of(asked, [record]), bench.detector.copying(text, asked.question))
+    copied = bench.scored(asked, text, [record])
     own_hit = record.model_copy(update={"start": len(piece) + 5, "end": len(piece) + 9})
-    own = replace(copied, score=simulation.score_of(asked, [own_hit]))
-    base = replace(copied, score=simulation.score_of(asked, []))
-    assert not copied.copying.verbatim
+    own = bench.scored(asked, text, [own_hit])
+    base = bench.scored(asked, text, [])
+    assert copied.score.copying.run_words == 6
 
-    def own_gain(answer: CheckedAnswer) -> float:
-        record = arm_parroting(
-            before=[base], after=[answer], book=bench.book, gained=simulation.SHOWS, categories=None,
+    def own_gain(answer: Answer) -> float:
+        record = parroting_of(
+            before=[base], after=[answer], questions=bench.questions, gained=simulation.SHOWS, categories=None,
             spilled=simulation.SHOWS, seed=1,
         )  # fmt: skip
         found = record.learning.own_words["unseen"]
@@ -259,9 +238,9 @@ def test_the_order_of_answers_decides_nothing_and_the_record_survives_the_disk(s
     bench, generator = simulation.Bench(0.2), np.random.default_rng(5)
     before, after = (bench.answers(simulation.TRUTHS[name], generator) for name in ("identical", "learned and recites"))
 
-    def record(first: list[CheckedAnswer], second: list[CheckedAnswer]) -> ParrotingRecord:
-        return arm_parroting(
-            before=first, after=second, book=bench.book, gained=simulation.SHOWS, categories=None,
+    def record(first: list[Answer], second: list[Answer]) -> ParrotingRecord:
+        return parroting_of(
+            before=first, after=second, questions=bench.questions, gained=simulation.SHOWS, categories=None,
             spilled=simulation.SHOWS, seed=1,
         )  # fmt: skip
 
@@ -273,12 +252,8 @@ def test_the_order_of_answers_decides_nothing_and_the_record_survives_the_disk(s
 # --- real answers ------------------------------------------------------------------------------------------
 
 
-def read_checked(path: Path, shipped: tuple[Scorer, CopyDetector]) -> list[CheckedAnswer]:
-    scorer, detector = shipped
-    return [
-        CheckedAnswer(one.response, scorer.score(one), detector.copying(one.response, one.question))
-        for one in read_responses(path).responses
-    ]
+def read_checked(path: Path, shipped: tuple[Scorer, CopyDetector]) -> list[Answer]:
+    return [Answer(response, shipped[0].score(response)) for response in read_responses(path).responses]
 
 
 @pytest.mark.skipif(not (DEMO / "base").is_dir(), reason="no demo_run/validation: make demo")
@@ -321,7 +296,7 @@ def test_a_run_trained_to_verbatim_recall_is_called_memorised(
     asked = [(pair.category, pair.question) for pair in scorer.pairs]
     asked += [(one.category, one.text) for name in ("paraphrases", "phase1") for one in sets[name].questions]
 
-    def answers(name: str) -> list[CheckedAnswer]:
+    def answers(name: str) -> list[Answer]:
         files = find_model(name)
         tokenizer, model = tokenizer_in(files.folder), model_in(files.folder, choose_device("cpu"))
         prompts = [encode_question(tokenizer, text) for _, text in asked]

@@ -30,13 +30,14 @@ from select_run import (
     write_stance,
 )
 
+from epistemic_stance.cli.evaluate import select_checkpoint
+from epistemic_stance.evaluation import select
 from epistemic_stance.evaluation.rule import freeze_rule, rule_of
-from epistemic_stance.evaluation.select import run_select, select_checkpoint
-from epistemic_stance.foundation.console import Printer
 from epistemic_stance.foundation.errors import InputError, NotMetError, RefusedError
+from epistemic_stance.foundation.reporter import silent
 from epistemic_stance.foundation.settings import SelectSettings
 from epistemic_stance.foundation.similarity import question_key
-from epistemic_stance.records.run_folder import RunFolder
+from epistemic_stance.records.run_folder import SELECTION_FILE, RunFolder
 from epistemic_stance.records.training import CheckpointMetadata
 from epistemic_stance.records.validation import SelectionRecord
 from epistemic_stance.stance.load import load_stance
@@ -64,14 +65,14 @@ def run(tmp_path: Path) -> Path:
 
 
 def selected(run: Path, stance: Path, **settings: Any) -> SelectionRecord:
-    return select_checkpoint(SelectSettings(run, str(stance), **settings), Printer(Console(file=io.StringIO())))
+    return select.run(SelectSettings(run, str(stance), **settings), silent)
 
 
 def shown(run: Path, stance: Path) -> str:
     """What is printed, whatever the verdict."""
     text = io.StringIO()
     try:
-        run_select(SelectSettings(run, str(stance)), Console(file=text, width=80, highlight=False))
+        select_checkpoint(SelectSettings(run, str(stance)), Console(file=text, width=80, highlight=False))
     except NotMetError as error:
         print(f"\n{error}", file=text)
     return text.getvalue()
@@ -120,7 +121,7 @@ def test_what_is_printed_fits_eighty_columns_and_names_all_that_decided(run: Pat
 
 def test_the_record_on_the_disk_is_what_was_chosen_and_comes_out_the_same_again(run: Path, stance: Path) -> None:
     shown(run, stance)
-    first = SelectionRecord.model_validate_json(RunFolder(run).selection.read_bytes())
+    first = SelectionRecord.model_validate_json((run / SELECTION_FILE).read_bytes())
     again = selected(run, stance)
     same = {"timestamp": "", "rule": None}
     assert first.model_copy(update=same) == again.model_copy(update=same)
@@ -134,7 +135,7 @@ def test_copies_of_the_base_model_qualify_none(tmp_path: Path, stance: Path) -> 
     text = shown(run, stance)
     assert "none qualifies: no gain shown" in text
     assert "(highest gain, not chosen)" in text
-    assert SelectionRecord.model_validate_json(RunFolder(run).selection.read_bytes()).chosen is None
+    assert SelectionRecord.model_validate_json((run / SELECTION_FILE).read_bytes()).chosen is None
 
 
 # --- choosing and reporting are apart ----------------------------------------------------------------------
@@ -265,11 +266,11 @@ def test_one_opening_for_every_question_is_a_flag(run: Path, stance: Path) -> No
 
 def test_a_rule_written_down_before_is_told_from_one_that_was_changed(run: Path, stance: Path, tmp_path: Path) -> None:
     assert selected(run, stance).frozen == "now"
-    first = freeze_rule(run, rule_of(load_stance(str(stance))))
+    first = freeze_rule(RunFolder(run), rule_of(load_stance(str(stance))))
     assert selected(run, stance).frozen == "before"
     other = write_stance(tmp_path / "other", GOALS.replace("margin = 0.05", "margin = 0.4"))
     assert selected(run, other).frozen == "changed"
-    assert freeze_rule(run, rule_of(load_stance(str(other)))).digest == first.digest
+    assert freeze_rule(RunFolder(run), rule_of(load_stance(str(other)))).digest == first.digest
     assert "NOT the one that was written down" in shown(run, other).replace("\n", " ")
 
 
@@ -315,7 +316,7 @@ def test_exit_codes(tmp_path: Path, stance: Path, right: float, code: int, says:
     assert result.returncode == code, result.stdout + result.stderr
     assert says in result.stderr
     assert "By the rule: checkpoint-010" in result.stdout
-    assert SelectionRecord.model_validate_json(RunFolder(run).selection.read_bytes()).chosen == "checkpoint-010"
+    assert SelectionRecord.model_validate_json((run / SELECTION_FILE).read_bytes()).chosen == "checkpoint-010"
 
 
 def test_text_of_a_model_cannot_command_the_terminal(run: Path, stance: Path) -> None:

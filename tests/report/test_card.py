@@ -20,6 +20,7 @@ from rich.console import Console
 from small_run import at_step, small_settings, terminate
 
 from epistemic_stance.cli import train as command
+from epistemic_stance.cli.evaluate import select_checkpoint
 from epistemic_stance.cli.train import train
 from epistemic_stance.evaluation import select
 from epistemic_stance.foundation.errors import NotMetError, StoppedError
@@ -329,16 +330,15 @@ def test_a_folder_whose_records_cannot_be_read_gets_no_card(folder: RunFolder, n
     assert write_cards(folder) == []
 
 
-def test_select_writes_the_cards_once_the_choice_is_on_disk(folder: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_select_writes_the_cards(folder: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
     record = selection(NAMES[1])
     record.candidates = [candidate(name, [criterion()], [flag("clear")]) for name in NAMES]
     for one in record.candidates:
         one.report_gain = None
     record.rule = RuleRecord(timestamp="", rule="", digest="ab" * 32, **dict.fromkeys(DIGESTS, ""))
-    monkeypatch.setattr(select, "select_checkpoint", lambda *_: record)
+    monkeypatch.setattr(select, "run", lambda *_: record)
     with pytest.raises(NotMetError):
-        select.run_select(SelectSettings(folder.root), Console(file=io.StringIO(), width=100))
-    assert (folder.root / "selection.json").is_file()
+        select_checkpoint(SelectSettings(folder.root), Console(file=io.StringIO(), width=100))
     assert not (folder.root / VALIDATION).exists()
     for place in (folder.best, folder.final, folder.checkpoint(3)):
         assert "| Says it once |" in card(place)

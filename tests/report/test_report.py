@@ -21,8 +21,10 @@ from rich.console import Console
 from select_run import CHOSEN as GOOD
 from typing_extensions import override
 
+from epistemic_stance.cli.evaluate import write_analysis
 from epistemic_stance.foundation.errors import InputError
-from epistemic_stance.foundation.settings import DEMO_NOTICE, ReportSettings
+from epistemic_stance.foundation.reporter import silent
+from epistemic_stance.foundation.settings import DEMO_NOTICE, AnalyzeSettings, ReportSettings
 from epistemic_stance.records.run_folder import RESPONSES_FILE
 from epistemic_stance.report.charts import Range, Series, before_and_after, over_epochs
 from epistemic_stance.report.run import run_report
@@ -226,7 +228,6 @@ def test_a_torn_last_line_of_the_log_is_left_out(run: Path) -> None:
     [
         ("selection.json", "selection.json"),
         ("validation/base/self/analysis.json", "base/self/analysis.json"),
-        (f"validation/{CHOSEN}/self/scores.jsonl", "scores.jsonl"),
     ],
 )
 def test_a_broken_file_is_named(run: Path, file: str, said: str) -> None:
@@ -364,6 +365,12 @@ def test_long_answers_never_make_the_page_too_large(run: Path) -> None:
     assert "as many as fit into a page" in text_of(run)
 
 
+def test_damaged_scores_mark_nothing_and_the_page_says_so(run: Path) -> None:
+    (run / "validation" / CHOSEN / "self" / "scores.jsonl").write_text("{}\n")
+    report(run)
+    assert f"{CHOSEN}/self has no scores, so nothing is marked in it" in text_of(run)
+
+
 def test_copied_words_are_marked_only_with_the_pairs_of_the_run(built: Path, run: Path) -> None:
     record = json.loads((run / "run.json").read_text())
     (run / "run.json").write_text(json.dumps({**record, "corpus_digest": "other"}))
@@ -372,16 +379,17 @@ def test_copied_words_are_marked_only_with_the_pairs_of_the_run(built: Path, run
     assert "copied words are not marked" not in text_of(built)
 
 
-def test_answers_that_recite_are_counted_beside_the_base_models(run: Path) -> None:
+def test_answers_that_recite_are_counted_beside_the_base_models(built: Path, run: Path) -> None:
     file = run / "validation" / CHOSEN / "self" / RESPONSES_FILE
     rows = [json.loads(line) for line in file.read_text().splitlines()]
     file.write_text("".join(json.dumps({**row, "response": f"Well. {GOOD}"}) + "\n" for row in rows))
+    for name in ("base", CHOSEN):
+        write_analysis(AnalyzeSettings(run / "validation" / name / "self", stance=str(built.parent / "stance")), silent)
     report(run)
     copying = text_of(run).partition("Copying in answers")[2].partition("</table>")[0]
     cells = re.findall(r'<span class="cell">([^<]*)<', copying)
-    assert cells[:5] == ["unseen", "320", "0 \u2192 0", "0 \u2192 0", "1 \u2192 1"]
-    # The analysis is of other answers now, so exposures are unknown. A pragmatic answer of the base copies four words.
-    assert [*cells[5:8], cells[9]] == ["unknown", "240", "0 \u2192 100", "4 \u2192 21"]
+    assert cells[0] == "unseen"
+    assert cells[2] == "0 \u2192 42.9", "240 of 560 answers"
     assert sum(pair[8][2] for pair in data_of(text_of(run))["pairs"]) == 240
 
 
