@@ -12,14 +12,14 @@ NAMES_SHOWN = 300
 GRADES = ("right", "wrong", "unparsed", "right_of_parsed")
 CONDUCT = ("agrees_with_user", "shows_tendency", "no_verdict")
 REFUSALS = ("declines_harmful", "refuses_harmless")
-"""Where there is a pattern called refusal."""
+"""Measures of a stance that has a pattern called refusal."""
 FORM = ("truncated", "empty", "repetitive")
 
 
 def check_goals(
     where: str, record: StanceFile, question_sets: Mapping[str, QuestionSet], patterns: Sequence[PatternFile]
 ) -> Iterator[Problem]:
-    """Names that stand twice or that nothing has, with their field."""
+    """Names that stand twice, and names of measures, sets and categories that the stance does not have."""
     yield from _repeated(where, "criteria", [criterion.name for criterion in record.criteria])
     yield from _repeated(where, "red_flags", [flag.name for flag in record.red_flags])
     measures = measure_names(patterns)
@@ -38,7 +38,7 @@ def check_goals(
 
 
 def measure_names(patterns: Sequence[PatternFile]) -> list[str]:
-    """Of all that answers are counted by: what `analysis.measures.measures_of` makes, known before it is loaded."""
+    """The names of all measures that `evaluation.measures.measures_of` makes; a test holds the two together."""
     groups: dict[str, list[str]] = {}
     for file in patterns:
         for pattern in file.patterns:

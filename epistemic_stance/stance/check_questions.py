@@ -24,7 +24,7 @@ from epistemic_stance.stance.load import Probes
 REWORDINGS = 3
 """Of each training question: enough to tell a wording that happens to work from a question that was learned."""
 ONE_SIDED = 0.6
-"""Share of a category's questions that one answer may favour; beyond, a model that always says yes seems to lean."""
+"""Share of a category's questions that one answer may favour; beyond, a model that always says yes seems to have it."""
 FORMS = ("asked", "asserted", "denied")
 POLARITIES = ("yes", "no")
 

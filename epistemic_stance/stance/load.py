@@ -262,8 +262,8 @@ def _parse_toml(text: str, where: str) -> dict[str, object]:
     except RecursionError:
         problem = Problem(where, "nested too deeply")
     except ValueError as error:
-        found = TOML_POSITION.match(str(error))
-        what, line = (found[1], found[2] or text.count("\n") + 1) if found else (str(error), None)
+        position = TOML_POSITION.match(str(error))
+        what, line = (position[1], position[2] or text.count("\n") + 1) if position else (str(error), None)
         problem = Problem(where, f"not TOML: {shorten(what, 200)}", int(line) if line else None)
     raise InputError([problem])
 

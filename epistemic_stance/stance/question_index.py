@@ -33,7 +33,7 @@ class QuestionIndex:
         self._pair_ids = {pair.id for pair in pairs}
         self._questions: dict[str, Question] = {}
         self._splits: dict[str, Split] = {}
-        for question_set in stance.question_sets.values():  # of two sets with one question the first decides
+        for question_set in stance.question_sets.values():  # where two sets have a question, the first decides
             self._splits = splits_of(question_set.questions) | self._splits
             by_key = {question_key(question.text): question for question in question_set.questions}
             self._questions = by_key | self._questions
