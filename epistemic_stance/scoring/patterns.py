@@ -181,8 +181,9 @@ class PatternSet:
         return [rule.asked_for(text, category) for rule in self._rules]
 
 
+@lru_cache(maxsize=4)
 def load_patterns(stance: Stance) -> PatternSet:
-    """Compile the patterns of a stance; raises InputError if it has none or one does not compile."""
+    """Compile the patterns of a stance, once; raises InputError if it has none or one does not compile."""
     if not stance.patterns:
         hint = 'name pattern files in stance.toml: [patterns] paths = ["patterns.toml"]'
         raise InputError([Problem(str(stance.folder), "this stance has no patterns", hint=hint)])
