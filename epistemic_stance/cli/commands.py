@@ -316,11 +316,12 @@ def chat_command(settings: ChatSettings) -> None:
 def status_command(settings: StatusSettings) -> None:
     """Say what is in place and what is missing.
 
-    A checklist of model, corpus, baseline, training and validation in PHASE2_READY.md, with the next command.
+    One table from the model to the report, here and in PHASE2_READY.md: done, missing, damaged or unfinished, and the
+    next command.
     """
     from rich.console import Console
 
-    from epistemic_stance.cli.status.command import run_status
+    from epistemic_stance.cli.status import run_status
 
     run_status(settings, Console(highlight=False))
 

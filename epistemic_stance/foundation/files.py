@@ -19,6 +19,7 @@ from typing import Any
 from epistemic_stance.foundation.errors import InputError, Problem, RefusedError, StorageError
 
 MANIFEST = "MANIFEST.json"
+LOCK_FILE = ".lock"
 MAX_INPUT_BYTES = 64 * 2**20
 REMEDIES = {
     **dict.fromkeys((errno.ENOSPC, errno.EDQUOT), "free space or write to another folder"),
@@ -188,8 +189,11 @@ def committed_weights_digest(folder: Path) -> str | None:
     return hashlib.sha256("".join(digests).encode()).hexdigest()
 
 
-def verify_manifest(folder: Path) -> str | None:
-    """Why the folder cannot be trusted, or None if every file matches its manifest."""
+def verify_manifest(folder: Path, contents: bool = True) -> str | None:
+    """Why the folder cannot be trusted, or None if every file matches its manifest.
+
+    Without `contents` the sizes decide, and nothing is hashed.
+    """
     try:
         files = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))["files"]
         for name, entry in files.items():
@@ -198,7 +202,7 @@ def verify_manifest(folder: Path) -> str | None:
                 return f"{name} is missing"
             if path.stat().st_size != entry["size"]:
                 return f"{name} has {path.stat().st_size} bytes, the manifest says {entry['size']}"
-            digest = sha256_of(path)
+            digest = sha256_of(path) if contents else entry["sha256"]
             if digest != entry["sha256"]:
                 return f"{name} has sha256 {digest}, the manifest says {entry['sha256']}"
     except OSError as error:
@@ -264,7 +268,7 @@ def folder_lock(folder: Path) -> Iterator[FolderLock]:
     """
     with storage_errors(str(folder)):
         folder.mkdir(parents=True, exist_ok=True)
-        stream = (folder / ".lock").open("a+", encoding="utf-8")
+        stream = (folder / LOCK_FILE).open("a+", encoding="utf-8")
     try:
         try:
             fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -278,7 +282,7 @@ def folder_lock(folder: Path) -> Iterator[FolderLock]:
         stream.truncate(0)
         stream.write(f"pid {os.getpid()} on {socket.gethostname()}\n")
         stream.flush()
-        yield FolderLock(folder / ".lock", os.fstat(stream.fileno()).st_ino)
+        yield FolderLock(folder / LOCK_FILE, os.fstat(stream.fileno()).st_ino)
     finally:
         stream.close()
 

@@ -6,12 +6,15 @@ import contextlib
 import os
 import re
 import shutil
+import socket
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
+import psutil
+
 from epistemic_stance.foundation.errors import RefusedError, StanceError, StoppedError, StorageError
-from epistemic_stance.foundation.files import MANIFEST, FolderLock, storage_errors
+from epistemic_stance.foundation.files import LOCK_FILE, MANIFEST, FolderLock, storage_errors
 from epistemic_stance.records.run_folder import RunFolder
 from epistemic_stance.records.training import RunRecord
 
@@ -20,6 +23,8 @@ OUR_STATES = re.compile(
     r"(\.bad-)?step-\d{8,}|\.(tmp|old)-step-\d{8,}-\d+|(reference|watch)\.json|\.(reference|watch)\.json\.\d+\.tmp"
 )
 FOREIGN_SHOWN = 3
+HOLDER = re.compile(r"pid (\d{1,9}) on (.+)")
+"""What `folder_lock` writes into its lock file."""
 
 
 def holds_a_run(run: RunFolder) -> bool:
@@ -113,6 +118,17 @@ def _is_ours(path: Path, names: re.Pattern[str]) -> bool:
 
 def _is_committed(folder: Path) -> bool:
     return not folder.is_symlink() and (folder / MANIFEST).is_file()
+
+
+def is_being_trained(run: RunFolder) -> bool:
+    """Whether the process that took the folder's lock lives; one on another machine is taken to. Touches no lock."""
+    try:
+        holder = HOLDER.match((run.root / LOCK_FILE).read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError):
+        return False
+    if holder is None:
+        return False
+    return holder[2].strip() != socket.gethostname() or psutil.pid_exists(int(holder[1]))
 
 
 # --- a run that is under way -------------------------------------------------------------------------------

@@ -1,1 +1,0 @@
-"""stance status: what is in place, what is missing, and the command that comes next."""
