@@ -1,0 +1,91 @@
+"""A small recorded demo run, from its answers to its tables: each answer is scored once, and no figure changes unseen.
+
+`tests/data/recorded_run.tar.xz` holds answers, probes, logs and metadata of a base model and a checkpoint;
+`tests/data/recorded_run.txt` the tables made of them. A change of figures that is meant is made with
+
+    python tests/evaluation/test_recorded_run.py
+
+and its difference is shown in docs/measurements.md.
+"""
+
+from __future__ import annotations
+
+import io
+import tarfile
+from pathlib import Path
+
+import pytest
+from checkout import ROOT
+from rich.console import Console
+
+from epistemic_stance.cli.evaluate import write_analysis, write_comparison
+from epistemic_stance.evaluation import select
+from epistemic_stance.foundation.reporter import silent
+from epistemic_stance.foundation.settings import AnalyzeSettings, CompareSettings, SelectSettings
+from epistemic_stance.records.analysis import ScoreRecord
+from epistemic_stance.records.response_file import Response
+from epistemic_stance.records.run_folder import BASE, RunFolder
+from epistemic_stance.report.analysis_tables import print_analysis
+from epistemic_stance.report.comparison_tables import print_comparison
+from epistemic_stance.report.selection_tables import print_selection
+from epistemic_stance.scoring.score import Scorer
+
+DATA = ROOT / "tests" / "data"
+TABLES = DATA / "recorded_run.txt"
+CHECKPOINT = "checkpoint-008"
+ANALYSED = ((BASE, "phase1"), (CHECKPOINT, "phase1"), (CHECKPOINT, "baseline"), (CHECKPOINT, "capability"))
+COMPARED = ("phase1", "baseline")
+
+
+def unpacked(folder: Path) -> RunFolder:
+    with tarfile.open(DATA / "recorded_run.tar.xz") as archive:
+        archive.extractall(folder, filter="data")
+    return RunFolder(folder / "recorded_run")
+
+
+def tables(run: RunFolder) -> str:
+    """What analyze, compare and select print, places of files left out."""
+    console = Console(file=io.StringIO(), width=80, highlight=False)
+    for name, question_set in ANALYSED:
+        folder = run.answers(name, question_set).responses.parent
+        console.print(f"\n=== analyze {name}/{question_set}")
+        print_analysis(write_analysis(AnalyzeSettings(folder), silent)[0], console)
+    for question_set in COMPARED:
+        before, after = (run.answers(name, question_set).responses.parent for name in (BASE, CHECKPOINT))
+        record, _ = write_comparison(CompareSettings(before, after), silent)
+        record.before.file = record.after.file = "responses.jsonl"
+        console.print(f"\n=== compare {question_set}")
+        print_comparison(record, console)
+    console.print("\n=== select")
+    print_selection(select.run(SelectSettings(run.root), silent), console)
+    assert isinstance(console.file, io.StringIO)
+    lines = console.file.getvalue().splitlines()
+    return "".join(f"{line.rstrip()}\n" for line in lines if "sha256" not in line)
+
+
+def test_the_tables_of_a_recorded_run_are_those_on_record_and_each_answer_is_scored_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scored: list[Response] = []
+    score = Scorer.score
+
+    def counting(self: Scorer, response: Response, stamp: str = "") -> ScoreRecord:
+        scored.append(response)
+        return score(self, response, stamp)
+
+    monkeypatch.setattr(Scorer, "score", counting)
+    run = unpacked(tmp_path)
+    assert tables(run) == TABLES.read_text(encoding="utf-8")
+    answers = sum(
+        len(run.answers(name, question_set).responses.read_bytes().splitlines())
+        for name in (BASE, CHECKPOINT)
+        for question_set in run.answered(name)
+    )
+    assert len(scored) == answers
+
+
+if __name__ == "__main__":
+    import tempfile
+
+    with tempfile.TemporaryDirectory() as place:
+        TABLES.write_text(tables(unpacked(Path(place))), encoding="utf-8")
