@@ -33,10 +33,10 @@ class Objective:
     def __str__(self) -> str:
         """Loss, beta and every other term that is not off, for the header of a run."""
         terms = [f"{self.loss}, beta {self.beta:g}"]
-        for name in (field.name for field in fields(self)[2:]):
-            value = getattr(self, name)
+        for field in fields(self)[2:]:
+            name, value = field.name.replace("_", " "), getattr(self, field.name)
             terms += [name if value is True else f"{name} {value:g}"] if value else []
-        return ", ".join(terms).replace("_", " ")
+        return ", ".join(terms)
 
 
 @dataclass(frozen=True)
