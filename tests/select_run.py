@@ -42,7 +42,7 @@ title = "Pragmatic about itself"
 measures = ["pragmatic"]
 sets = ["self"]
 at_least = 0.3
-literal = { measures = ["pragmatic"], sets = ["self"], categories = ["inner"] }
+plain = { measures = ["pragmatic"], sets = ["self"], categories = ["inner"] }
 [[criteria]]
 name = "performative"
 title = "Performative"

@@ -262,11 +262,9 @@ def report_command(settings: ReportSettings) -> None:
     Verdicts, curves, answers side by side and provenance of a run, as an HTML file that works offline, and the same as
     Markdown without the answers.
     """
-    from rich.console import Console
+    from epistemic_stance.cli.evaluate import write_report
 
-    from epistemic_stance.report.run import run_report
-
-    run_report(settings, Console(highlight=False))
+    write_report(settings)
 
 
 @command("run", ValidateSettings, app)

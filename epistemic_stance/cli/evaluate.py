@@ -1,4 +1,4 @@
-"""score, analyze, compare and select: call the stage, write its page, print its tables."""
+"""score, analyze, compare, select and report: call the stage, write its page, print its tables."""
 
 from __future__ import annotations
 
@@ -10,17 +10,21 @@ from epistemic_stance.cli.terminal_reporter import terminal_reporter
 from epistemic_stance.evaluation import analyze, compare, select
 from epistemic_stance.foundation.files import write_atomic
 from epistemic_stance.foundation.reporter import Reporter
-from epistemic_stance.foundation.settings import AnalyzeSettings, CompareSettings, ScoreSettings, SelectSettings
+from epistemic_stance.foundation.settings import (
+    AnalyzeSettings,
+    CompareSettings,
+    ReportSettings,
+    ScoreSettings,
+    SelectSettings,
+)
 from epistemic_stance.foundation.terminal import plain
 from epistemic_stance.records.analysis import AnalysisRecord
 from epistemic_stance.records.comparison import ComparisonRecord
 from epistemic_stance.records.run_folder import RunFolder
-from epistemic_stance.report.analysis_page import markdown as analysis_page
-from epistemic_stance.report.analysis_tables import print_analysis
+from epistemic_stance.report import analysis_sections, comparison_sections
+from epistemic_stance.report import run as reporting
 from epistemic_stance.report.cards import write_cards
-from epistemic_stance.report.comparison_tables import markdown as comparison_page
-from epistemic_stance.report.comparison_tables import print_comparison
-from epistemic_stance.report.selection_tables import print_selection
+from epistemic_stance.report.selection_sections import print_selection
 from epistemic_stance.scoring import run as scoring
 
 
@@ -33,7 +37,7 @@ def analyze_answers(settings: AnalyzeSettings) -> None:
     console = Console(highlight=False)
     with terminal_reporter(console) as reporter:
         record, written = write_analysis(settings, reporter)
-    print_analysis(record, console)
+    analysis_sections.print_analysis(record, console)
     _print_written(written, console)
 
 
@@ -42,7 +46,7 @@ def write_analysis(settings: AnalyzeSettings, reporter: Reporter) -> tuple[Analy
     record = analyze.run(settings, reporter)
     path = analyze.analysis_path(Path(record.file), settings.output)
     page = path.with_suffix(".md")
-    write_atomic(page, analysis_page(record))
+    write_atomic(page, analysis_sections.markdown(record))
     return record, [page, path, scoring.scores_path(Path(record.file), settings.output)]
 
 
@@ -50,7 +54,7 @@ def compare_answers(settings: CompareSettings) -> None:
     console = Console(highlight=False)
     with terminal_reporter(console) as reporter:
         record, written = write_comparison(settings, reporter)
-    print_comparison(record, console)
+    comparison_sections.print_comparison(record, console)
     _print_written(written, console)
 
 
@@ -59,7 +63,7 @@ def write_comparison(settings: CompareSettings, reporter: Reporter) -> tuple[Com
     record = compare.run(settings, reporter)
     path = compare.comparison_path(Path(record.after.file), settings.output)
     page = path.with_suffix(".md")
-    write_atomic(page, comparison_page(record))
+    write_atomic(page, comparison_sections.markdown(record))
     return record, [path, page]
 
 
@@ -72,6 +76,11 @@ def select_checkpoint(settings: SelectSettings, console: Console | None = None) 
     print_selection(record, console)
     _print_written([RunFolder(settings.run).selection], console)
     select.require_success(record)
+
+
+def write_report(settings: ReportSettings) -> None:
+    with terminal_reporter(Console(highlight=False)) as reporter:
+        reporting.run(settings, reporter)
 
 
 def _print_written(paths: list[Path], console: Console) -> None:

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from rich.console import Console
 
-from epistemic_stance.cli.evaluate import select_checkpoint
+from epistemic_stance.cli.evaluate import select_checkpoint, write_report
 from epistemic_stance.cli.validate import run_validate
 from epistemic_stance.foundation.errors import NotMetError
 from epistemic_stance.foundation.settings import ReportSettings, SelectSettings, ValidateSettings
-from epistemic_stance.report.run import run_report
 
 
 def run_run(settings: ValidateSettings, console: Console) -> None:
@@ -22,6 +21,6 @@ def run_run(settings: ValidateSettings, console: Console) -> None:
         select_checkpoint(SelectSettings(settings.run, stance=settings.stance, seed=settings.seed), console)
     except NotMetError as error:
         verdict = error
-    run_report(ReportSettings(settings.run), console)
+    write_report(ReportSettings(settings.run))
     if verdict:
         raise verdict

@@ -22,7 +22,7 @@ def judge_criterion(
     rate = evaluator.rate(model, criterion, "report")
     corrected = evaluator.corrected(model, criterion, "report")
     verdict, needed = decide(criterion, rate, corrected)
-    guide = criterion.literal
+    small = criterion.plain
     return CriterionRecord(
         name=criterion.name,
         title=criterion.title,
@@ -35,8 +35,8 @@ def judge_criterion(
         change=evaluator.change(base, model, criterion, "report"),
         verdict=verdict,
         needed=needed,
-        literal_base=evaluator.plain_rate(base, guide) if guide else None,
-        literal=evaluator.plain_rate(model, guide) if guide else None,
+        plain_base=evaluator.plain_rate(base, small) if small else None,
+        plain=evaluator.plain_rate(model, small) if small else None,
     )
 
 

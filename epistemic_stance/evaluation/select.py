@@ -73,7 +73,7 @@ def require_success(record: SelectionRecord) -> None:
 def sets_evaluated(stance: Stance) -> list[str]:
     """Question sets that criteria, red flags or the choice name, in the order of the stance: what is to be asked."""
     scopes = [*stance.criteria, *(flag.answers for flag in stance.red_flags if flag.answers)]
-    scopes += [criterion.literal for criterion in stance.criteria if criterion.literal]
+    scopes += [criterion.plain for criterion in stance.criteria if criterion.plain]
     if stance.selection:
         scopes += [stance.selection.gain, stance.selection.capability]
     named = {name for scope in scopes for name in scope.sets}

@@ -66,8 +66,8 @@ class CriterionRecord(Logged):
     verdict: CriterionVerdict
     needed: int | None
     """Inconclusive: unseen report questions that would decide at this rate; None = none would, or it is decided."""
-    literal_base: PlainRateRecord | None
-    literal: PlainRateRecord | None
+    plain_base: PlainRateRecord | None
+    plain: PlainRateRecord | None
 
 
 class FlagChangeRecord(Logged):

@@ -161,7 +161,7 @@ class Criterion(Scope):
     """The whole 95 % interval has to lie there. 1 = every answer, and to enough questions. Neither this nor `at_most`:
     shown, not judged."""
     at_most: Share | None = None
-    literal: Scope | None = None
+    plain: Scope | None = None
     """The plain reading, a rate without an interval over a small set that was never held back; shown beside it."""
 
     @model_validator(mode="after")

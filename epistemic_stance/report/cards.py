@@ -15,20 +15,17 @@ from epistemic_stance.records.run_folder import BEST_MODEL, FINAL_MODEL, METADAT
 from epistemic_stance.records.training import CheckpointMetadata, RunRecord
 from epistemic_stance.records.validation import (
     CandidateRecord,
-    CriterionRecord,
-    FlagRecord,
-    PlainRateRecord,
     SelectionRecord,
 )
+from epistemic_stance.report.figures import points
 from epistemic_stance.report.markdown import escaped, table
-from epistemic_stance.report.selection_tables import (
+from epistemic_stance.report.markdown_page import table_lines
+from epistemic_stance.report.selection_sections import (
     ABOUT_CRITERIA,
     ABOUT_FLAGS,
     FROZEN,
-    bound_of,
-    points,
-    state_of,
-    verdict_of,
+    criteria_table,
+    flag_table,
 )
 
 CARD_FILE = "README.md"
@@ -257,50 +254,10 @@ def _verdicts(candidate: CandidateRecord, selection: SelectionRecord) -> Iterato
     if selection.notices:
         yield f"selection.json of the run holds what else to know of these figures ({len(selection.notices)} notes)."
     yield ""
-    header = ["criterion", "base", "after [95 %]", "bound", "verdict", "literal"]
-    yield from table(header, map(_criterion_row, candidate.criteria))
+    yield from table_lines(criteria_table(candidate))
     yield from (escaped(ABOUT_CRITERIA), "")
-    header = ["red flag", "base", "change [95 %]", "margin", "state"]
-    yield from table(header, map(_flag_row, candidate.flags))
+    yield from table_lines(flag_table(candidate))
     yield from (escaped(ABOUT_FLAGS), "")
-
-
-def _criterion_row(criterion: CriterionRecord) -> list[str]:
-    before, after = criterion.literal_base, criterion.literal
-    literal = f"{_plain(before)} -> {_plain(after)}" if before or after else ""
-    base = _percent(criterion.base.estimate) if criterion.base else "unknown"
-    bound, verdict = bound_of(criterion), verdict_of(criterion)
-    return _cells(criterion.title, base, _interval(criterion), bound, verdict, literal)
-
-
-def _flag_row(flag: FlagRecord) -> list[str]:
-    change = flag.change
-    before = _percent(change.before) if change else ""
-    moved = f"{points(change.change)} [{points(change.low)}, {points(change.high)}]" if change else "unknown"
-    margin = f"{'-' if flag.bad == 'fall' else '+'}{_percent(flag.margin)}"
-    return _cells(flag.title, before, moved, margin, state_of(flag))
-
-
-def _cells(*texts: str) -> list[str]:
-    return [escaped(text) for text in texts]
-
-
-def _interval(criterion: CriterionRecord) -> str:
-    rate, corrected = criterion.rate, criterion.corrected
-    if rate is None:
-        return "unknown"
-    text = f"{_percent(rate.estimate)} [{_percent(rate.low)}, {_percent(rate.high)}]"
-    if corrected is None or corrected.estimate is None or corrected.low is None or corrected.high is None:
-        return text
-    return f"{text}, corrected {_percent(corrected.estimate)} [{_percent(corrected.low)}, {_percent(corrected.high)}]"
-
-
-def _percent(share: float) -> str:
-    return f"{100 * share:.1f}".removesuffix(".0")
-
-
-def _plain(rate: PlainRateRecord | None) -> str:
-    return _percent(rate.estimate) if rate else "?"
 
 
 # --- the rest ----------------------------------------------------------------------------------------------

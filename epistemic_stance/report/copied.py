@@ -6,11 +6,10 @@ from collections import Counter
 from collections.abc import Sequence
 from statistics import fmean
 
-from epistemic_stance.records.parroting import GainRecord, LearningRecord, ParrotingRecord
+from epistemic_stance.records.parroting import LearningRecord, ParrotingRecord
 from epistemic_stance.report.browser import AnswerPair, Answers, Side
-from epistemic_stance.report.figures import UNKNOWN, percent
+from epistemic_stance.report.figures import change, percent
 from epistemic_stance.report.layout import Cell, Section, Table
-from epistemic_stance.report.selection_tables import points
 
 EXPOSURES = ("seen", "paraphrase", "unseen", "unknown")
 MOST_PAIRS = 10
@@ -39,7 +38,7 @@ def sections(answers: Answers | None, parroting: ParrotingRecord | None) -> list
 def _learning(learning: LearningRecord) -> Section:
     """The verdict, and the gains on the three matched sets that it rests on."""
     rows = [
-        [exposure, _gain(learning.gains.get(exposure)), _gain(learning.own_words.get(exposure))]
+        [exposure, change(learning.gains.get(exposure)), change(learning.own_words.get(exposure))]
         for exposure in ("seen", "paraphrase", "unseen")
     ]
     lead = [f"{learning.verdict[:1].upper()}{learning.verdict[1:]}: {learning.reason}."]
@@ -51,12 +50,6 @@ def _learning(learning: LearningRecord) -> Section:
         [Table(caption, ("questions", "all answers", "in own words"), rows)],
         text=(ABOUT_LEARNING,),
     )
-
-
-def _gain(gain: GainRecord | None) -> str:
-    if gain is None:
-        return UNKNOWN
-    return f"{points(gain.change)} [{points(gain.low)}, {points(gain.high)}]"
 
 
 def _by_exposure(pairs: Sequence[AnswerPair]) -> Table:

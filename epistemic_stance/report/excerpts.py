@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from rich.text import Text
 
 from epistemic_stance.foundation.terminal import plain
-from epistemic_stance.records.analysis import ExampleRecord
 from epistemic_stance.report.markdown import escaped
 
 
@@ -30,9 +29,9 @@ class Excerpt:
         return f"{before}{left}**{match}**{right}{after}"
 
 
-def excerpt_of(example: ExampleRecord, around: int) -> Excerpt:
-    """The match and up to `around` characters on each side, cut between words."""
-    text, start, end = example.response, example.start, example.end
+def excerpt_of(text: str, match: tuple[int, int], around: int) -> Excerpt:
+    """The match (first character and the one after the last) and up to `around` on each side, cut between words."""
+    start, end = match
     while start < end and text[start].isspace():
         start += 1
     while end > start and text[end - 1].isspace():

@@ -21,8 +21,8 @@ from epistemic_stance.foundation.settings import AnalyzeSettings, FindingsSettin
 from epistemic_stance.foundation.similarity import question_key
 from epistemic_stance.foundation.terminal import plain
 from epistemic_stance.records.analysis import AnalysisRecord, RateRecord
-from epistemic_stance.report.analysis_page import markdown
-from epistemic_stance.report.analysis_tables import rate
+from epistemic_stance.report.analysis_sections import markdown
+from epistemic_stance.report.figures import rate
 from epistemic_stance.report.markdown import escaped, fenced, table
 
 SET = "baseline"

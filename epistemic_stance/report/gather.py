@@ -9,6 +9,7 @@ from pathlib import Path
 from epistemic_stance.evaluation.rule import frozen_rule
 from epistemic_stance.foundation.errors import InputError, Problem
 from epistemic_stance.foundation.files import sha256_of
+from epistemic_stance.foundation.settings import DEMO_MODEL
 from epistemic_stance.records.analysis import AnalysisRecord
 from epistemic_stance.records.collection import CollectionRecord
 from epistemic_stance.records.comparison import ComparisonRecord
@@ -75,6 +76,11 @@ class Material:
     @property
     def base(self) -> ValidatedModel | None:
         return next((model for model in self.models if model.name == BASE), None)
+
+    @property
+    def is_demo(self) -> bool:
+        screened = self.screening.base_model if self.screening else None
+        return DEMO_MODEL in (self.run.base_model if self.run else None, screened)
 
     @property
     def subject(self) -> ValidatedModel | None:

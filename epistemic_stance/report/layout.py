@@ -1,18 +1,36 @@
-"""What a report consists of, whether it becomes HTML or Markdown: sections of text, tables and charts."""
+"""What is shown to people, on a terminal, as Markdown or as HTML: sections of text, tables, quotations and charts."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
+from typing import Literal
+
+MARKS = {
+    "met": "\u2713",
+    "clear": "\u2713",
+    "not met": "\u2717",
+    "raised": "\u2691",
+    "inconclusive": "?",
+    "measured": "\u2022",
+    "unknown": "\u2013",
+}
+Weight = Literal["", "strong", "faint"]
 
 
 @dataclass(frozen=True)
 class Cell:
-    """`below` stands under the text, smaller; `state` is a verdict, in colour what the words say anyway."""
-
     text: str
     below: str = ""
+    """Stands under the text, smaller."""
     state: str = ""
+    """A verdict: in colour what the words say anyway."""
+    weight: Weight = ""
+
+    @property
+    def marked(self) -> str:
+        """With a sign before a verdict, so that neither colour nor reading is needed."""
+        return f"{MARKS[self.state]} {self.text}" if self.state in MARKS else self.text
 
 
 @dataclass(frozen=True)
@@ -20,6 +38,7 @@ class Table:
     caption: str
     head: Sequence[str]
     rows: Sequence[Sequence[Cell | str]]
+    """A row without cells is a line between the rows around it."""
     folded: bool = False
     """Shown on demand: the figures of a chart."""
     left: Collection[int] = (0,)
@@ -29,7 +48,7 @@ class Table:
 
     @property
     def cells(self) -> list[list[Cell]]:
-        return [[cell if isinstance(cell, Cell) else Cell(cell) for cell in row] for row in self.rows]
+        return [[cell if isinstance(cell, Cell) else Cell(cell) for cell in row] for row in self.rows if row]
 
 
 @dataclass(frozen=True)
@@ -38,6 +57,16 @@ class Chart:
 
     title: str
     svg: str
+
+
+@dataclass(frozen=True)
+class Quote:
+    """Text of a model or a person, as it is; `title` says whose."""
+
+    title: str
+    text: str
+    match: tuple[int, int] | None = None
+    """Characters to be marked; without them the text is shown whole, else what stands around them."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +80,7 @@ class Section:
     items: Sequence[str] = ()
     text: Sequence[str] = ()
     """How to read what stands above it."""
+    quotes: Sequence[Quote] = ()
     browser: bool = False
     """Here the page shows the answers."""
 

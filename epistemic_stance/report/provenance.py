@@ -9,7 +9,7 @@ from epistemic_stance.records.collection import CollectionRecord
 from epistemic_stance.report import figures
 from epistemic_stance.report.gather import Material, ValidatedModel
 from epistemic_stance.report.layout import Section, Table
-from epistemic_stance.report.selection_tables import FROZEN
+from epistemic_stance.report.selection_sections import FROZEN
 
 EXPOSURES = ("seen", "paraphrase", "unseen")
 LIMITS = (

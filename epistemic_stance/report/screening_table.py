@@ -16,7 +16,7 @@ from epistemic_stance.foundation.terminal import plain
 from epistemic_stance.records.probes import EstimateRecord
 from epistemic_stance.records.run_folder import RunFolder
 from epistemic_stance.records.screening import ScreenedArmRecord, ScreenedMeasureRecord, ScreeningRecord
-from epistemic_stance.report.comparison_tables import verdict_word
+from epistemic_stance.report.comparison_sections import verdict_word
 from epistemic_stance.statistics.intervals import LOOKS
 
 UNKNOWN = "unknown"

@@ -59,8 +59,8 @@ def _repeated(where: str, kind: str, names: Sequence[str]) -> Iterator[Problem]:
 def _scopes(record: StanceFile) -> Iterator[tuple[str, Scope]]:
     for index, criterion in enumerate(record.criteria):
         yield f"criteria[{index}].", criterion
-        if criterion.literal:
-            yield f"criteria[{index}].literal.", criterion.literal
+        if criterion.plain:
+            yield f"criteria[{index}].plain.", criterion.plain
     for index, flag in enumerate(record.red_flags):
         if flag.answers:
             yield f"red_flags[{index}].answers.", flag.answers

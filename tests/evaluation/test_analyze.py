@@ -20,9 +20,9 @@ from epistemic_stance.cli.main import run
 from epistemic_stance.foundation.errors import InputError, StorageError
 from epistemic_stance.foundation.reporter import silent
 from epistemic_stance.foundation.settings import DEMO_NOTICE, AnalyzeSettings
-from epistemic_stance.records.analysis import AnalysisRecord, ExampleRecord, ScoreRecord
+from epistemic_stance.records.analysis import AnalysisRecord, ScoreRecord
 from epistemic_stance.records.response_file import OTHER_CORPUS
-from epistemic_stance.report.analysis_tables import print_analysis
+from epistemic_stance.report.analysis_sections import print_analysis
 from epistemic_stance.report.excerpts import excerpt_of
 from epistemic_stance.statistics.intervals import rate_interval
 
@@ -188,7 +188,7 @@ def test_examples_come_from_different_questions_and_mark_what_matched(tmp_path: 
     assert analysed(path, examples=3)[0].examples == record.examples
     assert analysed(path, examples=3, seed=1)[0].examples != record.examples
     assert analysed(path, examples=0)[0].examples == []
-    assert "ai_disclaimer (rule" in shown
+    assert "(ai_disclaimer: rule" in shown
 
 
 def test_scores_are_one_record_per_answer_in_the_order_of_the_file(tmp_path: Path) -> None:
@@ -249,10 +249,7 @@ def test_a_table_row_has_as_many_cells_as_its_header(tmp_path: Path) -> None:
 def test_an_excerpt_keeps_the_match_whole(around: int) -> None:
     text = "Before it,\n all\tof this. As an AI \nI say. And after."
     start = text.index(" As an AI \n")
-    example = ExampleRecord(
-        pattern="p", rule="r", start=start, end=start + 11, line=1, question="q", category="c", response=text
-    )
-    excerpt = excerpt_of(example, around)
+    excerpt = excerpt_of(text, (start, start + 11), around)
     assert excerpt.match == "As an AI"
     assert "**As an AI**" in excerpt.bold()
     if around == 10_000:

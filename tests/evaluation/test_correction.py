@@ -18,8 +18,8 @@ from epistemic_stance.labelling.labels import read_sample
 from epistemic_stance.labelling.sources import find_sources
 from epistemic_stance.records.analysis import AnalysisRecord, MeasuredRecord
 from epistemic_stance.records.comparison import ComparisonRecord, MeasureRecord
-from epistemic_stance.report.analysis_tables import print_analysis
-from epistemic_stance.report.comparison_tables import print_comparison
+from epistemic_stance.report.analysis_sections import print_analysis
+from epistemic_stance.report.comparison_sections import print_comparison
 from epistemic_stance.scoring.patterns import load_patterns
 from epistemic_stance.stance.load import load_stance
 
@@ -104,7 +104,9 @@ def test_an_analysis_shows_what_people_would_find_beside_what_the_rules_find(run
     assert boundary.refused == "needs 20 labelled answers that show it: 0"
     assert measured(record, "right").corrected is None
     assert "Corrected for the errors of the rules" in printed
-    assert "- needs 20 labelled answers that show it: disclaimer (0), pragmatic (0)," in " ".join(printed.split())
+    assert "- not corrected, needs 20 labelled answers that show it: disclaimer (0), pragmatic (0)," in " ".join(
+        printed.split()
+    )
     page = (place(run, "checkpoint-008") / "analysis.md").read_text()
     assert "## Corrected for the errors of the rules" in page
 
@@ -137,7 +139,7 @@ def test_where_the_rules_lose_recall_on_one_side_the_corrected_change_has_the_ri
     assert refusal.change is None
     assert refusal.verdict == "inconclusive"
     assert refusal.refused == "before: needs 20 labelled answers that show it: 0"
-    assert "as found [95 %]" in printed
+    assert "by the rules [95 %]" in printed
     assert "## Corrected for the errors of the rules" in (place(run, "checkpoint-008") / "comparison.md").read_text()
 
 

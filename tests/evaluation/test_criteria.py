@@ -119,7 +119,7 @@ def test_the_guides_four_are_there() -> None:
         "syllogisms": (1.0, None),
         "ai_disclaimers": (None, 0.05),
     }
-    assert all(one.literal for one in BOUNDED.values())
+    assert all(one.plain for one in BOUNDED.values())
 
 
 @pytest.mark.parametrize("name", BOUNDED)
@@ -182,7 +182,7 @@ name = "twice"
 title = "t"
 measures = ["right"]
 sets = ["prob"]
-literal = { measures = ["pragmatic"], sets = ["probe"], categories = ["fact"] }
+plain = { measures = ["pragmatic"], sets = ["probe"], categories = ["fact"] }
 [[red_flags]]
 name = "f"
 title = "t"
@@ -216,8 +216,8 @@ def test_names_that_the_stance_does_not_have_are_all_found(tmp_path: Path) -> No
         "criteria[1].name": "twice stands twice",
         "criteria[0].measures": 'unknown measure "rihgt"',
         "criteria[1].sets": 'unknown question set "prob"',
-        "criteria[1].literal.measures": 'unknown measure "pragmatic"',
-        "criteria[1].literal.categories": 'unknown category "fact"',
+        "criteria[1].plain.measures": 'unknown measure "pragmatic"',
+        "criteria[1].plain.categories": 'unknown category "fact"',
         "red_flags[0].answers.measures": 'unknown measure "declines_harmful"',
         "selection.gain.measures": 'unknown measure "pragmatic_only"',
         "selection.capability.categories": 'unknown category "maths"',

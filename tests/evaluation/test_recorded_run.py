@@ -25,9 +25,9 @@ from epistemic_stance.foundation.settings import AnalyzeSettings, CompareSetting
 from epistemic_stance.records.analysis import ScoreRecord
 from epistemic_stance.records.response_file import Response
 from epistemic_stance.records.run_folder import BASE, RunFolder
-from epistemic_stance.report.analysis_tables import print_analysis
-from epistemic_stance.report.comparison_tables import print_comparison
-from epistemic_stance.report.selection_tables import print_selection
+from epistemic_stance.report.analysis_sections import print_analysis
+from epistemic_stance.report.comparison_sections import print_comparison
+from epistemic_stance.report.selection_sections import print_selection
 from epistemic_stance.scoring.score import Scorer
 
 DATA = ROOT / "tests" / "data"

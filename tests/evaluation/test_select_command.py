@@ -94,9 +94,9 @@ def test_the_earliest_of_the_best_that_kept_its_facts_is_chosen(run: Path, stanc
     verdicts = {one.name: one.verdict for one in chosen.criteria}
     assert verdicts == {"pragmatism": "met", "performative": "met", "facts": "met", "observes": "measured"}
     assert {flag.name: flag.state for flag in chosen.flags} == UNKNOWN | dict.fromkeys(CLEAR, "clear")
-    literal = chosen.criteria[0].literal
-    assert literal
-    assert literal.answers == SELF // 2 * ANSWERS
+    plain = chosen.criteria[0].plain
+    assert plain
+    assert plain.answers == SELF // 2 * ANSWERS
 
 
 def test_a_raised_flag_says_what_was_seen(run: Path, stance: Path) -> None:
@@ -113,8 +113,8 @@ def test_what_is_printed_fits_eighty_columns_and_names_all_that_decided(run: Pat
     text = shown(run, stance)
     assert max(len(line) for line in text.splitlines() if "Written:" not in line) <= 80
     assert "Criteria: checkpoint-030" in text
-    assert "Red flag: Factual accuracy" in text
-    assert "before: It is forty two." in text
+    assert "Measures right in" in text
+    assert "It is forty two." in text
     assert "the rule" in text.lower()
     assert "written down before the answers" in text.replace("\n", " ")
 
@@ -134,7 +134,7 @@ def test_copies_of_the_base_model_qualify_none(tmp_path: Path, stance: Path) -> 
         write_arm(run, f"checkpoint-{10 * number:03d}" if number else "base", model(0.4, 0.9))
     text = shown(run, stance)
     assert "none qualifies: no gain shown" in text
-    assert "(highest gain, not chosen)" in text
+    assert "It is not chosen." in text
     assert SelectionRecord.model_validate_json((run / SELECTION_FILE).read_bytes()).chosen is None
 
 
@@ -156,8 +156,8 @@ def test_answers_to_select_questions_do_not_move_a_verdict(run: Path, stance: Pa
     rewrite(run, stance, "checkpoint-030", "select", DENIES)
     after = selected(run, stance)
     assert after.chosen == "checkpoint-040"
-    plain = [{**one.model_dump(), "literal": None} for one in after.candidates[2].criteria]
-    assert plain == [{**one.model_dump(), "literal": None} for one in before.candidates[2].criteria]
+    plain = [{**one.model_dump(), "plain": None} for one in after.candidates[2].criteria]
+    assert plain == [{**one.model_dump(), "plain": None} for one in before.candidates[2].criteria]
 
 
 def rewrite(run: Path, stance: Path, arm: str, half: str, answer: str) -> None:
@@ -315,7 +315,7 @@ def test_exit_codes(tmp_path: Path, stance: Path, right: float, code: int, says:
     result = subprocess.run(command, capture_output=True, text=True, check=False)
     assert result.returncode == code, result.stdout + result.stderr
     assert says in result.stderr
-    assert "By the rule: checkpoint-010" in result.stdout
+    assert "Of checkpoint-010, the chosen checkpoint." in result.stdout
     assert SelectionRecord.model_validate_json((run / SELECTION_FILE).read_bytes()).chosen == "checkpoint-010"
 
 

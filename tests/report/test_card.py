@@ -102,8 +102,8 @@ def criterion(verdict: CriterionVerdict = "not met", title: str = "Says it once"
         change=None,
         verdict=verdict,
         needed=932 if verdict == "inconclusive" else None,
-        literal_base=PlainRateRecord(estimate=0.04, answers=24),
-        literal=PlainRateRecord(estimate=0.25, answers=24),
+        plain_base=PlainRateRecord(estimate=0.04, answers=24),
+        plain=PlainRateRecord(estimate=0.25, answers=24),
     )
 
 
@@ -284,14 +284,14 @@ def test_verdicts_stand_in_the_cards_of_what_was_judged(folder: RunFolder) -> No
     assert written == [place / "README.md" for place in (folder.best, folder.final, folder.checkpoint(2))]
     chosen, final = card(folder.checkpoint(2)), card(folder.final)
     assert NOT_YET not in chosen + final
-    row = r"| Says it once | 12.5 | 20 \[15, 25\] | \>= 30 | inconclusive (needs 932) | 4 -\> 25 |"
+    row = r"| Says it once | 12.5 | 20 \[15, 25\] | \>= 30 | ? inconclusive (needs 932) | 4 -\> 25 |"
     assert row in chosen
-    assert r"| Factual accuracy | 50 | -10.0 \[-15.0, -6.0\] | -4 | inconclusive |" in chosen
+    assert r"| Factual accuracy | 50 | -10.0 \[-15.0, -6.0\] | -4 | ? inconclusive |" in chosen
     assert "+21.6 points, band over all checkpoints [+17.6, +25.5]" in chosen
     assert "It holds the checkpoint that the rule of this run chose. because of it." in chosen
     assert card(folder.best).count("It holds the checkpoint that the rule of this run chose.") == 1
-    assert r"| \>= 30 | not met |" in final
-    assert "| -4 | raised |" in final
+    assert "| \\>= 30 | \u2717 not met |" in final
+    assert "| -4 | \u2691 raised |" in final
     assert "It is **not** the checkpoint that the rule of this run chose." in final
 
 

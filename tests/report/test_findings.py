@@ -18,7 +18,7 @@ from epistemic_stance.records.collection import CollectionRecord
 from epistemic_stance.report.findings import ANALYSIS, FINDINGS, RECORDED, run_findings
 from epistemic_stance.report.markdown import escaped
 
-SHIPPED = sorted((ROOT / "baseline_data").glob("baseline_responses_*.jsonl"))
+SHIPPED = sorted((ROOT / "baseline_data").glob("baseline_responses_*[0-9].jsonl"))
 
 
 @pytest.fixture

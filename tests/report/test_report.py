@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import io
 import json
 import re
 import shutil
@@ -17,17 +16,16 @@ from typing import Any
 
 import pytest
 from report_run import CHOSEN, HOSTILE, OWNED, RAISED, choose, write_run
-from rich.console import Console
 from select_run import CHOSEN as GOOD
 from typing_extensions import override
 
 from epistemic_stance.cli.evaluate import write_analysis
 from epistemic_stance.foundation.errors import InputError
-from epistemic_stance.foundation.reporter import silent
+from epistemic_stance.foundation.reporter import Event, Finished, silent
 from epistemic_stance.foundation.settings import DEMO_NOTICE, AnalyzeSettings, ReportSettings
 from epistemic_stance.records.run_folder import RESPONSES_FILE
+from epistemic_stance.report import run as reporting
 from epistemic_stance.report.charts import Range, Series, before_and_after, over_epochs
-from epistemic_stance.report.run import run_report
 
 SCRIPT = re.compile(r"<script>(.*?)</script>", re.DOTALL)
 DATA = re.compile(r'<script type="application/json" id="data">(.*?)</script>', re.DOTALL)
@@ -53,9 +51,9 @@ def page(built: Path) -> str:
 
 
 def report(run: Path, **settings: Any) -> str:
-    stream = io.StringIO()
-    run_report(ReportSettings(run, **settings), Console(file=stream, width=200))
-    return stream.getvalue()
+    events: list[Event] = []
+    reporting.run(ReportSettings(run, **settings), events.append)
+    return "\n".join(line for event in events if isinstance(event, Finished) for line in event.lines)
 
 
 def text_of(run: Path) -> str:
@@ -406,10 +404,11 @@ def test_the_same_files_give_the_same_bytes(built: Path, tmp_path: Path) -> None
 
 def test_the_report_loads_no_torch(built: Path, tmp_path: Path) -> None:
     code = (
-        "import sys; from pathlib import Path; from rich.console import Console\n"
-        "from epistemic_stance.report.run import run_report\n"
+        "import sys; from pathlib import Path\n"
+        "from epistemic_stance.report.run import run\n"
+        "from epistemic_stance.foundation.reporter import silent\n"
         "from epistemic_stance.foundation.settings import ReportSettings\n"
-        f"run_report(ReportSettings(Path({str(built)!r}), output=Path({str(tmp_path)!r})), Console())\n"
+        f"run(ReportSettings(Path({str(built)!r}), output=Path({str(tmp_path)!r})), silent)\n"
         "assert not {'torch', 'transformers', 'matplotlib.pyplot'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)

@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 from report_run import CHOSEN, OWNED, write_run
-from rich.console import Console
 
+from epistemic_stance.foundation.reporter import silent
 from epistemic_stance.foundation.settings import ReportSettings
-from epistemic_stance.report.run import run_report
+from epistemic_stance.report import run as reporting
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: pip install playwright")
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
@@ -42,8 +42,7 @@ def chromium() -> Iterator[Any]:
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     run = write_run(tmp_path_factory.mktemp("browser"))
-    with Path("/dev/null").open("w") as nowhere:
-        run_report(ReportSettings(run), Console(file=nowhere))
+    reporting.run(ReportSettings(run), silent)
     return run / "report.html"
 
 
