@@ -40,68 +40,68 @@ def capability_of(
 
 def choose(candidates: Sequence[CandidateRecord]) -> Choice:
     """Apply the rule (`rule.RULE`). A candidate with `problems` is none; the order is that of the epochs."""
-    knows_kl = any(one.kl for one in candidates)
-    knows_capability = any(one.capability for one in candidates)
-    noted = [_noted(one, knows_kl, knows_capability) for one in candidates]
-    open_ones = [one for one in noted if not one.note]
-    front = [one for one in open_ones if not any(_beats(other, one) for other in open_ones)]
+    knows_kl = any(candidate.kl for candidate in candidates)
+    knows_capability = any(candidate.capability for candidate in candidates)
+    noted = [_noted(candidate, knows_kl, knows_capability) for candidate in candidates]
+    open_ones = [candidate for candidate in noted if not candidate.note]
+    front = [candidate for candidate in open_ones if not any(_beats(other, candidate) for other in open_ones)]
     if not front:
         return Choice(noted, None, _why_none(noted))
     best = max(front, key=_gain)
     assert best.gain
-    near = [one for one in front if _gain(one) >= best.gain.change - best.gain.se]
-    chosen = min(near, key=lambda one: one.epoch)
-    on_front, near_best = ({one.name for one in some} for some in (front, near))
+    near = [candidate for candidate in front if _gain(candidate) >= best.gain.change - best.gain.se]
+    chosen = min(near, key=lambda candidate: candidate.epoch)
+    on_front, near_best = ({candidate.name for candidate in some} for some in (front, near))
     final = [
-        one.model_copy(
+        candidate.model_copy(
             update={
-                "on_front": one.name in on_front,
-                "near_best": one.name in near_best,
-                "note": one.note or _place(one, chosen, on_front, near_best),
+                "on_front": candidate.name in on_front,
+                "near_best": candidate.name in near_best,
+                "note": candidate.note or _place(candidate, chosen, on_front, near_best),
             }
         )
-        for one in noted
+        for candidate in noted
     ]
     return Choice(final, chosen.name, _why(chosen, best, near, knows_kl, knows_capability))
 
 
-def _noted(one: CandidateRecord, knows_kl: bool, knows_capability: bool) -> CandidateRecord:
-    """With the note that puts it out, if one does."""
-    if one.problems:
-        note = f"no candidate: {'; '.join(one.problems)}"
-    elif one.raised:
-        note = f"red flag: {', '.join(one.raised)}"
-    elif (knows_kl and one.kl is None) or (knows_capability and one.capability is None):
-        note = f"no candidate: {'KL' if knows_kl and one.kl is None else 'capability'} unknown"
-    elif one.gain is None:
+def _noted(candidate: CandidateRecord, knows_kl: bool, knows_capability: bool) -> CandidateRecord:
+    """With the note that rules it out, if there is a reason."""
+    if candidate.problems:
+        note = f"no candidate: {'; '.join(candidate.problems)}"
+    elif candidate.raised:
+        note = f"red flag: {', '.join(candidate.raised)}"
+    elif (knows_kl and candidate.kl is None) or (knows_capability and candidate.capability is None):
+        note = f"no candidate: {'KL' if knows_kl and candidate.kl is None else 'capability'} unknown"
+    elif candidate.gain is None:
         note = "gain unknown"
     else:
-        note = "" if one.gain.shown else "no gain shown"
-    return one.model_copy(update={"note": note, "on_front": False, "near_best": False})
+        note = "" if candidate.gain.shown else "no gain shown"
+    return candidate.model_copy(update={"note": note, "on_front": False, "near_best": False})
 
 
-def _gain(one: CandidateRecord) -> float:
-    assert one.gain
-    return one.gain.change
+def _gain(candidate: CandidateRecord) -> float:
+    assert candidate.gain
+    return candidate.gain.change
 
 
-def _axes(one: CandidateRecord) -> tuple[float, float, float]:
+def _axes(candidate: CandidateRecord) -> tuple[float, float, float]:
     """Gain, capability kept, nearness to the base model: more is better. KL is known of all here, or of none."""
-    kept = min(one.capability.change, 0.0) if one.capability else 0.0
-    return _gain(one), kept, -one.kl.value if one.kl else -float(one.epoch)
+    kept = min(candidate.capability.change, 0.0) if candidate.capability else 0.0
+    return _gain(candidate), kept, -candidate.kl.value if candidate.kl else -float(candidate.epoch)
 
 
-def _beats(one: CandidateRecord, other: CandidateRecord) -> bool:
-    first, second = _axes(one), _axes(other)
+def _beats(candidate: CandidateRecord, other: CandidateRecord) -> bool:
+    first, second = _axes(candidate), _axes(other)
     return first != second and all(a >= b for a, b in zip(first, second, strict=True))
 
 
-def _place(one: CandidateRecord, chosen: CandidateRecord, on_front: set[str], near_best: set[str]) -> str:
-    if one.name == chosen.name:
+def _place(candidate: CandidateRecord, chosen: CandidateRecord, on_front: set[str], near_best: set[str]) -> str:
+    if candidate.name == chosen.name:
         return "chosen"
-    if one.name in near_best:
+    if candidate.name in near_best:
         return "as good, but later"
-    return "on the front, less gain" if one.name in on_front else "another is better throughout"
+    return "on the front, less gain" if candidate.name in on_front else "another is better throughout"
 
 
 def _why(
@@ -132,8 +132,8 @@ def _on_report_questions(gain: GainRecord | None) -> str:
 
 def _why_none(noted: Sequence[CandidateRecord]) -> str:
     reasons: dict[str, list[str]] = {}
-    for one in noted:
-        reasons.setdefault(one.note.partition(":")[0], []).append(one.name)
+    for candidate in noted:
+        reasons.setdefault(candidate.note.partition(":")[0], []).append(candidate.name)
     told = [
         f"{why} ({', '.join(names[:3])}{' and others' if len(names) > 3 else ''})" for why, names in reasons.items()
     ]

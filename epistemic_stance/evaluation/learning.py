@@ -113,7 +113,7 @@ def parroting_of(
         pairs_copied=len(pairs),
         pairs_parroted=sum(pair.parroted > 0 for pair in pairs),
         pairs=pairs[:MOST_PAIRS],
-        spill=_spill([one for one in exposures["unseen"] if one.keyed], spilled, seed),
+        spill=_spill([exposure for exposure in exposures["unseen"] if exposure.keyed], spilled, seed),
         learning=_learning(
             fitting,
             gained,
@@ -207,10 +207,10 @@ def _exposure(questions: Sequence[_Question], parroted: Shows, seed: int) -> Cop
         parroted=after,
         parroted_before=before,
         change=change,
-        copied_share=fmean(one.copied_share for one in kept),
-        copied_share_before=fmean(one.copied_share for one in base),
-        longest_run=max(one.run_words for one in kept),
-        longest_run_before=max(one.run_words for one in base),
+        copied_share=fmean(each.copied_share for each in kept),
+        copied_share_before=fmean(each.copied_share for each in base),
+        longest_run=max(each.run_words for each in kept),
+        longest_run_before=max(each.run_words for each in base),
     )
 
 

@@ -83,7 +83,7 @@ def sets_evaluated(stance: Stance) -> list[str]:
 def sets_for_learning(stance: Stance) -> list[str]:
     """What tells memory from learning: sets that reword the questions of the corpus, and these themselves."""
     sets = stance.question_sets.items()
-    rewording = [name for name, one in sets if any(question.paraphrase_of for question in one.questions)]
+    rewording = [name for name, each in sets if any(question.paraphrase_of for question in each.questions)]
     return [*rewording, TRAINED]
 
 
@@ -173,7 +173,7 @@ def _candidate(
     assert model.epoch is not None
     stance, base, evaluator = context.stance, context.base, context.evaluator
     neutral = model.probes.neutral if model.probes else None
-    criteria = [] if problems else [judge_criterion(one, base, model, evaluator) for one in stance.criteria]
+    criteria = [] if problems else [judge_criterion(criterion, base, model, evaluator) for criterion in stance.criteria]
     written = [] if problems else [judge_flag(flag, base, model, evaluator) for flag in stance.red_flags]
     computed = [] if problems else [flag.judge(context, model) for flag in COMPUTED_FLAGS]
     return CandidateRecord(

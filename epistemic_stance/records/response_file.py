@@ -126,7 +126,7 @@ def read_responses(path: Path) -> ResponseFile:
 def _repeated(responses: Iterable[Response]) -> int:
     """Answers with the question, temperature and iteration of an earlier one; an unknown iteration is like none."""
     numbered = [response for response in responses if response.iteration is not None]
-    return len(numbered) - len({(question_key(one.question), one.temperature, one.iteration) for one in numbered})
+    return len(numbered) - len({(question_key(each.question), each.temperature, each.iteration) for each in numbered})
 
 
 class _Reader:

@@ -203,4 +203,4 @@ class SelectionRecord(Logged):
     versions: dict[str, str]
 
     def candidate(self, name: str | None) -> CandidateRecord | None:
-        return next((one for one in self.candidates if one.name == name), None)
+        return next((candidate for candidate in self.candidates if candidate.name == name), None)

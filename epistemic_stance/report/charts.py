@@ -94,20 +94,20 @@ def over_epochs(
     """
     with _settings(name):
         figure, axes = _figure(HEIGHT, LEFT, TOP if len(series) > 1 else BARE_TOP)
-        for one in series:
-            _draw(axes, one)
+        for each in series:
+            _draw(axes, each)
         if bound is not None:
             axes.axhline(bound, color=INK, linewidth=1, linestyle=(0, (4, 3)))
         if chosen is not None:
             axes.axvline(chosen, color=INK, linewidth=1, linestyle=(0, (1, 2)))
         if share:
             _in_percent(axes, series, bound)
-        axes.set_xlabel("epoch (0: base model)" if any(0 in one.epochs for one in series) else "epoch")
+        axes.set_xlabel("epoch (0: base model)" if any(0 in each.epochs for each in series) else "epoch")
         axes.xaxis.set_major_locator(MaxNLocator(6, integer=True, steps=(1, 2, 5, 10)))
         axes.yaxis.set_major_locator(MaxNLocator(5, steps=STEPS))
         if len(series) > 1:
             axes.legend(loc="lower left", bbox_to_anchor=(-0.02, 1.0), ncol=3, borderpad=0, **_LEGEND)
-        return _chart(figure, name, title, "; ".join(_said(one, share) for one in series))
+        return _chart(figure, name, title, "; ".join(_said(each, share) for each in series))
 
 
 def before_and_after(name: str, title: str, rows: Sequence[Range]) -> Chart:
@@ -162,37 +162,37 @@ def _figure(height: float, left: float, top: float) -> tuple[Figure, Axes]:
     return figure, axes
 
 
-def _draw(axes: Axes, one: Series) -> None:
-    colour, few = SERIES[one.colour], len(one.epochs) <= 25
+def _draw(axes: Axes, series: Series) -> None:
+    colour, few = SERIES[series.colour], len(series.epochs) <= 25
     axes.plot(
-        list(one.epochs),
-        list(one.values),
+        list(series.epochs),
+        list(series.values),
         color=colour,
         linewidth=1.6,
-        linestyle=DASHES[one.colour] if one.line else "none",
-        marker=MARKERS[one.colour] if few else "none",
+        linestyle=DASHES[series.colour] if series.line else "none",
+        marker=MARKERS[series.colour] if few else "none",
         markersize=4.5,
-        markerfacecolor=colour if one.colour != 0 else "none",
-        label=one.name,
+        markerfacecolor=colour if series.colour != 0 else "none",
+        label=series.name,
     )
-    for epoch, low, high in zip(one.epochs, one.lows, one.highs, strict=False):
+    for epoch, low, high in zip(series.epochs, series.lows, series.highs, strict=False):
         if low is not None and high is not None:
             axes.plot([epoch, epoch], [low, high], color=colour, linewidth=1.2)
 
 
 def _in_percent(axes: Axes, series: Sequence[Series], bound: float | None) -> None:
-    highest = [value for one in series for value in (*one.values, *one.highs) if value is not None]
+    highest = [value for each in series for value in (*each.values, *each.highs) if value is not None]
     top = max([*highest, bound or 0.0, 0.05])
     axes.set_ylim(0, min(1.04, top * 1.12))
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:.0f}%"))
 
 
-def _said(one: Series, share: bool) -> str:
-    known = [(epoch, value) for epoch, value in zip(one.epochs, one.values, strict=True) if not math.isnan(value)]
+def _said(series: Series, share: bool) -> str:
+    known = [(epoch, value) for epoch, value in zip(series.epochs, series.values, strict=True) if not math.isnan(value)]
     if not known:
-        return f"{one.name}: nothing known"
+        return f"{series.name}: nothing known"
     told = [f"{100 * value:.0f} percent" if share else f"{value:.3g}" for _, value in (known[0], known[-1])]
-    return f"{one.name}: {told[0]} at epoch {known[0][0]}, {told[1]} at epoch {known[-1][0]}"
+    return f"{series.name}: {told[0]} at epoch {known[0][0]}, {told[1]} at epoch {known[-1][0]}"
 
 
 def _rate(found: RateRecord | None) -> str:

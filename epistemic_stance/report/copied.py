@@ -75,10 +75,10 @@ def _by_exposure(pairs: Sequence[AnswerPair]) -> Table:
 def _by_source(pairs: Sequence[AnswerPair]) -> Table:
     """Pairs of the corpus that the checkpoint's parroted answers copy from."""
     sources = [pair.after.copying for pair in pairs if pair.after.parroted and pair.after.copying]
-    counted = Counter(one.pair_id for one in sources if one.pair_id)
+    counted = Counter(source.pair_id for source in sources if source.pair_id)
     rows: list[list[Cell | str]] = [
-        [name, f"{number:,}", str(max(one.run_words for one in sources if one.pair_id == name))]
-        for name, number in sorted(counted.items(), key=lambda one: (-one[1], one[0]))[:MOST_PAIRS]
+        [name, f"{number:,}", str(max(source.run_words for source in sources if source.pair_id == name))]
+        for name, number in sorted(counted.items(), key=lambda each: (-each[1], each[0]))[:MOST_PAIRS]
     ]
     caption = f"Pairs that are parroted most (of {len(counted)})"
     return Table(caption, ("pair", "answers", "longest run"), rows, folded=True)

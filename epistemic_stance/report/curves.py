@@ -45,7 +45,7 @@ def sections(material: Material, copied: Sequence[Section]) -> list[Section]:
 def _chosen(material: Material) -> int | None:
     """Its epoch: a dotted line in the charts."""
     chosen = material.selection.chosen if material.selection else None
-    return next((arm.epoch for arm in material.models if arm.name == chosen), None)
+    return next((model.epoch for model in material.models if model.name == chosen), None)
 
 
 # --- training ----------------------------------------------------------------------------------------------
@@ -57,9 +57,9 @@ def _training(material: Material) -> list[Section]:
         return []
 
     def chart(name: str, title: str, columns: Mapping[str, str], share: bool = False) -> Chart:
-        numbers = [one.epoch for one in epochs]
+        numbers = [epoch.epoch for epoch in epochs]
         series = [
-            Series(said, numbers, [getattr(one, field) for one in epochs], colour=place)
+            Series(said, numbers, [getattr(epoch, field) for epoch in epochs], colour=place)
             for place, (said, field) in enumerate(columns.items(), start=1)
         ]
         return over_epochs(name, title, series, share=share, chosen=chosen)
@@ -83,7 +83,9 @@ def _training(material: Material) -> list[Section]:
             {"chosen": "chosen_logps", "rejected": "rejected_logps"},
         ),
     ]
-    watched = [(one.epoch, one.watch.kl_neutral) for one in epochs if one.watch and one.watch.kl_neutral is not None]
+    watched = [
+        (epoch.epoch, epoch.watch.kl_neutral) for epoch in epochs if epoch.watch and epoch.watch.kl_neutral is not None
+    ]
     if watched:
         series = [Series("KL", [epoch for epoch, _ in watched], [value for _, value in watched])]
         charts.append(over_epochs("watch-kl", "KL while training, nats a token", series, chosen=chosen))
@@ -93,19 +95,19 @@ def _training(material: Material) -> list[Section]:
 
 def _training_table(epochs: Sequence[EpochRecord]) -> Table:
     step = -(-len(epochs) // SHOWN_EPOCHS)
-    kept = [one for number, one in enumerate(epochs, start=1) if number % step == 0 or number in (1, len(epochs))]
+    kept = [epoch for number, epoch in enumerate(epochs, start=1) if number % step == 0 or number in (1, len(epochs))]
     rows = [
         [
-            str(one.epoch),
-            f"{one.avg_loss:.4f}",
-            figures.percent(one.avg_accuracy),
-            f"{one.avg_margin:.3f}",
-            f"{one.chosen_logps:.1f}",
-            f"{one.rejected_logps:.1f}",
-            f"{one.watch.kl_neutral:.3f}" if one.watch and one.watch.kl_neutral is not None else "",
-            one.watch.verdict if one.watch else "",
+            str(each.epoch),
+            f"{each.avg_loss:.4f}",
+            figures.percent(each.avg_accuracy),
+            f"{each.avg_margin:.3f}",
+            f"{each.chosen_logps:.1f}",
+            f"{each.rejected_logps:.1f}",
+            f"{each.watch.kl_neutral:.3f}" if each.watch and each.watch.kl_neutral is not None else "",
+            each.watch.verdict if each.watch else "",
         ]
-        for one in kept
+        for each in kept
     ]
     head = ("epoch", "loss", "accuracy, %", "margin", "log p(chosen)", "log p(rejected)", "KL", "watch says")
     return Table("Training, by epoch", head, rows, folded=True)
@@ -130,11 +132,11 @@ def _screening(material: Material) -> list[Section]:
     screening = material.screening
     if screening is None or not screening.arms:
         return []
-    groups = [one.name for one in screening.arms[0].measures if one.kind == "group"]
+    groups = [measure.name for measure in screening.arms[0].measures if measure.kind == "group"]
     found = {
         name: [
-            (arm.epoch or 0, next((one.rate for one in arm.measures if one.name == name), None))
-            for arm in screening.arms
+            (model.epoch or 0, next((measure.rate for measure in model.measures if measure.name == name), None))
+            for model in screening.arms
         ]
         for name in groups
     }
@@ -145,10 +147,10 @@ def _screening(material: Material) -> list[Section]:
         for name in groups
     ]
     rows = [
-        [arm.name, *(figures.interval(found[name][number][1]) for name in groups)]
-        for number, arm in enumerate(screening.arms)
+        [model.name, *(figures.interval(found[name][number][1]) for name in groups)]
+        for number, model in enumerate(screening.arms)
     ]
-    asked = sum(one.answers for one in screening.sets)
+    asked = sum(each.answers for each in screening.sets)
     text = (
         f"A cheap look at every checkpoint: {asked} answers of each to select questions. Bars are 95 % intervals over "
         f"questions. Worth full answers by {screening.ranked_by}: {', '.join(screening.promising) or 'none'}."
@@ -159,12 +161,12 @@ def _screening(material: Material) -> list[Section]:
 
 def _full_passes(material: Material) -> list[Section]:
     selection = material.selection
-    judged = [one for one in selection.candidates if one.criteria] if selection else []
+    judged = [candidate for candidate in selection.candidates if candidate.criteria] if selection else []
     if not judged:
         return []
     charts, rows = [], []
     for place, first in enumerate(judged[0].criteria):
-        column = [(one.epoch, one.criteria[place].rate) for one in judged]
+        column = [(each.epoch, each.criteria[place].rate) for each in judged]
         points = [(0, first.base), *column]
         rows.append([first.title, *(figures.interval(rate) for _, rate in points)])
         bound = first.at_least if first.at_least is not None else first.at_most
@@ -176,7 +178,7 @@ def _full_passes(material: Material) -> list[Section]:
         chosen = _chosen(material)
         charts.append(over_epochs(f"full-{first.name}", title, series, share=True, bound=bound, chosen=chosen))
     text = "Full answers of base and validated checkpoints to unseen report questions. The dashed line is the bound."
-    head = ("criterion", "base", *(one.name for one in judged))
+    head = ("criterion", "base", *(each.name for each in judged))
     table = Table("Criteria by checkpoint, in percent of answers", head, rows, folded=True)
     return [Section("Criteria over the validated checkpoints", 3, (text,), [table], charts)]
 
@@ -200,12 +202,12 @@ def _both(material: Material) -> list[tuple[str, AnalysisRecord, AnalysisRecord]
 
 def _headlines(record: AnalysisRecord) -> list[str]:
     """The groups that the stance is about; of another stance all groups."""
-    groups = [one.name for one in record.measures if one.kind == "group"]
+    groups = [measure.name for measure in record.measures if measure.kind == "group"]
     return [name for name in groups if name in (PERFORMATIVE, PRAGMATIC, PRAGMATIC_ONLY)] or groups
 
 
 def _rate_of(record: AnalysisRecord, name: str, part: str, key: str) -> RateRecord | None:
-    measure = next((one for one in record.measures if one.name == name), None)
+    measure = next((measure for measure in record.measures if measure.name == name), None)
     if measure is None:
         return None
     parts: Mapping[str, RateRecord | None] = (
@@ -217,7 +219,7 @@ def _rate_of(record: AnalysisRecord, name: str, part: str, key: str) -> RateReco
 def _gaps(material: Material) -> list[Section]:
     """Rates on seen, paraphrased and unseen questions, set by set: nothing is pooled over sets asked differently."""
     wanted = material.raising
-    both = [one for one in _both(material) if not wanted or one[0] in wanted or _is_known(one[1])]
+    both = [each for each in _both(material) if not wanted or each[0] in wanted or _is_known(each[1])]
     rows: dict[str, list[Range]] = {}
     for name in _headlines(both[0][1]) if both else ():
         for exposure in EXPOSURES:
@@ -246,7 +248,7 @@ def _categories(material: Material) -> list[Section]:
     """The groups by category in the sets that they should change in, and right answers where there are answer keys."""
     wanted = material.raising
     rows: dict[str, list[Range]] = {}
-    both = sorted(_both(material), key=lambda one: one[0] not in (wanted or ()))
+    both = sorted(_both(material), key=lambda each: each[0] not in (wanted or ()))
     for question_set, before, after in both:
         names = _headlines(before) if not wanted or question_set in wanted else []
         for name in [*names, RIGHT]:
@@ -257,7 +259,7 @@ def _categories(material: Material) -> list[Section]:
                 )
                 for category in before.category_answers
             ]
-            found = [one for one in found if one.before or one.after]
+            found = [each for each in found if each.before or each.after]
             if found:
                 rows[f"{said(question_set).capitalize()}: {said(name)}"] = found
     if not rows:
@@ -280,17 +282,17 @@ def _range_table(rows: Mapping[str, Sequence[Range]]) -> Table:
 
 
 def _probes(material: Material) -> list[Section]:
-    probed = [arm for arm in material.models if arm.probes]
+    probed = [model for model in material.models if model.probes]
     if len(probed) < 2:
         return []
     columns: dict[str, list[tuple[int, EstimateRecord | None]]] = {
-        KL: [(arm.epoch, _kl(arm)) for arm in probed],
-        ACCURACY: [(arm.epoch, _accuracy(arm)) for arm in probed],
+        KL: [(model.epoch, _kl(model)) for model in probed],
+        ACCURACY: [(model.epoch, _accuracy(model)) for model in probed],
     }
-    for arm in probed:
-        for one in arm.probes.yes_no if arm.probes else ():
-            column = columns.setdefault(f"{PREFERENCE}{said(one.question_set)}", [])
-            column.append((arm.epoch, one.overall.preference))
+    for model in probed:
+        for each in model.probes.yes_no if model.probes else ():
+            column = columns.setdefault(f"{PREFERENCE}{said(each.question_set)}", [])
+            column.append((model.epoch, each.overall.preference))
     columns = {title: column for title, column in columns.items() if any(value for _, value in column)}
     chosen = _chosen(material)
     charts = [
@@ -304,8 +306,8 @@ def _probes(material: Material) -> list[Section]:
         )
         for number, (title, column) in enumerate(columns.items())
     ]
-    told = {title: dict(column) for title, column in columns.items()}
-    rows = [[arm.name, *(figures.estimate(told[title].get(arm.epoch)) for title in columns)] for arm in probed]
+    known = {title: dict(column) for title, column in columns.items()}
+    rows = [[model.name, *(figures.estimate(known[title].get(model.epoch)) for title in columns)] for model in probed]
     text = (
         "What probabilities say, without a sampled answer. KL: on a neutral text. Preference: how far yes and no lean "
         "to the tendency that a set asks about; the dashed line is undecided. Bars are 95 % intervals."
@@ -313,12 +315,12 @@ def _probes(material: Material) -> list[Section]:
     return [Section("Probes", 3, (text,), [Table("Probes", ("model", *columns), rows, folded=True)], charts)]
 
 
-def _kl(arm: ValidatedModel) -> EstimateRecord | None:
-    return arm.probes.neutral.kl if arm.probes and arm.probes.neutral else None
+def _kl(model: ValidatedModel) -> EstimateRecord | None:
+    return model.probes.neutral.kl if model.probes and model.probes.neutral else None
 
 
-def _accuracy(arm: ValidatedModel) -> EstimateRecord | None:
-    found = arm.probes.choices.overall if arm.probes and arm.probes.choices else None
+def _accuracy(model: ValidatedModel) -> EstimateRecord | None:
+    found = model.probes.choices.overall if model.probes and model.probes.choices else None
     return (
         EstimateRecord(value=found.accuracy, se=None, low=found.low, high=found.high, units=found.questions)
         if found

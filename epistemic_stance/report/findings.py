@@ -107,7 +107,7 @@ def _model(record: AnalysisRecord) -> str:
 
 
 def _of(record: AnalysisRecord, measure: str, category: str | None = None) -> RateRecord | None:
-    found = next((one for one in record.measures if one.name == measure), None)
+    found = next((each for each in record.measures if each.name == measure), None)
     if found is None:
         return None
     return found.overall if category is None else found.categories.get(category)

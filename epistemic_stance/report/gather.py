@@ -93,8 +93,8 @@ class Material:
     def raising(self) -> list[str]:
         """Question sets in which training should raise something, as the criteria say; empty without a choice."""
         shown = self.selection.candidate(self.selection.shown) if self.selection else None
-        wanted = [one for one in shown.criteria if one.at_least is not None] if shown else []
-        named = [name for one in wanted if RIGHT not in one.scope.measures for name in one.scope.sets]
+        wanted = [criterion for criterion in shown.criteria if criterion.at_least is not None] if shown else []
+        named = [name for each in wanted if RIGHT not in each.scope.measures for name in each.scope.sets]
         return list(dict.fromkeys(named))
 
 

@@ -28,18 +28,18 @@ def corrected(material: Material) -> Section:
     """Rates as people would label the answers, where they labelled."""
     rows: list[list[str]] = []
     refused: dict[str, list[str]] = {}
-    for arm in (material.base, material.subject):
-        for name, files in arm.sets.items() if arm else ():
+    for model in (material.base, material.subject):
+        for name, files in model.sets.items() if model else ():
             for measure in files.analysis.measures if files.analysis else ():
                 found = measure.corrected
-                if arm is None or found is None:
+                if model is None or found is None:
                     continue
                 if found.refused:
-                    refused.setdefault(found.refused, []).append(f"{measure.name} ({arm.name}/{name})")
+                    refused.setdefault(found.refused, []).append(f"{measure.name} ({model.name}/{name})")
                     continue
                 labels = f"{found.positives} of {found.labelled}"
                 raw = figures.interval(measure.overall)
-                rows.append([arm.name, name, measure.name, raw, figures.corrected(found), labels])
+                rows.append([model.name, name, measure.name, raw, figures.corrected(found), labels])
     text = ["What people would find in these answers, judged by those that they labelled: the rates, corrected."]
     if not rows and not refused:
         text = ["Nobody labelled answers of this run, so no rate is corrected for the errors of the rules."]
@@ -101,17 +101,17 @@ def _versions(found: dict[str, str]) -> str:
     return ", ".join(f"{name} {version}" for name, version in found.items())
 
 
-def _shown_arms(material: Material) -> list[ValidatedModel]:
-    return [arm for arm in (material.base, material.subject) if arm]
+def _shown_models(material: Material) -> list[ValidatedModel]:
+    return [model for model in (material.base, material.subject) if model]
 
 
 def _asked_table(material: Material) -> Table:
     """How each question set was asked of the base model and the shown checkpoint."""
     rows = []
-    for arm in _shown_arms(material):
-        for name, files in arm.sets.items():
+    for model in _shown_models(material):
+        for name, files in model.sets.items():
             asked = _how(files.plan) if files.plan else ["unknown"] * 4
-            rows.append([arm.name, name, *asked])
+            rows.append([model.name, name, *asked])
     head = ("model", "set", "answers", "temperatures", "sampling", "asked on")
     return Table("How the questions were asked", head, rows, folded=True, words=True)
 
@@ -122,7 +122,7 @@ def _how(plan: CollectionRecord) -> list[str]:
     where = [plan.endpoint or plan.backend, plan.device, plan.dtype]
     return [
         f"{plan.responses:,} to {figures.counted(plan.questions, 'question')}, {plan.status}",
-        ", ".join(f"{one:g}" for one in plan.temperatures),
+        ", ".join(f"{temperature:g}" for temperature in plan.temperatures),
         f"{how}, at most {plan.max_new_tokens} tokens, seed {plan.seed}",
         ", ".join(part for part in where if part),
     ]
@@ -130,12 +130,12 @@ def _how(plan: CollectionRecord) -> list[str]:
 
 def _digest_table(material: Material) -> Table:
     rows = []
-    for arm in _shown_arms(material):
-        for name, files in arm.sets.items():
+    for model in _shown_models(material):
+        for name, files in model.sets.items():
             plan, analysis = files.plan, files.analysis
             weights = (plan.weights_digest if plan else None) or figures.UNKNOWN
             patterns = analysis.patterns_digest[:12] if analysis else "not analysed"
-            rows.append([arm.name, name, files.sha256, weights[:12], patterns])
+            rows.append([model.name, name, files.sha256, weights[:12], patterns])
     head = ("model", "set", "answers, sha256", "weights", "patterns")
     return Table("Digests (weights and patterns: the first 12 digits)", head, rows, folded=True, words=True)
 
@@ -161,12 +161,16 @@ def _open_questions(material: Material) -> Iterable[str]:
 def _undecided(material: Material) -> Iterable[str]:
     selection = material.selection
     shown = selection.candidate(selection.shown) if selection else None
-    for one in shown.criteria if shown else ():
-        if one.verdict == "inconclusive":
-            need = f"about {one.needed:,} unseen report questions would" if one.needed else "no number of questions may"
-            yield f"Criterion \u201c{one.title}\u201d: inconclusive; {need} decide at this rate."
-        elif one.verdict == "unknown":
-            yield f"Criterion \u201c{one.title}\u201d: unknown; {_unasked(one.scope.sets, material)}."
+    for criterion in shown.criteria if shown else ():
+        if criterion.verdict == "inconclusive":
+            need = (
+                f"about {criterion.needed:,} unseen report questions would"
+                if criterion.needed
+                else "no number of questions may"
+            )
+            yield f"Criterion \u201c{criterion.title}\u201d: inconclusive; {need} decide at this rate."
+        elif criterion.verdict == "unknown":
+            yield f"Criterion \u201c{criterion.title}\u201d: unknown; {_unasked(criterion.scope.sets, material)}."
     for flag in shown.flags if shown else ():
         if flag.state == "inconclusive":
             need = f"; about {flag.needed:,} questions would clear a model that did not change" if flag.needed else ""
@@ -181,17 +185,17 @@ def _undecided(material: Material) -> Iterable[str]:
 def _unasked(sets: Sequence[str], material: Material) -> str:
     asked = material.subject.sets if material.subject else {}
     absent = [name for name in sets if name not in asked]
-    return f"not asked: {', '.join(absent)}" if absent else "it cannot be told from the answers"
+    return f"not asked: {', '.join(absent)}" if absent else "it cannot be known from the answers"
 
 
 def _missing(material: Material) -> Iterable[str]:
-    arms = {arm.name for arm in material.models if arm.sets}
-    unasked = [name for name in material.saved if name not in arms]
+    models = {model.name for model in material.models if model.sets}
+    unasked = [name for name in material.saved if name not in models]
     if unasked and material.selection is None:
         yield f"Saved, but not asked the full sets: {', '.join(unasked)}."
     if material.screening is None:
         yield "No screen: of checkpoints without full answers nothing is known."
-    if not any(arm.probes for arm in material.models):
+    if not any(model.probes for model in material.models):
         yield "No probes: the distance from the base model (KL) is unknown."
     if material.run is None:
         yield "No run.json: how the checkpoints were trained is unknown."
@@ -202,7 +206,7 @@ def _missing(material: Material) -> Iterable[str]:
         yield "No answers of a checkpoint: stance validate collects them."
         return
     analyses = [files.analysis for files in subject.sets.values() if files.analysis]
-    asked = {name for one in analyses for name, number in one.exposure_questions.items() if number}
+    asked = {name for analyse in analyses for name, number in analyse.exposure_questions.items() if number}
     if analyses and (never := [name for name in EXPOSURES if name not in asked]):
         yield f"No {' and no '.join(never)} question was asked, so that side of learning or reciting is unknown."
     if any(files.plan and files.plan.weights_digest is None for files in subject.sets.values()):
