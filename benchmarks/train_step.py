@@ -181,8 +181,8 @@ def measure_in_child(side: str, steps: int, threads: int) -> dict[str, Any]:
         )
         if ran.returncode:
             sys.exit(f"{side} failed:\n{ran.stderr[-2000:]}")
-        found: dict[str, Any] = json.loads(result.read_text())
-        return found
+        measured: dict[str, Any] = json.loads(result.read_text())
+        return measured
 
 
 def summary(side: str, runs: list[dict[str, Any]]) -> dict[str, Any]:

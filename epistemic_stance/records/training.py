@@ -238,14 +238,15 @@ class ResumeState(Logged):
     epoch_log_bytes: int
     steps_log_bytes: int
     scaler: dict[str, Any] | None
-    """State of the loss scaler; only float16 has one."""
+    """State of the loss scaler; None except in float16."""
     warned: dict[str, int]
-    """Guard name -> epoch in which it first spoke."""
+    """Guard name -> epoch of its first warning."""
 
     @classmethod
-    def beginning(cls) -> ResumeState:
+    def beginning(cls, run_id: str) -> ResumeState:
         """The state of a run that has not taken a step."""
         return cls(
+            run_id=run_id,
             step=0,
             best=None,
             epoch_steps=[],

@@ -1,7 +1,7 @@
-"""What can go wrong while training looks fine, said in plain words with the flag to try.
+"""Warnings of what can go wrong while the loss falls, each with the flag to try.
 
-Each guard is a pure function of the run's records; a warning is given once, the first time it is true. What is
-not finite stops the run elsewhere (engine.py); these only speak.
+Each guard is a pure function of the run's records; a warning is given once, the first time it is true. Values that are
+not finite stop the run elsewhere (engine.py); these only warn.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import torch
 
 from epistemic_stance.foundation.errors import NumericError
+from epistemic_stance.foundation.settings import TrainSettings
 from epistemic_stance.records.training import EpochRecord, PairRecord
 from epistemic_stance.stance.pairs import EncodedPair
 from epistemic_stance.training.dpo import Objective, PairLogps, preference_loss
@@ -29,13 +30,9 @@ SLOW_SECONDS = 6 * 3600
 class RunFacts:
     """What the guards know of a run besides its epochs."""
 
+    settings: TrainSettings
     first_loss: float
     """Mean loss at step 0: ln 2 for sigmoid without other terms."""
-    warmup_steps: int
-    learning_rate: float
-    nll_weight: float
-    beta: float
-    epochs: int
     reference_frozen: Callable[[], bool]
     """Whether the reference log-probabilities on disk are still those the run computed from the base model."""
 
@@ -76,20 +73,20 @@ def epoch_warnings(history: Sequence[EpochRecord], facts: RunFacts) -> dict[str,
         "drift": drifting,
         "slow": slow,
     }
-    found = {name: check(history, facts) for name, check in checks.items()}
-    return {name: message for name, message in found.items() if message}
+    messages = {name: check(history, facts) for name, check in checks.items()}
+    return {name: message for name, message in messages.items() if message}
 
 
 def more_nll(facts: RunFacts) -> str:
-    return f"--nll-weight {max(0.2, 2 * facts.nll_weight):g}"
+    return f"--nll-weight {max(0.2, 2 * facts.settings.nll_weight):g}"
 
 
 def higher_rate(facts: RunFacts) -> str:
-    return f"--learning-rate {number(5 * facts.learning_rate)}"
+    return f"--learning-rate {number(5 * facts.settings.learning_rate)}"
 
 
 def lower_rate(facts: RunFacts) -> str:
-    return f"--learning-rate {number(facts.learning_rate / 2)}"
+    return f"--learning-rate {number(facts.settings.learning_rate / 2)}"
 
 
 def number(value: float) -> str:
@@ -99,7 +96,7 @@ def number(value: float) -> str:
 
 def flat_loss(history: Sequence[EpochRecord], facts: RunFacts) -> str | None:
     last = history[-1]
-    if last.step < facts.warmup_steps + 50 or abs(last.avg_margin) >= 0.2 * facts.beta:
+    if last.step < facts.settings.warmup_steps + 50 or abs(last.avg_margin) >= 0.2 * facts.settings.beta:
         return None
     frozen = "frozen, its log-probabilities unchanged" if facts.reference_frozen() else "NOT unchanged: start anew"
     return (
@@ -114,12 +111,12 @@ def exploding_loss(history: Sequence[EpochRecord], facts: RunFacts) -> str | Non
         return None
     return (
         f"the loss explodes: {last.avg_loss:.3f}, it began at {facts.first_loss:.3f}; "
-        f"try {lower_rate(facts)} or --warmup-steps {max(50, 5 * facts.warmup_steps)}"
+        f"try {lower_rate(facts)} or --warmup-steps {max(50, 5 * facts.settings.warmup_steps)}"
     )
 
 
 def displacement(history: Sequence[EpochRecord], facts: RunFacts) -> str | None:
-    fallen = -history[-1].chosen_reward / facts.beta
+    fallen = -history[-1].chosen_reward / facts.settings.beta
     if fallen <= 5.0:
         return None
     return (
@@ -179,10 +176,10 @@ def drifting(history: Sequence[EpochRecord], _: RunFacts) -> str | None:
 def slow(history: Sequence[EpochRecord], facts: RunFacts) -> str | None:
     if len(history) > 1:
         return None
-    expected = history[0].seconds * facts.epochs
+    expected = history[0].seconds * facts.settings.epochs
     if expected <= SLOW_SECONDS:
         return None
     return (
-        f"an epoch takes {history[0].seconds:.0f} s, all {facts.epochs} about {expected / 3600:.1f} h; "
+        f"an epoch takes {history[0].seconds:.0f} s, all {facts.settings.epochs} about {expected / 3600:.1f} h; "
         "try --epochs 50 first, the useful checkpoints come early"
     )

@@ -49,14 +49,14 @@ from epistemic_stance.training.plan import dtypes_to_time, header_rows, time_for
 from epistemic_stance.training.prepare import Inputs, Job, prepare, recorded_settings
 from epistemic_stance.training.reference import compute_reference, load_reference, reference_key, save_reference
 from epistemic_stance.training.resources import check_resources
-from epistemic_stance.training.trainer import Run, RunState, run_epochs
+from epistemic_stance.training.trainer import Run, run_epochs
 
 
 def train(inputs: Inputs, reporter: Reporter) -> RunFolder | None:
     """What `run` does, once the inputs are read."""
     settings = inputs.settings
     folder = RunFolder(settings.output_dir)
-    with _held(folder, settings) as lock:
+    with _locked(folder, settings) as lock:
         job = prepare(inputs)
         if settings.threads:
             torch.set_num_threads(settings.threads)
@@ -81,7 +81,7 @@ def train(inputs: Inputs, reporter: Reporter) -> RunFolder | None:
         with recorded_failure(folder, record, lock), explained_out_of_memory(job, folder):
             run = _open_run(job, folder, policy, reporter, record=record, lock=lock)
             if resumed is not None:
-                _bring_back(run)
+                _restore(run)
             _train(run)
     best = run.state.best
     assert best is not None, "the last epoch is always saved"
@@ -112,15 +112,18 @@ ALLOCATION_FAILURES = ("out of memory", "can't allocate memory", "not enough mem
 
 
 def is_allocation_failure(error: Exception) -> bool:
-    """An illegal memory access, say, is none: no smaller batch would help."""
+    """False for other failures of a device, such as an illegal memory access: no smaller batch would help."""
     if isinstance(error, MemoryError | torch.OutOfMemoryError):
         return True
-    return any(sign in str(error).lower() for sign in ALLOCATION_FAILURES)
+    return any(phrase in str(error).lower() for phrase in ALLOCATION_FAILURES)
 
 
 @contextlib.contextmanager
-def _held(folder: RunFolder, settings: TrainSettings) -> Iterator[FolderLock | None]:
-    """Refuse a folder that is in use or taken, before anything is loaded. A dry run leaves no trace: no lock."""
+def _locked(folder: RunFolder, settings: TrainSettings) -> Iterator[FolderLock | None]:
+    """The folder's lock, or None in a dry run without a folder, which leaves no trace.
+
+    Raises RefusedError, before anything is loaded, for a folder that is in use, taken, or holds nothing to resume.
+    """
     if settings.resume and folder.record() is None:
         raise RefusedError(f"there is no run to resume in {folder.root}", "leave --resume out to start one")
     if settings.dry_run and not folder.root.exists():
@@ -231,11 +234,11 @@ def _open_run(
     lock.require_held()
     record.status, record.reason = "running", ""
     folder.write_record(record)
-    for place in (folder.checkpoints, folder.state):
-        place.mkdir(parents=True, exist_ok=True)
-        sweep_leftovers(place)
-    for ours in (folder.best, folder.final, folder.record_path):
-        sweep_leftovers(folder.root, ours.name)
+    for path in (folder.checkpoints, folder.state):
+        path.mkdir(parents=True, exist_ok=True)
+        sweep_leftovers(path)
+    for path in (folder.best, folder.final, folder.record_path):
+        sweep_leftovers(folder.root, path.name)
     settings = job.settings
     objective = Objective.of(settings)
     key = reference_key(job.weights_digest, job.encoded, policy.forward, job.compute_dtype)
@@ -259,20 +262,17 @@ def _open_run(
             scaler=scaler,
         ),
         facts=RunFacts(
+            settings=settings,
             first_loss=first_loss(objective, job.encoded, reference),
-            warmup_steps=settings.warmup_steps,
-            learning_rate=settings.learning_rate,
-            nll_weight=settings.nll_weight,
-            beta=settings.beta,
-            epochs=settings.epochs,
             reference_frozen=lambda: load_reference(folder.reference, key) == reference,
         ),
         watch=watch,
         watch_base=watch_base,
         epoch_log=JsonlWriter(folder.logs / record.log_file),
         steps_log=JsonlWriter(folder.steps_log),
-        state=RunState(),
         reporter=reporter,
+        state=ResumeState.beginning(record.run_id),
+        history=[],
     )
 
 
@@ -306,24 +306,20 @@ def _watch(job: Job, folder: RunFolder, policy: Policy, reporter: Reporter) -> t
     return watch, base
 
 
-def _bring_back(run: Run) -> None:
+def _restore(run: Run) -> None:
     """Set run, weights, optimizer and logs to the newest state that verifies; without one, to the beginning."""
-    state_folder, passed_over = newest_state(run.folder.state, run.record.run_id)
+    newest, passed_over = newest_state(run.folder.state, run.record.run_id)
     for reason in passed_over:
         run.reporter(Warned(f"state {reason}; set aside, using the one before"))
-    saved = ResumeState.beginning()
-    if state_folder is not None:
-        saved = load_state(state_folder, run.engine.model, run.engine.optimizer)
-        if run.engine.scaler and saved.scaler:
-            run.engine.scaler.load_state_dict(saved.scaler)
+    if newest is not None:
+        run.state = load_state(newest, run.engine.model, run.engine.optimizer)
+        if run.engine.scaler and run.state.scaler:
+            run.engine.scaler.load_state_dict(run.state.scaler)
     log = run.folder.logs / run.record.log_file
-    truncate(log, saved.epoch_log_bytes)
-    truncate(run.folder.steps_log, saved.steps_log_bytes)
-    state = run.state
-    state.step, state.best, state.warned = saved.step, saved.best, saved.warned
-    state.epoch_steps, state.epoch_seconds = saved.epoch_steps, saved.epoch_seconds
-    state.history = [EpochRecord.model_validate_json(line) for line in log.read_bytes().splitlines()]
-    run.reporter(Note(f"resuming after step {saved.step} of {run.job.total_steps}"))
+    truncate(log, run.state.epoch_log_bytes)
+    truncate(run.folder.steps_log, run.state.steps_log_bytes)
+    run.history = [EpochRecord.model_validate_json(line) for line in log.read_bytes().splitlines()]
+    run.reporter(Note(f"resuming after step {run.state.step} of {run.job.total_steps}"))
 
 
 def _train(run: Run) -> None:

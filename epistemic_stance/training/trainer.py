@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -33,22 +33,8 @@ from epistemic_stance.training.prepare import Job
 
 
 @dataclass
-class RunState:
-    """Everything about a run that a resume state has to bring back besides the tensors."""
-
-    step: int = 0
-    best: BestRecord | None = None
-    epoch_steps: list[StepRecord] = field(default_factory=list)
-    epoch_seconds: float = 0.0
-    warned: dict[str, int] = field(default_factory=dict)
-    """Guard name -> epoch in which it first spoke."""
-    history: list[EpochRecord] = field(default_factory=list)
-    """Epochs logged so far, read back from the log on resume."""
-
-
-@dataclass(frozen=True)
 class Run:
-    """A run that is open for writing: job, engine, folder, logs. What changes is in `state`."""
+    """A run that is open for writing: job, engine, folder, logs. What changes from step to step comes last."""
 
     job: Job
     folder: RunFolder
@@ -60,8 +46,10 @@ class Run:
     watch_base: WatchBase | None
     epoch_log: JsonlWriter
     steps_log: JsonlWriter
-    state: RunState
     reporter: Reporter
+    state: ResumeState
+    history: list[EpochRecord]
+    """Epochs logged so far, read back from the log on resume."""
 
 
 def epoch_batches(job: Job, epoch: int) -> list[list[EncodedPair]]:
@@ -86,7 +74,7 @@ def run_epochs(run: Run, signals: StopSignals) -> None:
         require_finite_weights(run.engine.model, "before training")
         first_pairs = [pair for batch in epoch_batches(job, 1) for pair in batch][:STEP0_PAIRS]
         require_zero_rewards(evaluate(run.engine, first_pairs), run.engine.compute_dtype, job.settings.beta)
-    first_epoch = len(state.history) + 1
+    first_epoch = len(run.history) + 1
     for epoch in range(first_epoch, job.settings.epochs + 1):
         done = state.step - (epoch - 1) * job.steps_per_epoch
         for batch in epoch_batches(job, epoch)[done:]:
@@ -135,7 +123,7 @@ def _finish_epoch(run: Run, epoch: int) -> None:
         require_finite_weights(run.engine.model, f"after epoch {epoch}")
         record.exported_loss = _exported_loss(run)
         record.watch = _look(run)
-    warnings = epoch_warnings([*state.history, record], run.facts)
+    warnings = epoch_warnings([*run.history, record], run.facts)
     new = {name: message for name, message in warnings.items() if name not in state.warned}
     state.warned.update(dict.fromkeys(new, epoch))
     record.warnings = list(new.values())
@@ -153,7 +141,7 @@ def _finish_epoch(run: Run, epoch: int) -> None:
         if epoch == run.job.settings.epochs:
             link_folder(checkpoint, run.folder.final)
     run.epoch_log.append(record.model_dump(mode="json"))
-    state.history.append(record)
+    run.history.append(record)
     state.epoch_steps, state.epoch_seconds = [], 0.0
     if saves:
         save_resume_state(run)
@@ -249,16 +237,7 @@ def checkpoint_metadata(run: RunRecord, epoch: EpochRecord) -> CheckpointMetadat
 
 def save_resume_state(run: Run) -> None:
     run.lock.require_held()
-    state = run.state
-    record = ResumeState(
-        run_id=run.record.run_id,
-        step=state.step,
-        best=state.best,
-        epoch_steps=state.epoch_steps,
-        epoch_seconds=state.epoch_seconds,
-        epoch_log_bytes=run.epoch_log.offset(),
-        steps_log_bytes=run.steps_log.offset(),
-        scaler=run.engine.scaler.state_dict() if run.engine.scaler else None,
-        warned=state.warned,
-    )
-    save_state(run.folder.state, run.engine.model, run.engine.optimizer, record)
+    run.state.epoch_log_bytes = run.epoch_log.offset()
+    run.state.steps_log_bytes = run.steps_log.offset()
+    run.state.scaler = run.engine.scaler.state_dict() if run.engine.scaler else None
+    save_state(run.folder.state, run.engine.model, run.engine.optimizer, run.state)

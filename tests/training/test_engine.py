@@ -185,11 +185,11 @@ def test_warm_up_longer_than_the_run() -> None:
 
 @given(st.integers(1, 300), st.integers(0, 400), st.sampled_from(["linear", "constant"]))
 def test_every_step_moves(total: int, warmup: int, schedule: str) -> None:
-    found = rates(total, warmup_steps=warmup, lr_schedule=schedule)
-    assert all(0 < rate <= 1 for rate in found)
+    schedule_rates = rates(total, warmup_steps=warmup, lr_schedule=schedule)
+    assert all(0 < rate <= 1 for rate in schedule_rates)
     peak = min(warmup, total)
-    assert found[:peak] == sorted(found[:peak])
-    assert found[peak:] == sorted(found[peak:], reverse=True)
+    assert schedule_rates[:peak] == sorted(schedule_rates[:peak])
+    assert schedule_rates[peak:] == sorted(schedule_rates[peak:], reverse=True)
 
 
 def test_rate_reaches_the_optimizer() -> None:

@@ -1,4 +1,4 @@
-"""Every guard with a run it must speak of and a healthy run it must not; each names the flag to try."""
+"""Every guard with a run that it must warn of and a healthy run that it must not; each names the flag to try."""
 
 from __future__ import annotations
 
@@ -10,20 +10,13 @@ import pytest
 import torch
 
 from epistemic_stance.foundation.errors import NumericError
+from epistemic_stance.foundation.settings import TrainSettings
 from epistemic_stance.records.training import EpochRecord, PairRecord, WatchRecord
 from epistemic_stance.stance.pairs import EncodedPair
 from epistemic_stance.training.dpo import Objective
 from epistemic_stance.training.guards import RunFacts, epoch_warnings, first_loss, require_zero_rewards
 
-FACTS = RunFacts(
-    first_loss=math.log(2),
-    warmup_steps=10,
-    learning_rate=1e-5,
-    nll_weight=0.0,
-    beta=0.1,
-    epochs=200,
-    reference_frozen=lambda: True,
-)
+FACTS = RunFacts(TrainSettings(), first_loss=math.log(2), reference_frozen=lambda: True)
 
 
 def watch(**changes: Any) -> WatchRecord:
@@ -99,7 +92,7 @@ def test_each_guard_speaks_and_names_what_to_try(guard: str, sick: dict[str, Any
 
 
 def test_advice_goes_beyond_what_is_already_set() -> None:
-    tried = replace(FACTS, nll_weight=0.5, learning_rate=1e-4)
+    tried = replace(FACTS, settings=TrainSettings(nll_weight=0.5, learning_rate=1e-4))
     satisfied = epoch_warnings([epoch(1), epoch(4, watch=watch(verdict="neither"))], tried)["satisfied"]
     assert "--nll-weight 1," in satisfied
     assert "--learning-rate 0.0005" in satisfied

@@ -81,8 +81,8 @@ def trained() -> dict[str, Any]:
     command = [sys.executable, "-c", TRAIN, str(Path(REAL_DATA) / "qwen2.5-0.5b-instruct")]
     ran = subprocess.run(command, capture_output=True, text=True, check=False)
     assert ran.returncode == 0, ran.stderr
-    found: dict[str, Any] = json.loads(ran.stdout.splitlines()[-1])
-    return found
+    results: dict[str, Any] = json.loads(ran.stdout.splitlines()[-1])
+    return results
 
 
 def test_the_packed_step_is_taken_and_equals_plain_forwards(trained: dict[str, Any]) -> None:

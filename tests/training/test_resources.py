@@ -47,11 +47,11 @@ def pair(prompt: int, chosen: int, rejected: int) -> EncodedPair:
 
 
 def test_memory_of_full_training_is_sixteen_bytes_a_parameter_and_the_activations_and_a_margin() -> None:
-    found = estimate_memory(1000, 1000, config=CONFIG, packed_tokens=7, answer_tokens=5, compute_dtype=torch.float32)
+    estimate = estimate_memory(1000, 1000, config=CONFIG, packed_tokens=7, answer_tokens=5, compute_dtype=torch.float32)
     hidden = 2 * (40 * 10 + 16 * 20) * 7
     logits = 3 * 4 * 100 * 5
-    assert found == MemoryEstimate(4000, 4000, 8000, hidden + logits)
-    assert found.total == round(1.15 * (16_000 + 10_080 + 6_000 + resources.RUNTIME_BYTES))
+    assert estimate == MemoryEstimate(4000, 4000, 8000, hidden + logits)
+    assert estimate.total == round(1.15 * (16_000 + 10_080 + 6_000 + resources.RUNTIME_BYTES))
 
 
 def test_adapters_have_gradients_and_moments_and_half_precision_adds_cast_weights() -> None:
@@ -130,15 +130,15 @@ def test_disk_refusal_names_both_numbers(tmp_path: Path) -> None:
 
 
 def test_free_disk_of_a_folder_that_is_not_there_yet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: list[Path] = []
+    paths: list[Path] = []
 
     def disk_usage(path: Path) -> SimpleNamespace:
-        asked.append(path)
+        paths.append(path)
         return SimpleNamespace(free=42)
 
     monkeypatch.setattr(resources.shutil, "disk_usage", disk_usage)
     assert free_disk(tmp_path / "run" / "checkpoints") == 42
-    assert asked == [tmp_path]
+    assert paths == [tmp_path]
 
 
 def test_used_disk_counts_hard_links_once_and_files_of_others_never(tmp_path: Path) -> None:
@@ -190,13 +190,15 @@ def job(tmp_path: Path) -> SimpleNamespace:
 
 
 def test_a_job_that_fits_is_described(job: SimpleNamespace) -> None:
-    found = check_resources(job)
-    assert found.memory.weights == 4 * count_parameters(job.files.folder).parameters
-    assert "available" in found.memory_line()
-    assert "free" in found.disk_line()
+    checked = check_resources(job)
+    assert checked.memory.weights == 4 * count_parameters(job.files.folder).parameters
+    assert "available" in checked.memory_line()
+    assert "free" in checked.disk_line()
 
 
-def test_a_job_too_large_for_memory_is_told_what_fits(job: SimpleNamespace, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_job_too_large_for_memory_is_refused_with_what_fits(
+    job: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
     needed = check_resources(job).memory.total
     monkeypatch.setattr(resources, "available_memory", lambda device: needed - 1)
     with pytest.raises(RefusedError) as e:
