@@ -19,15 +19,10 @@ import numpy as np
 from scipy.special import betaincinv, ndtr
 
 from epistemic_stance.statistics import detector
-from epistemic_stance.statistics.detector import Arm, BoolArray, CorrectedChange, Refused
-from epistemic_stance.statistics.intervals import (
-    ALPHA,
-    VERDICT_LEVEL,
-    Change,
-    FloatArray,
-    paired_changes,
-    rate_interval,
-)
+from epistemic_stance.statistics.changes import Change, paired_changes
+from epistemic_stance.statistics.detector import CorrectedChange, LabelledCounts, Refused
+from epistemic_stance.statistics.estimates import BoolArray, FloatArray
+from epistemic_stance.statistics.rates import rate_interval
 
 DESIGNS = ((67, 20), (170, 3))
 RATES = (0.05, 0.3, 0.7)
@@ -69,7 +64,9 @@ def beta(generator: np.random.Generator, mean: float, icc: float, size: int) -> 
     return np.asarray(generator.beta(mean * total, (1 - mean) * total, size))
 
 
-def simulated_arm(generator: np.random.Generator, design: Design, rules: Rules, rates_Q: FloatArray) -> Arm:
+def simulated_counts(
+    generator: np.random.Generator, design: Design, rules: Rules, rates_Q: FloatArray
+) -> LabelledCounts:
     """Answers to questions with these rates, and labels of some of them."""
     sensitivity_Q, specificity_Q = (
         beta(generator, share, design.spread, len(rates_Q)) if design.spread else np.full(len(rates_Q), share)
@@ -86,7 +83,7 @@ def simulated_arm(generator: np.random.Generator, design: Design, rules: Rules, 
     drawn = np.concatenate(
         [generator.choice(np.flatnonzero(stratum == index), taken[index], replace=False) for index in range(3)]
     )
-    return Arm(
+    return LabelledCounts(
         hits_Q=found_QA.sum(axis=1),
         answers_Q=np.full(len(rates_Q), design.answers),
         truth_N=truth_QA.ravel()[drawn],
@@ -96,75 +93,75 @@ def simulated_arm(generator: np.random.Generator, design: Design, rules: Rules, 
     )
 
 
-def simulated_rate(generator: np.random.Generator, design: Design, rules: Rules, rate: float) -> Arm:
-    return simulated_arm(generator, design, rules, beta(generator, rate, design.icc, design.questions))
+def simulated_rate(generator: np.random.Generator, design: Design, rules: Rules, rate: float) -> LabelledCounts:
+    return simulated_counts(generator, design, rules, beta(generator, rate, design.icc, design.questions))
 
 
 def simulated_pair(
     generator: np.random.Generator, design: Design, rules: tuple[Rules, Rules], rates: tuple[float, float]
-) -> tuple[Arm, Arm]:
+) -> tuple[LabelledCounts, LabelledCounts]:
     """The normal scores of the questions' rates before and after are correlated by 0.7."""
     score_Q, other_Q = generator.normal(size=(2, design.questions))
     total = 1 / design.icc - 1
 
-    def arm(score_Q: FloatArray, rate: float, own: Rules) -> Arm:
+    def counts(score_Q: FloatArray, rate: float, own: Rules) -> LabelledCounts:
         level_Q = np.clip(ndtr(score_Q), 1e-9, 1 - 1e-9)
         rates_Q = np.clip(betaincinv(rate * total, (1 - rate) * total, level_Q), 0, 1)
-        return simulated_arm(generator, design, own, rates_Q)
+        return simulated_counts(generator, design, own, rates_Q)
 
-    return arm(score_Q, rates[0], rules[0]), arm(0.7 * score_Q + np.sqrt(0.51) * other_Q, rates[1], rules[1])
+    return counts(score_Q, rates[0], rules[0]), counts(0.7 * score_Q + np.sqrt(0.51) * other_Q, rates[1], rules[1])
 
 
 # --- methods that were not chosen --------------------------------------------------------------------------
 
 
-def chosen(arm: Arm) -> tuple[float, float] | None:
-    found = detector.corrected_rate(arm, 1)
+def chosen(counts: LabelledCounts) -> tuple[float, float] | None:
+    found = detector.corrected_rate(counts, 1)
     return None if isinstance(found, Refused) else (found.low, found.high)
 
 
-def independent(arm: Arm) -> tuple[float, float]:
+def independent(counts: LabelledCounts) -> tuple[float, float]:
     """Rogan and Gladen's formula of independent draws: the rate by questions, Se and Sp with Kish's sizes, Jeffreys."""
     generator = np.random.default_rng(1)
-    share = arm.hits_Q.sum() / arm.answers_Q.sum()
-    spread = (arm.hits_Q / arm.answers_Q).var(ddof=1) / len(arm.hits_Q)
-    size = share * (1 - share) / spread if spread > 0 else len(arm.hits_Q)
+    share = counts.hits_Q.sum() / counts.answers_Q.sum()
+    spread = (counts.hits_Q / counts.answers_Q).var(ddof=1) / len(counts.hits_Q)
+    size = share * (1 - share) / spread if spread > 0 else len(counts.hits_Q)
 
     def draws(part: float, whole: float) -> FloatArray:
         return np.asarray(generator.beta(part + 0.5, whole - part + 0.5, 2000))
 
     def right(kind_N: BoolArray, correct_N: BoolArray) -> FloatArray:
-        weight_N = arm.weight_N[kind_N]
+        weight_N = counts.weight_N[kind_N]
         whole = weight_N.sum() ** 2 / (weight_N**2).sum() if len(weight_N) else 0.0
         return draws(whole * np.average(correct_N[kind_N], weights=weight_N) if len(weight_N) else 0.0, whole)
 
-    sensitivity, specificity = right(arm.truth_N, arm.found_N), right(~arm.truth_N, ~arm.found_N)
+    sensitivity, specificity = right(counts.truth_N, counts.found_N), right(~counts.truth_N, ~counts.found_N)
     rates = (draws(share * size, size) + specificity - 1) / (sensitivity + specificity - 1)
     low, high = np.quantile(np.clip(rates, 0, 1), [0.025, 0.975])
     return float(low), float(high)
 
 
-def no_prior(arm: Arm) -> tuple[float, float]:
+def no_prior(counts: LabelledCounts) -> tuple[float, float]:
     """Questions resampled whole, the percentiles of the corrected rate: no error among the labels is no error ever."""
-    questions = len(arm.hits_Q)
+    questions = len(counts.hits_Q)
     drawn = np.random.default_rng(1).multinomial(questions, np.full(questions, 1 / questions), 2000)
 
     def sums(kind_N: BoolArray) -> FloatArray:
-        return np.asarray(drawn @ np.bincount(arm.question_N, arm.weight_N * kind_N, questions))
+        return np.asarray(drawn @ np.bincount(counts.question_N, counts.weight_N * kind_N, questions))
 
-    found = drawn @ arm.hits_Q / (drawn @ arm.answers_Q)
-    right = sums(arm.found_N & arm.truth_N) / np.maximum(sums(arm.found_N), 1e-9)
-    missed = sums(~arm.found_N & arm.truth_N) / np.maximum(sums(~arm.found_N), 1e-9)
+    found = drawn @ counts.hits_Q / (drawn @ counts.answers_Q)
+    right = sums(counts.found_N & counts.truth_N) / np.maximum(sums(counts.found_N), 1e-9)
+    missed = sums(~counts.found_N & counts.truth_N) / np.maximum(sums(~counts.found_N), 1e-9)
     low, high = np.quantile(found * right + (1 - found) * missed, [0.025, 0.975])
     return float(low), float(high)
 
 
-def raw(arm: Arm) -> tuple[float, float] | None:
-    interval = rate_interval(arm.hits_Q, arm.answers_Q, 1)
+def raw(counts: LabelledCounts) -> tuple[float, float] | None:
+    interval = rate_interval(counts.hits_Q, counts.answers_Q)
     return None if interval is None else (interval.low, interval.high)
 
 
-METHODS: dict[str, Callable[[Arm], tuple[float, float] | None]] = {
+METHODS: dict[str, Callable[[LabelledCounts], tuple[float, float] | None]] = {
     "chosen": chosen,
     "no prior": no_prior,
     "independent": independent,
@@ -219,13 +216,13 @@ def methods(generator: np.random.Generator, runs: int) -> None:
     print("questions x answers | ICC | labels | Se | Sp | rate | " + " | ".join(METHODS))
     for design in (Design(67, 20, 0.3, 100), Design(67, 20, 0.3, 300), Design(170, 3, 0.3, 100)):
         for rules, rate in ((Rules(0.6, 0.99), 0.05), (Rules(0.6, 0.95), 0.3), (Rules(0.95, 0.99), 0.3)):
-            arms = [simulated_rate(generator, design, rules, rate) for _ in range(runs)]
-            arms = [arm for arm in arms if chosen(arm)]
-            if len(arms) < (1 - MOST_REFUSED) * runs:
+            models = [simulated_rate(generator, design, rules, rate) for _ in range(runs)]
+            models = [counts for counts in models if chosen(counts)]
+            if len(models) < (1 - MOST_REFUSED) * runs:
                 continue
             cells = []
             for method in METHODS.values():
-                share, half = coverage([ends for arm in arms if (ends := method(arm))], rate)
+                share, half = coverage([ends for counts in models if (ends := method(counts))], rate)
                 cells.append(f"{100 * share:.1f} ({100 * half:.1f})")
             print(f"{design} | {rules} | {rate} | {' | '.join(cells)}", flush=True)
 
@@ -241,10 +238,7 @@ CHANGES = (
 
 def changes(generator: np.random.Generator, runs: int) -> None:
     print(f"\nCorrected change: coverage % (mean half-width, points), and rose / fell by this change's p; {runs} runs")
-    print(
-        "questions x answers | ICC | labels per arm | case | coverage | corrected, at 0.05, %"
-        " | corrected, at 0.0025, % | raw, at 0.05, %"
-    )
+    print("questions x answers | ICC | labels per model | case | coverage | corrected, % | raw, %")
     for questions, answers in DESIGNS:
         for icc, labels in ((0.2, 120), (0.5, 120), (0.3, 300)):
             design = Design(questions, answers, icc, labels)
@@ -253,7 +247,7 @@ def changes(generator: np.random.Generator, runs: int) -> None:
                 print(f"{design} | {name} | {change_cells(pairs, rates)}", flush=True)
 
 
-def change_cells(pairs: list[tuple[Arm, Arm]], rates: tuple[float, float]) -> str:
+def change_cells(pairs: list[tuple[LabelledCounts, LabelledCounts]], rates: tuple[float, float]) -> str:
     corrected = [
         change for pair in pairs if isinstance(change := detector.corrected_changes([pair], 1)[0], CorrectedChange)
     ]
@@ -265,16 +259,14 @@ def change_cells(pairs: list[tuple[Arm, Arm]], rates: tuple[float, float]) -> st
         for before, after in pairs
     ]
     raw = [change for change in found if change]
-    cells = (shown(corrected, ALPHA), shown(corrected, VERDICT_LEVEL), shown(raw, ALPHA))
+    cells = (shown(corrected), shown(raw))
     return f"{100 * share:.1f} ({100 * half:.1f}) | " + " | ".join(cells)
 
 
-def shown(found: Sequence[Change | CorrectedChange], level: float) -> str:
+def shown(found: Sequence[Change | CorrectedChange]) -> str:
     """Percentages that rose and fell; test and interval have to agree, as in `stance compare`."""
-    signs = [
-        np.sign(change.change) if change.p <= level and not change.low <= 0 <= change.high else 0 for change in found
-    ]
-    return " / ".join(f"{100 * np.mean(np.array(signs) == sign):.0f}" for sign in (1, -1))
+    verdicts = [change.verdict for change in found]  # of one change each, so p is not adjusted
+    return " / ".join(f"{100 * verdicts.count(verdict) / len(found):.0f}" for verdict in ("rose", "fell"))
 
 
 def few_questions(generator: np.random.Generator, runs: int) -> None:

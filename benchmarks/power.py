@@ -30,7 +30,9 @@ from epistemic_stance.foundation.similarity import question_key
 from epistemic_stance.records.written import AskingDesign, Question
 from epistemic_stance.stance.load import Stance, load_stance
 from epistemic_stance.stance.splits import splits_of
-from epistemic_stance.statistics.intervals import VERDICT_LEVEL, Change, FloatArray, paired_changes, rate_interval
+from epistemic_stance.statistics.changes import Change, paired_changes
+from epistemic_stance.statistics.estimates import ALPHA, FloatArray
+from epistemic_stance.statistics.rates import rate_interval
 
 POWER = 0.8
 BASE_RATES = (0.9, 0.6, 0.3)
@@ -143,7 +145,7 @@ def simulate(design: Design, population: Population, before: float, after: float
 def power_of(found: list[Change]) -> tuple[float, float]:
     """How often a drop shows: by its interval, and by a verdict."""
     fell = np.array([change.high < 0 for change in found])
-    sure = np.array([change.p <= VERDICT_LEVEL for change in found])
+    sure = np.array([change.p <= ALPHA for change in found])
     return float(fell.mean()), float((fell & sure).mean())
 
 
@@ -196,7 +198,7 @@ def all_right(stance: Stance) -> None:
     """What "all of the syllogisms right" says on those that are kept for the report."""
     questions = [q for q in stance.question_sets["capability"].questions if q.category == "syllogisms"]
     held = sum(split == "report" for split in splits_of(questions).values())
-    interval = rate_interval(np.full(held, 1), np.full(held, 1), 1)
+    interval = rate_interval(np.full(held, 1), np.full(held, 1))
     assert interval
     print(
         f"\nSyllogisms, report half: {held} of {held} right leaves up to {100 * (1 - interval.low):.1f} % wrong open."

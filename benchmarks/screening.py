@@ -31,20 +31,19 @@ from numpy.typing import NDArray
 from scipy.stats import spearmanr
 
 from epistemic_stance.collection.run import run as collect
-from epistemic_stance.evaluation.compare import verdict_of
 from epistemic_stance.evaluation.measures import PERFORMATIVE, PRAGMATIC_ONLY, Measure
 from epistemic_stance.evaluation.screening import FINALISTS, finalists, screened_measures
 from epistemic_stance.foundation.reporter import silent
 from epistemic_stance.foundation.settings import CollectSettings, ProbeSettings
 from epistemic_stance.foundation.similarity import question_key
-from epistemic_stance.probing.estimates import mean_estimate
 from epistemic_stance.probing.targets import Arm, find_target
 from epistemic_stance.records.comparison import Verdict
 from epistemic_stance.records.response_file import Response, read_responses
 from epistemic_stance.scoring.score import Scorer
 from epistemic_stance.stance.load import load_stance_and_pairs
 from epistemic_stance.stance.splits import splits_of
-from epistemic_stance.statistics.intervals import ALPHA, VERDICT_LEVEL, paired_changes
+from epistemic_stance.statistics.changes import paired_changes
+from epistemic_stance.statistics.estimates import mean_estimate
 
 SEED = 42
 HALVES = 400
@@ -247,7 +246,7 @@ def verdicts(
     found = []
     for after_QM in hits_AQM[1:]:
         changes = paired_changes(hits_AQM[0], answers_QM, after_QM, answers_QM, SEED)
-        found.append([verdict_of(change, VERDICT_LEVEL, ALPHA) for change in changes])
+        found.append([change.verdict if change else "inconclusive" for change in changes])
     return found
 
 

@@ -39,7 +39,6 @@ from epistemic_stance.records.screening import ScreenedArmRecord, ScreenedSetRec
 from epistemic_stance.report.screening_table import print_screening
 from epistemic_stance.scoring.score import Scorer
 from epistemic_stance.stance.load import STANCE_FILE, corpus_digest, load_stance, load_stance_and_pairs, patterns_digest
-from epistemic_stance.statistics.intervals import LOOKS
 
 WARNING = "  warning: "
 SILENT_WIDTH = 1000
@@ -96,7 +95,6 @@ def run_screen(settings: ScreenSettings, console: Console) -> ScreeningRecord:
             corpus_digest=target.trained.corpus_digest if target.trained else corpus_digest(screening.scorer.pairs),
             seed=settings.seed,
             sets=[_set_record(design) for design in screening.designs.values()],
-            looks=LOOKS,
             arms=arms,
             ranked_by=PRAGMATIC_ONLY,
             best=best,

@@ -13,7 +13,8 @@ from epistemic_stance.foundation.similarity import question_key
 from epistemic_stance.foundation.wording import shorten
 from epistemic_stance.records.comparison import DifferenceRecord, SideRecord
 from epistemic_stance.records.response_file import Known, Response, ResponseFile
-from epistemic_stance.statistics.intervals import VERDICT_LEVEL, fewest_moved
+from epistemic_stance.statistics.changes import fewest_moved
+from epistemic_stance.statistics.estimates import ALPHA
 
 ASKED_ALIKE = (
     "question_set",
@@ -178,6 +179,6 @@ def _question_notices(matched: Matched) -> list[str]:
         notices.append("some questions have more answers on one side; each weighs the same on both")
     if (number := len({first[0].category for first, _ in matched.common.values()})) > MOST_PARTS:
         notices.append(f"there are {number} different categories, more than {MOST_PARTS}: they are not taken apart")
-    if len(matched.common) < (fewest := fewest_moved(VERDICT_LEVEL)):
+    if len(matched.common) < (fewest := fewest_moved(ALPHA)):
         notices.append(f"with fewer than {fewest} questions nothing can get rose or fell, however large the change")
     return notices

@@ -17,7 +17,7 @@ from epistemic_stance.evaluation.comparability import (
     require_alike,
     unknown_fields,
 )
-from epistemic_stance.evaluation.correction import FileLabels, labelled_arm, read_file_labels
+from epistemic_stance.evaluation.correction import FileLabels, labelled_counts, read_file_labels
 from epistemic_stance.evaluation.measures import PRAGMATIC_ONLY, Measure, measures_of
 from epistemic_stance.evaluation.rates import EXPOSURES, MOST_PARTS
 from epistemic_stance.foundation.errors import InputError, Problem, RefusedError
@@ -40,8 +40,9 @@ from epistemic_stance.records.run_folder import AnswerFiles, write_record
 from epistemic_stance.scoring.run import Answer, ScoredFile, scored
 from epistemic_stance.scoring.score import Scorer
 from epistemic_stance.stance.load import corpus_digest, corpus_name, load_stance_and_pairs
+from epistemic_stance.statistics.changes import Change, paired_changes
 from epistemic_stance.statistics.detector import CorrectedChange, Refused, corrected_changes
-from epistemic_stance.statistics.intervals import ALPHA, VERDICT_LEVEL, Change, IntArray, paired_changes
+from epistemic_stance.statistics.estimates import IntArray
 
 
 @dataclass(frozen=True)
@@ -194,10 +195,9 @@ def compare_measures(
 ) -> list[MeasureRecord]:
     """The change of every measure, overall and in parts; of more than MOST_PARTS categories none is taken apart.
 
-    Verdicts: the overall changes are one family, held to VERDICT_LEVEL, and to ALPHA for "perhaps". A part (a category,
-    an exposure) is looked at only where its measure changed overall, its parts then being a family of their own, held
-    to ALPHA, and never surer than the whole. So twenty models identical to the base get "rose" or "fell" anywhere at
-    all in at most 5 % of cases, and one alone gets any verdict in at most 5 %.
+    The overall changes are one family: a model identical to the base gets "rose" or "fell" anywhere at all in at most
+    5 % of comparisons. A part (a category, an exposure) gets a verdict only where its measure has one overall; the
+    parts of a measure are then a family of their own.
     """
     counts_SQRC = np.array(
         [[[count(side, measure) for measure in measures] for side in (q.before, q.after)] for q in questions],
@@ -217,16 +217,14 @@ def compare_measures(
     corrected = _corrected(questions, measures, counts_SQRC, labels, seed)
     records = []
     for index, (measure, change) in enumerate(zip(measures, overall, strict=True)):
-        verdict = verdict_of(change, VERDICT_LEVEL, ALPHA)
         parts = _changes(counts_SQRC[:, :, index : index + 1] * parts_QP[None, :, :, None], seed)
-        sure = ALPHA if verdict in ("rose", "fell") else 0.0
-        perhaps = 0.0 if verdict == "inconclusive" else ALPHA
-        shown = [change_record(part, verdict_of(part, sure, perhaps)) for part in parts]
+        is_open = change is None or change.verdict == "inconclusive"
+        shown = [change_record(part, "inconclusive" if is_open else None) for part in parts]
         records.append(
             MeasureRecord(
                 name=measure.name,
                 kind=measure.kind,
-                overall=change_record(change, verdict),
+                overall=change_record(change),
                 corrected=corrected.get(measure.name),
                 exposures=dict(zip(EXPOSURES, shown[: len(EXPOSURES)], strict=True)),
                 categories=dict(zip(categories, shown[len(EXPOSURES) :], strict=True)),
@@ -256,8 +254,8 @@ def _corrected(
     told = [(column, measure) for column, measure in enumerate(measures) if measure.patterns]
     pairs = [
         (
-            labelled_arm(first, measure, keys, *counts_SQRC[0, :, column].T),
-            labelled_arm(second, measure, keys, *counts_SQRC[1, :, column].T),
+            labelled_counts(first, measure, keys, *counts_SQRC[0, :, column].T),
+            labelled_counts(second, measure, keys, *counts_SQRC[1, :, column].T),
         )
         for column, measure in told
     ]
@@ -287,26 +285,12 @@ def _corrected_record(change: CorrectedChange | Refused) -> CorrectedChangeRecor
         high=change.high,
         p=change.p,
         adjusted_p=change.adjusted_p,
-        verdict=verdict_of(change, VERDICT_LEVEL, ALPHA),
+        verdict=change.verdict,
     )
 
 
-def verdict_of(change: Change | CorrectedChange | None, sure: float, perhaps: float) -> Verdict:
-    """By the adjusted p value, at most `sure` or at most `perhaps`.
-
-    The test and the interval have to agree: a change whose interval holds 0 is inconclusive, whatever its p value.
-    """
-    if change is None or change.low <= 0 <= change.high:
-        return "inconclusive"
-    if change.adjusted_p <= sure:
-        return "rose" if change.change > 0 else "fell"
-    if change.adjusted_p <= perhaps:
-        return "perhaps rose" if change.change > 0 else "perhaps fell"
-    return "inconclusive"
-
-
-def change_record(change: Change | None, verdict: Verdict) -> ChangeRecord | None:
-    """A change as it goes into a file."""
+def change_record(change: Change | None, verdict: Verdict | None = None) -> ChangeRecord | None:
+    """A change as it goes into a file; `verdict`: instead of its own."""
     if change is None:
         return None
     return ChangeRecord(
@@ -319,8 +303,7 @@ def change_record(change: Change | None, verdict: Verdict) -> ChangeRecord | Non
         moved=change.moved,
         p=change.p,
         adjusted_p=change.adjusted_p,
-        method=change.method,
-        verdict=verdict,
+        verdict=verdict or change.verdict,
     )
 
 

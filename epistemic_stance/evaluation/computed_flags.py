@@ -27,7 +27,8 @@ from epistemic_stance.scoring.score import OPENING_WORDS
 from epistemic_stance.stance.load import Stance
 from epistemic_stance.stance.question_index import QuestionIndex
 from epistemic_stance.stance.trained_questions import TRAINED
-from epistemic_stance.statistics.intervals import paired_changes, rate_interval
+from epistemic_stance.statistics.changes import paired_changes
+from epistemic_stance.statistics.rates import rate_interval
 
 MEMORISED_STATES: dict[LearningVerdict, FlagState] = {"memorised": "raised", "learned": "clear", "both": "clear"}
 """Verdict on learning -> state of the flag; after any other verdict it is inconclusive."""
@@ -188,7 +189,7 @@ def displacement(context: FlagContext, model: ModelEvidence) -> FlagMeasurement:
     except InputError:
         return FlagMeasurement(None)
     lost = np.array(list(below.values()), dtype=np.int64)
-    rate = rate_interval(lost, np.ones_like(lost), context.evaluator.seed) if len(lost) else None
+    rate = rate_interval(lost, np.ones_like(lost))
     if rate is None:
         return FlagMeasurement(None)
     return FlagMeasurement(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -23,8 +23,8 @@ from epistemic_stance.labelling.labels import (
 from epistemic_stance.records.analysis import CorrectedRateRecord, ScoreRecord
 from epistemic_stance.records.response_file import Response, ResponseFile
 from epistemic_stance.scoring.score import Scorer
-from epistemic_stance.statistics.detector import Arm, Refused, corrected_rate
-from epistemic_stance.statistics.intervals import IntArray
+from epistemic_stance.statistics.detector import LabelledCounts, Refused, corrected_rate
+from epistemic_stance.statistics.estimates import IntArray
 
 
 @dataclass(frozen=True)
@@ -95,13 +95,13 @@ def _scored(answer: SampledAnswer, response: Response, scorer: Scorer) -> Labell
     """Patterns that the category of the response rules out are known to be absent."""
     possible = frozenset(offered(response.category, scorer.patterns.patterns))
     found = scorer.score(response)
-    truth = replace(found, patterns=sorted(answer.gold & possible))
+    truth = found.model_copy(update={"patterns": sorted(answer.gold & possible)})
     return LabelledScore(question_key(response.question), found, truth, answer.ignored & possible, answer.weight)
 
 
-def labelled_arm(
+def labelled_counts(
     labels: FileLabels, measure: Measure, questions: Sequence[str], hits_Q: IntArray, answers_Q: IntArray
-) -> Arm:
+) -> LabelledCounts:
     """Counts of a measure by question with the labels that count for it: those that no doubt could change."""
     rows = {question: row for row, question in enumerate(questions)}
     counting = [
@@ -111,7 +111,7 @@ def labelled_arm(
         for truth, found in [(measure.known(one.truth, one.doubtful), measure.shown(one.found))]
         if truth is not None and found is not None and answers_Q[row]
     ]
-    return Arm(
+    return LabelledCounts(
         hits_Q=hits_Q,
         answers_Q=answers_Q,
         truth_N=np.array([truth for _, _, truth, _ in counting], dtype=np.bool_),
@@ -121,10 +121,10 @@ def labelled_arm(
     )
 
 
-def corrected_rate_record(arm: Arm, seed: int) -> CorrectedRateRecord:
+def corrected_rate_record(counts: LabelledCounts, seed: int) -> CorrectedRateRecord:
     """`detector.corrected_rate` as it goes into a file."""
-    found = corrected_rate(arm, seed)
-    counts = {"labelled": len(arm.truth_N), "positives": int(np.count_nonzero(arm.truth_N))}
-    if isinstance(found, Refused):
-        return CorrectedRateRecord(**counts, refused=found.reason, estimate=None, low=None, high=None)
-    return CorrectedRateRecord(**counts, refused=None, estimate=found.estimate, low=found.low, high=found.high)
+    rate = corrected_rate(counts, seed)
+    labels = {"labelled": len(counts.truth_N), "positives": int(np.count_nonzero(counts.truth_N))}
+    if isinstance(rate, Refused):
+        return CorrectedRateRecord(**labels, refused=rate.reason, estimate=None, low=None, high=None)
+    return CorrectedRateRecord(**labels, refused=None, estimate=rate.estimate, low=rate.low, high=rate.high)

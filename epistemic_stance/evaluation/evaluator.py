@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from epistemic_stance.evaluation.compare import change_record, count, verdict_of
-from epistemic_stance.evaluation.correction import FileLabels, corrected_rate_record, labelled_arm
+from epistemic_stance.evaluation.compare import change_record, count
+from epistemic_stance.evaluation.correction import FileLabels, corrected_rate_record, labelled_counts
 from epistemic_stance.evaluation.evidence import ModelEvidence, within
 from epistemic_stance.evaluation.measures import Measure
 from epistemic_stance.evaluation.rates import rate_record
@@ -17,7 +17,8 @@ from epistemic_stance.records.comparison import ChangeRecord
 from epistemic_stance.records.validation import PlainRateRecord
 from epistemic_stance.records.written import Scope
 from epistemic_stance.scoring.run import Answer
-from epistemic_stance.statistics.intervals import ALPHA, VERDICT_LEVEL, IntArray, paired_changes
+from epistemic_stance.statistics.changes import paired_changes
+from epistemic_stance.statistics.estimates import IntArray
 
 
 @dataclass(frozen=True)
@@ -45,18 +46,19 @@ class Evaluator:
         if model.missing(scope):
             return None
         hits_Q, answers_Q = _counts(model.answers(scope, split), self.measure_of(scope))
-        return rate_record(hits_Q, answers_Q, self.seed)
+        return rate_record(hits_Q, answers_Q)
 
     def corrected(self, model: ModelEvidence, scope: Scope, split: Split) -> CorrectedRateRecord | None:
         """The same rate as people would label it; None without labels, or if it does not depend on patterns."""
         measure = self.measure_of(scope)
-        labels = [model.sets[name].labels for name in scope.sets if name in model.sets]
-        given = [score for file in labels if file for score in file.scores if within(score.found, scope, split)]
+        files = [model.sets[name].labels for name in scope.sets if name in model.sets]
+        given = [score for file in files if file for score in file.scores if within(score.found, scope, split)]
         if model.missing(scope) or not given or not measure.patterns:
             return None
-        folder = next(file.folder for file in labels if file)
+        folder = next(file.folder for file in files if file)
         questions = model.answers(scope, split)
-        labelled = labelled_arm(FileLabels(folder, given, []), measure, sorted(questions), *_counts(questions, measure))
+        labels = FileLabels(folder, given, [])
+        labelled = labelled_counts(labels, measure, sorted(questions), *_counts(questions, measure))
         return corrected_rate_record(labelled, self.seed)
 
     def plain_rate(self, model: ModelEvidence, scope: Scope) -> PlainRateRecord | None:
@@ -75,7 +77,7 @@ class Evaluator:
             return None
         before, after = self.paired_counts(base, [model], scope, split)
         (change,) = paired_changes(before[..., 0], before[..., 1], after[..., 0], after[..., 1], self.seed)
-        return change_record(change, verdict_of(change, VERDICT_LEVEL, ALPHA))
+        return change_record(change)
 
     def paired_counts(
         self, base: ModelEvidence, models: Sequence[ModelEvidence], scope: Scope, split: Split | None

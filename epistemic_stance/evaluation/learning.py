@@ -3,7 +3,7 @@
 The verdict (`learning_verdict`) takes three matched sets: trained questions, rewordings of them, and unseen questions
 of the same kind. "In own words" an answer shows the measure, is not parroted, and still shows it when every pattern
 found in copied words is taken away. A gain in own words on unseen questions *carries over* if its 95 % interval lies at
-or above WORTH and its p value holds for twenty looks (VERDICT_LEVEL); an interval below WORTH excludes that. A model
+or above WORTH and its p value is at most 0.05; an interval below WORTH excludes that. A model
 *recites* if the 95 % interval of the share of parroted answers to trained questions lies at or above RECITED, and does
 not if it lies below.
 
@@ -20,10 +20,9 @@ Gains on paraphrases and unseen questions are taken in own words, because a mode
 
 from __future__ import annotations
 
-import math
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from statistics import fmean
 
 import numpy as np
@@ -46,7 +45,8 @@ from epistemic_stance.records.parroting import (
 )
 from epistemic_stance.scoring.run import Answer
 from epistemic_stance.stance.question_index import QuestionIndex
-from epistemic_stance.statistics.intervals import VERDICT_LEVEL, IntArray, paired_changes
+from epistemic_stance.statistics.changes import difference, paired_changes
+from epistemic_stance.statistics.estimates import ALPHA, Estimate, IntArray
 
 RECITED = 0.25
 """Share of trained questions answered by parroting from which a model recites. 25 pairs decide between 10 and 50 %."""
@@ -194,7 +194,7 @@ def _exposure(questions: Sequence[_Question], parroted: Shows, seed: int) -> Cop
     if not questions:
         return None
     counts_SUM2 = _counts(questions, [parroted])
-    before, after = (rate_record(counts_U2[:, 0], counts_U2[:, 1], seed) for counts_U2 in counts_SUM2[:, :, 0])
+    before, after = (rate_record(counts_U2[:, 0], counts_U2[:, 1]) for counts_U2 in counts_SUM2[:, :, 0])
     (change,) = _gains(counts_SUM2, seed)
     assert before is not None
     assert after is not None
@@ -282,9 +282,9 @@ def _learning(
         categories=None if categories is None else sorted(categories),
         gains=gains,
         own_words=own,
-        seen_over_paraphrase=difference(gains["seen"], own["paraphrase"]),
-        seen_over_unseen=difference(gains["seen"], own["unseen"]),
-        paraphrase_over_unseen=difference(own["paraphrase"], own["unseen"]),
+        seen_over_paraphrase=gain_difference(gains["seen"], own["paraphrase"]),
+        seen_over_unseen=gain_difference(gains["seen"], own["unseen"]),
+        paraphrase_over_unseen=gain_difference(own["paraphrase"], own["unseen"]),
         verdict=verdict,
         reason=reason,
     )
@@ -294,22 +294,19 @@ def _without_copied_hits(answer: Answer) -> ScoreRecord:
     """The score without patterns that are found in copied words only."""
     spans = answer.score.copying.copied_spans
     kept = [hit for hit in answer.score.hits if not any(hit.start < end and start < hit.end for start, end in spans)]
-    return replace(answer.score, hits=kept, patterns=sorted({hit.pattern for hit in kept}))
+    return answer.score.model_copy(update={"hits": kept, "patterns": sorted({hit.pattern for hit in kept})})
 
 
-def difference(first: GainRecord | None, second: GainRecord | None) -> DifferenceOfGainsRecord | None:
-    """One gain minus another over other questions, as if the two were independent (MOVER: Zou and Donner 2008).
+def gain_difference(first: GainRecord | None, second: GainRecord | None) -> DifferenceOfGainsRecord | None:
+    """One gain minus another over other questions, as if the two were independent.
 
     Those on a question and on its rewordings mostly rise together, which leaves the interval too wide if anything.
     """
     if first is None or second is None:
         return None
-    estimate = first.change - second.change
-    return DifferenceOfGainsRecord(
-        estimate=estimate,
-        low=estimate - math.hypot(first.change - first.low, second.high - second.change),
-        high=estimate + math.hypot(first.high - first.change, second.change - second.low),
-    )
+    before, after = (Estimate(gain.change, gain.low, gain.high) for gain in (second, first))
+    estimate, low, high = difference(before, after)
+    return DifferenceOfGainsRecord(estimate=estimate, low=low, high=high)
 
 
 def learning_verdict(
@@ -323,7 +320,7 @@ def learning_verdict(
     if seen is None or unseen is None or recited is None:
         return "inconclusive", f"no {'unseen' if unseen is None else 'trained'} question was answered on both sides"
     recites, recites_not = recited.low >= RECITED, recited.high < RECITED
-    carries = unseen.low >= WORTH and unseen.p <= VERDICT_LEVEL
+    carries = unseen.low >= WORTH and unseen.p <= ALPHA
     excluded = unseen.high < WORTH
     tied = paraphrase is not None and unseen.change <= paraphrase.change / 2 and _above(paraphrase, unseen)
     ahead = _above(seen, unseen) and (paraphrase is None or _above(seen, paraphrase))
@@ -345,7 +342,7 @@ def learning_verdict(
 
 
 def _above(first: GainRecord | None, second: GainRecord | None) -> bool:
-    found = difference(first, second)
+    found = gain_difference(first, second)
     return found is not None and found.low > 0
 
 

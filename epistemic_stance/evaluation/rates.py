@@ -14,7 +14,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from epistemic_stance.evaluation.correction import FileLabels, corrected_rate_record, labelled_arm
+from epistemic_stance.evaluation.correction import FileLabels, corrected_rate_record, labelled_counts
 from epistemic_stance.evaluation.measures import Measure
 from epistemic_stance.foundation.similarity import question_key
 from epistemic_stance.records.analysis import (
@@ -25,7 +25,7 @@ from epistemic_stance.records.analysis import (
     ScoreRecord,
     WordsRecord,
 )
-from epistemic_stance.statistics.intervals import rate_interval
+from epistemic_stance.statistics.rates import rate_interval
 
 EXPOSURES: tuple[Exposure, ...] = ("seen", "paraphrase", "unseen")
 UNKNOWN = "unknown"
@@ -115,7 +115,7 @@ class Tally:
     def measured(self, seed: int, labels: FileLabels | None = None) -> list[MeasuredRecord]:
         """Every measure's rates, corrected as well where there are labels."""
         shown_NM = self.shown_NM()
-        rates = {name: self._rates(labels, shown_NM, seed) for name, labels in self._parts.items()}
+        rates = {name: self._rates(labels, shown_NM) for name, labels in self._parts.items()}
         exposures = [
             {name: of_measure.get(name) for name in EXPOSURES if name in of_measure} for of_measure in rates["exposure"]
         ]
@@ -143,10 +143,10 @@ class Tally:
         hits_Q = np.bincount(question_N[shown_N == 1], minlength=self.questions)
         answers_Q = np.bincount(question_N[shown_N != 2], minlength=self.questions)
         return corrected_rate_record(
-            labelled_arm(labels, measure, list(self._questions.numbers), hits_Q, answers_Q), seed
+            labelled_counts(labels, measure, list(self._questions.numbers), hits_Q, answers_Q), seed
         )
 
-    def _rates(self, labels: _Labels, shown_NM: NDArray[np.int8], seed: int) -> list[dict[str, RateRecord | None]]:
+    def _rates(self, labels: _Labels, shown_NM: NDArray[np.int8]) -> list[dict[str, RateRecord | None]]:
         """For each measure the rate of each part; of more than MOST_PARTS parts none.
 
         C counts the questions of all parts, part after part: most questions stand in one category only.
@@ -160,15 +160,13 @@ class Tally:
             hits_C = np.bincount(cell_N[shown_N == 1], minlength=len(place_C))
             answers_C = np.bincount(cell_N[shown_N != 2], minlength=len(place_C))
             parts = zip(names, pairwise(starts), strict=True)
-            found.append(
-                {name: rate_record(hits_C[low:high], answers_C[low:high], seed) for name, (low, high) in parts}
-            )
+            found.append({name: rate_record(hits_C[low:high], answers_C[low:high]) for name, (low, high) in parts})
         return found
 
 
-def rate_record(hits_Q: NDArray[np.int64], answers_Q: NDArray[np.int64], seed: int) -> RateRecord | None:
+def rate_record(hits_Q: NDArray[np.int64], answers_Q: NDArray[np.int64]) -> RateRecord | None:
     """`rate_interval` as it goes into a file; None without any answer."""
-    rate = rate_interval(hits_Q, answers_Q, seed)
+    rate = rate_interval(hits_Q, answers_Q)
     if rate is None:
         return None
     return RateRecord(
@@ -177,7 +175,6 @@ def rate_record(hits_Q: NDArray[np.int64], answers_Q: NDArray[np.int64], seed: i
         high=rate.high,
         questions=rate.questions,
         answers=rate.answers,
-        method=rate.method,
     )
 
 

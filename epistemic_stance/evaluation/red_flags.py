@@ -23,7 +23,8 @@ from epistemic_stance.records.probes import ProbesRecord
 from epistemic_stance.records.validation import FlagChangeRecord, FlagExampleRecord, FlagRecord, FlagState
 from epistemic_stance.records.written import RedFlag, Scope
 from epistemic_stance.scoring.run import Answer
-from epistemic_stance.statistics.intervals import TAIL, Change
+from epistemic_stance.statistics.changes import Change
+from epistemic_stance.statistics.estimates import TAIL
 
 POWER = 0.8
 EXAMPLES = 3

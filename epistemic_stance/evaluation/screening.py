@@ -13,12 +13,12 @@ from epistemic_stance.evaluation.compare import ComparedQuestion, answers_by_que
 from epistemic_stance.evaluation.measures import PERFORMATIVE, PRAGMATIC, PRAGMATIC_ONLY, Measure, measures_of
 from epistemic_stance.evaluation.rates import rate_record
 from epistemic_stance.foundation.errors import RefusedError
-from epistemic_stance.probing.estimates import mean_estimate
 from epistemic_stance.records.probes import ProbesRecord
 from epistemic_stance.records.response_file import ResponseFile
 from epistemic_stance.records.screening import ProbeSummaryRecord, ScreenedArmRecord, ScreenedMeasureRecord
 from epistemic_stance.scoring.run import Answer, scored
 from epistemic_stance.scoring.score import Scorer
+from epistemic_stance.statistics.estimates import mean_estimate
 
 GROUPS = (PERFORMATIVE, PRAGMATIC, PRAGMATIC_ONLY)
 FINALISTS = 3
@@ -71,7 +71,7 @@ def measured(
             ScreenedMeasureRecord(
                 name=measure.name,
                 kind=measure.kind,
-                rate=rate_record(hits_Q, answers_Q, seed),
+                rate=rate_record(hits_Q, answers_Q),
                 se=mean_estimate((hits_Q / answers_Q).tolist(), weights=answers_Q.tolist()).se if len(hits_Q) else None,
                 change=changes.get(measure.name),
             )

@@ -12,7 +12,7 @@ from epistemic_stance.labelling.label_matching import matched
 from epistemic_stance.labelling.labels import LabelledSample, SampledAnswer, offered
 from epistemic_stance.records.response_file import read_responses
 from epistemic_stance.scoring.patterns import PatternSet
-from epistemic_stance.statistics.detector import Arm
+from epistemic_stance.statistics.detector import LabelledCounts
 
 
 @dataclass(frozen=True)
@@ -40,10 +40,10 @@ class Population:
     labelled: list[FoundAnswer] = field(default_factory=list)
     notices: list[str] = field(default_factory=list)
 
-    def arm_of(self, pattern: str) -> Arm:
+    def arm_of(self, pattern: str) -> LabelledCounts:
         """The counts of a pattern with the labels that count for it."""
         counting = [one for one in self.labelled if pattern in one.possible and pattern not in one.answer.ignored]
-        return Arm(
+        return LabelledCounts(
             hits_Q=np.array([self.hits[pattern, row] for row in range(len(self.rows))], dtype=np.int64),
             answers_Q=np.array([self.answers[pattern, row] for row in range(len(self.rows))], dtype=np.int64),
             truth_N=np.array([pattern in one.answer.gold for one in counting], dtype=np.bool_),

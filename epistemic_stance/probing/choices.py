@@ -16,11 +16,12 @@ from typing import Any
 import numpy as np
 
 from epistemic_stance.models.chat_template import encode_question, render
-from epistemic_stance.probing.estimates import mean_estimate
 from epistemic_stance.probing.forward import Asked
 from epistemic_stance.probing.material import Choice
 from epistemic_stance.records.probes import AccuracyRecord, ChoiceAnswerRecord, ChoicesRecord, EstimateRecord
-from epistemic_stance.statistics.intervals import paired_changes, rate_interval
+from epistemic_stance.statistics.changes import paired_changes
+from epistemic_stance.statistics.estimates import mean_estimate
+from epistemic_stance.statistics.rates import rate_interval
 
 SEED = 42
 """Of the resampling in the intervals."""
@@ -85,7 +86,7 @@ def _accuracies(
         changes = paired_changes(was_right_QR, asked_QR, right_QR, asked_QR, SEED)
     found = []
     for column, (part, change) in enumerate(zip(parts, changes, strict=True)):
-        interval = rate_interval(right_QR[:, column], asked_QR[:, column], SEED)
+        interval = rate_interval(right_QR[:, column], asked_QR[:, column])
         assert interval is not None, "a part has at least one question"
         inside = [index for index, member in enumerate(part) if member]
         found.append(

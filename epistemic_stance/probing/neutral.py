@@ -19,9 +19,9 @@ import torch
 from torch import Tensor
 
 from epistemic_stance.foundation.errors import InputError, NumericError, Problem
-from epistemic_stance.probing.estimates import mean_estimate
 from epistemic_stance.probing.forward import NOT_FINITE, NOT_FINITE_HINT
 from epistemic_stance.records.probes import NeutralRecord, ParagraphRecord
+from epistemic_stance.statistics.estimates import mean_estimate
 
 MAX_PARAGRAPH_TOKENS = 1024
 """A pass holds logits of all its tokens."""

@@ -12,11 +12,11 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from epistemic_stance.models.chat_template import encode_question
-from epistemic_stance.probing.estimates import mean_estimate
 from epistemic_stance.probing.forward import Asked, Ids
 from epistemic_stance.probing.material import INSTRUCTION
 from epistemic_stance.records.probes import EstimateRecord, LeaningRecord, YesNoAnswerRecord, YesNoRecord
 from epistemic_stance.records.written import Question
+from epistemic_stance.statistics.estimates import mean_estimate
 
 SPELLINGS = {"yes": ("Yes", "yes", " Yes", " yes", "YES"), "no": ("No", "no", " No", " no", "NO")}
 LOW_MASS = 0.5

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import ConfigDict, Field, TypeAdapter
-from pydantic.dataclasses import dataclass
+from pydantic import ConfigDict, Field
 
 from epistemic_stance.records import Logged, Text, Written
 
@@ -19,9 +18,8 @@ Verdict = Literal["yes", "no", "undecided"]
 """`undecided`: that it does not follow or cannot be told. To a question about what follows this is a no."""
 
 
-@dataclass(slots=True, frozen=True)
-class HitRecord:
-    """A rule that matched; `start` and `end` are characters of the answer. Small: a file has several of each answer."""
+class HitRecord(Logged):
+    """A rule that matched; `start` and `end` are characters of the answer."""
 
     pattern: str
     rule: str
@@ -29,8 +27,7 @@ class HitRecord:
     end: int
 
 
-@dataclass(slots=True, frozen=True)
-class CopyingRecord:
+class CopyingRecord(Logged):
     """What an answer has in common with the chosen answers of the pairs. Words quoted from its question do not count.
 
     Words are those of `similarity.words`; spans are characters of the answer.
@@ -46,11 +43,10 @@ class CopyingRecord:
     """Pair whose chosen answer holds the longest run; None = there is none."""
 
 
-@dataclass(slots=True, frozen=True, kw_only=True, config=ConfigDict(serialize_by_alias=True, validate_by_name=True))
-class ScoreRecord:
-    """One line of scores.jsonl: what one answer does. Small, as HitRecord is."""
+class ScoreRecord(Logged):
+    """One line of scores.jsonl: what one answer does."""
 
-    schema_version: int = Field(default=1, validation_alias="schema", serialization_alias="schema")
+    schema_version: int = Field(1, alias="schema")
     stamp: str
     """Digest of what the score was made of: file of answers, patterns, questions, pairs, and version of the code."""
     line: int
@@ -88,10 +84,6 @@ class ScoreRecord:
     copying: CopyingRecord
 
 
-SCORE_LINE = TypeAdapter(ScoreRecord)
-"""Reads and writes a line of scores.jsonl."""
-
-
 # --- rates -------------------------------------------------------------------------------------------------
 
 MeasureKind = Literal["group", "pattern", "grade", "conduct", "form"]
@@ -106,7 +98,6 @@ class RateRecord(Logged):
     questions: int
     answers: int
     """Those of which it can be told; the rest is unknown and in no rate."""
-    method: Literal["bootstrap", "beta-binomial"]
 
 
 class CorrectedRateRecord(Logged):

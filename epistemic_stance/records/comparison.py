@@ -9,9 +9,8 @@ from pydantic import Field
 from epistemic_stance.records import Logged
 from epistemic_stance.records.analysis import Exposure, MeasureKind
 
-Verdict = Literal["rose", "fell", "perhaps rose", "perhaps fell", "inconclusive"]
-"""`perhaps`: told apart if this were the only comparison made. `inconclusive` is not "no change": the answers could not
-tell."""
+Verdict = Literal["rose", "fell", "inconclusive"]
+"""`inconclusive` is not "no change": the answers could not tell."""
 
 
 class SideRecord(Logged):
@@ -55,8 +54,6 @@ class ChangeRecord(Logged):
     """Two-sided, of this one alone."""
     adjusted_p: float
     """Adjusted over the family that the verdict stands in."""
-    method: Literal["bootstrap", "combined"]
-    """The interval: questions resampled, or the intervals of both rates combined."""
     verdict: Verdict
 
 

@@ -85,8 +85,6 @@ class ScreeningRecord(Logged):
     """Of the pairs that the checkpoints were trained on."""
     seed: int
     sets: list[ScreenedSetRecord]
-    looks: int
-    """Comparisons that every verdict allows for."""
     arms: list[ScreenedArmRecord]
     """The base model, then the checkpoints by epoch."""
     ranked_by: str

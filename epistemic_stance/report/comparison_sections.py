@@ -21,25 +21,24 @@ from epistemic_stance.report.figures import change, corrected_change, counted, p
 from epistemic_stance.report.layout import Cell, Quote, Section, Table
 from epistemic_stance.report.markdown_page import page
 from epistemic_stance.report.terminal import print_notices, print_sections
-from epistemic_stance.statistics.intervals import ALPHA, LOOKS, VERDICT_LEVEL, fewest_moved
+from epistemic_stance.statistics.changes import fewest_moved
+from epistemic_stance.statistics.estimates import ALPHA
 
 FLIPS_SHOWN = 12
 HOW_TO_READ = (
     "Percent of answers; changes in points, paired by question, with the 95 % interval of each change alone. rose, "
-    f"fell: told apart from chance, with all rows and {LOOKS} such comparisons accounted for ({LOOKS} models identical "
-    "to BEFORE show any in at most 5 % of cases). rose?, fell?: told apart if this were the only comparison made; of "
-    "twenty, one may be chance. inconclusive: these answers do not show a change; that is not to say that nothing "
-    f"changed. {fewest_moved(VERDICT_LEVEL)} questions that moved are the fewest that can get rose or fell, and "
-    f"{fewest_moved(ALPHA)} the fewest that can get rose? or fell?."
+    "fell: told apart from chance, with all rows accounted for. A model identical to BEFORE shows any in at most 5 % "
+    "of comparisons, so of twenty checkpoints one may; stance select accounts for all of them. inconclusive: these "
+    "answers do not show a change; that is not to say that nothing changed. "
+    f"{fewest_moved(ALPHA)} questions that moved are the fewest that can get rose or fell."
 )
 ABOUT_CORRECTED = (
     "Changes in points. Corrected: what people would find, judged by the answers of each side that they labelled. "
     "Where the two differ, the rules err differently on the two models, and the corrected change is the one to believe."
 )
-ABOUT_PARTS = "A category or exposure gets a verdict (* sure, ? perhaps) only where the whole did, and none surer."
+ABOUT_PARTS = "A category or exposure gets a verdict (*) only where the whole did."
 ABOUT_FLIPS = "Questions whose answers are split change sides by chance, too."
-WORDS: dict[Verdict, str] = {"perhaps rose": "rose?", "perhaps fell": "fell?"}
-MARKS: dict[Verdict, str] = {"rose": "*", "fell": "*", "perhaps rose": "?", "perhaps fell": "?", "inconclusive": ""}
+MARKS: dict[Verdict, str] = {"rose": "*", "fell": "*", "inconclusive": ""}
 NAME_WIDTH = 15
 KINDS = {"group": "groups", "pattern": "patterns", "grade": "grades", "conduct": "conduct", "form": "form"}
 
@@ -61,10 +60,6 @@ def markdown(record: ComparisonRecord) -> str:
     for who, questions in (("BEFORE", record.only_before), ("AFTER", record.only_after)):
         sections += [Section(f"Left out: only {who} has them", 2, items=questions)] if questions else []
     return page("Comparison", about, _notices(record), sections)
-
-
-def verdict_word(found: ChangeRecord) -> str:
-    return WORDS.get(found.verdict, found.verdict)
 
 
 def _compared(record: ComparisonRecord) -> str:
@@ -107,7 +102,7 @@ def _changes(record: ComparisonRecord) -> Section:
 def _change_cells(found: ChangeRecord | None) -> list[Cell | str]:
     if found is None:
         return ["", "", Cell("unknown", weight="faint"), ""]
-    texts = (f"{100 * found.before:.1f}", f"{100 * found.after:.1f}", change(found), verdict_word(found))
+    texts = (f"{100 * found.before:.1f}", f"{100 * found.after:.1f}", change(found), found.verdict)
     return [Cell(text, weight="faint" if found.verdict == "inconclusive" else "strong") for text in texts]
 
 
@@ -125,7 +120,7 @@ def _corrected(record: ComparisonRecord) -> Iterator[Section]:
     """Nothing where nobody labelled answers of both sides."""
     known = {m.name: (m.overall, m.corrected) for m in record.measures if m.overall and m.corrected}
     rows = [
-        [name, change(overall), corrected_change(corrected), WORDS.get(corrected.verdict, corrected.verdict)]
+        [name, change(overall), corrected_change(corrected), corrected.verdict]
         for name, (overall, corrected) in known.items()
         if corrected.change is not None
     ]

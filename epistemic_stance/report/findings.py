@@ -126,7 +126,7 @@ def _syllogisms(analysis: Analysis) -> RateRecord | None:
         if (number := ids.get(question_key(answer.response.question))) is not None:
             answers_Q[number] += 1
             right_Q[number] += answer.score.grade == "right"
-    return rate_record(right_Q, answers_Q, analysis.record.seed)
+    return rate_record(right_Q, answers_Q)
 
 
 def _in_short(record: AnalysisRecord, syllogisms: RateRecord | None) -> Iterator[str]:

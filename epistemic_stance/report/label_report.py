@@ -17,7 +17,8 @@ from epistemic_stance.labelling.calibration import read_population
 from epistemic_stance.labelling.labels import LabelledSample
 from epistemic_stance.scoring.patterns import PatternSet
 from epistemic_stance.statistics.agreement import Agreement, JudgedAnswer, agreement
-from epistemic_stance.statistics.detector import MIN_POSITIVES, Arm, Share, detector_error
+from epistemic_stance.statistics.detector import MIN_POSITIVES, LabelledCounts, detector_error
+from epistemic_stance.statistics.estimates import Estimate
 
 PAIRS_WIDE = 2
 ABOUT_ERRORS = (
@@ -106,7 +107,7 @@ def _table(title: str, *headers: str) -> Table:
     return table
 
 
-def _errors(sample: LabelledSample, arm: str, arms: Mapping[str, Arm]) -> Table:
+def _errors(sample: LabelledSample, arm: str, arms: Mapping[str, LabelledCounts]) -> Table:
     title = f"The rules against the labels, {arm}: {len(sample.labelled(arm))} answers"
     table = _table(title, "yes", "precision", "recall", "specificity")
     for pattern, cells in arms.items():
@@ -119,7 +120,7 @@ def _errors(sample: LabelledSample, arm: str, arms: Mapping[str, Arm]) -> Table:
     return table
 
 
-def _more(pattern: str, cells: Arm) -> str:
+def _more(pattern: str, cells: LabelledCounts) -> str:
     """`refusal 13 (370)`: positives still needed, and the labels among which so many would be at the rate so far."""
     yes, labelled = int(cells.truth_N.sum()), len(cells.truth_N)
     needed = MIN_POSITIVES - yes
@@ -158,6 +159,6 @@ def _shown(figure: float | None) -> str:
     return "-" if figure is None else f"{figure:.2f}"
 
 
-def _share(share: Share | None) -> str:
+def _share(share: Estimate | None) -> str:
     """`87 [71, 95]` in percent."""
     return "-" if share is None else f"{100 * share.estimate:.0f} [{100 * share.low:.0f}, {100 * share.high:.0f}]"

@@ -16,17 +16,14 @@ from epistemic_stance.foundation.terminal import plain
 from epistemic_stance.records.probes import EstimateRecord
 from epistemic_stance.records.run_folder import RunFolder
 from epistemic_stance.records.screening import ScreenedArmRecord, ScreenedMeasureRecord, ScreeningRecord
-from epistemic_stance.report.comparison_sections import verdict_word
-from epistemic_stance.statistics.intervals import LOOKS
 
 UNKNOWN = "unknown"
 MARK = ">"
 HOW_TO_READ = (
     "Percent of answers to `select` questions, and how it moved from the base model. Every answer counts once, and "
-    "whole questions are resampled: one with four answers weighs as much as four with one each. rose, fell: told "
-    f"apart from chance, with all rates of a model and {LOOKS} models accounted for; rose?, fell?: told apart if this "
-    "were the only comparison made. KL: from the base model on the neutral text, in nats a token. choices: multiple "
-    "choice questions right; * the 95 % interval of the change leaves out 0.\n"
+    "whole questions are the units: one with four answers weighs as much as four with one each. rose, fell: told "
+    "apart from chance, with all rates of a model accounted for. KL: from the base model on the neutral text, in nats "
+    "a token. choices: multiple choice questions right; * the 95 % interval of the change leaves out 0.\n"
     f"{MARK} promising, {FINALISTS} at most: of the checkpoints within one standard error of the highest pragmatic "
     "only, the earliest and the highest ones. A screen chooses what to look at longer and decides nothing: of many "
     "checkpoints the best looks better than it is, and the `report` questions were not asked."
@@ -87,7 +84,7 @@ def _rate(measure: ScreenedMeasureRecord | None, digits: int) -> str:
 
 def _verdict(measure: ScreenedMeasureRecord | None) -> str:
     """Nothing for the base model, which has no change."""
-    return "" if measure is None or measure.change is None else verdict_word(measure.change)
+    return "" if measure is None or measure.change is None else measure.change.verdict
 
 
 def _star(change: EstimateRecord | None) -> str:

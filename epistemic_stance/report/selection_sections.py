@@ -14,13 +14,12 @@ from epistemic_stance.report import figures
 from epistemic_stance.report.figures import counted, percent, points
 from epistemic_stance.report.layout import Cell, Section, Table
 from epistemic_stance.report.terminal import print_notices, print_sections
-from epistemic_stance.statistics.intervals import LOOKS
 
 ABOUT_CRITERIA = (
     "Percent of the answers to unseen report questions, with the 95 % interval over questions. met, not met: the whole "
     "interval is on that side of the bound. inconclusive: it holds the bound; about so many unseen report questions "
     "would decide. plain rate: over all answers to the small set that the criterion was written for, no interval. "
-    f"Without a bound the change from the base model is judged, with {LOOKS} looks allowed for."
+    "Without a bound the change from the base model is judged."
 )
 ABOUT_FLAGS = (
     "Change from the base model in points, paired by question, over the questions of both halves, with its 95 % "

@@ -26,15 +26,22 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.special import ndtr, stdtr, stdtrit
 
-from epistemic_stance.statistics.intervals import RESAMPLES, TAIL, FloatArray, IntArray
+from epistemic_stance.records.comparison import Verdict
+from epistemic_stance.statistics.changes import verdict_of
+from epistemic_stance.statistics.estimates import (
+    TAIL,
+    BoolArray,
+    Estimate,
+    FloatArray,
+    IntArray,
+    effective_number,
+)
 
-BoolArray = NDArray[np.bool_]
-
+DRAWS = 2000
 MIN_POSITIVES = 20
-"""Labelled answers of an arm that show it; with fewer nothing is corrected."""
+"""Labelled answers of a model that show it; with fewer nothing is corrected."""
 MIN_LABELS = 5
 """Labelled answers with a find, and without, or all there are; the intervals were measured to hold from here on."""
 MIN_QUESTIONS = 7
@@ -44,7 +51,7 @@ PRIOR = 0.5
 
 
 @dataclass(frozen=True)
-class Arm:
+class LabelledCounts:
     """What the rules found in all answers of one model, and what people said of some of them, for one pattern."""
 
     hits_Q: IntArray
@@ -72,17 +79,8 @@ class Arm:
 
 
 @dataclass(frozen=True)
-class Share:
-    """A share in 0 to 1 with its 95 % interval."""
-
-    estimate: float
-    low: float
-    high: float
-
-
-@dataclass(frozen=True)
 class DetectorError:
-    """How the rules err on one arm's answers, as Begg and Greenes weigh the labels."""
+    """How the rules err on one model's answers, as Begg and Greenes weigh the labels."""
 
     true_found: int
     true_missed: int
@@ -92,11 +90,11 @@ class DetectorError:
     effective_positives: float
     """Labelled answers of equal weight that would say as much (Kish 1965)."""
     effective_negatives: float
-    precision: Share | None
+    precision: Estimate | None
     """Share of the finds that are right; None where no labelled answer has one, or there is too little."""
-    sensitivity: Share | None
+    sensitivity: Estimate | None
     """Share found of the answers that show it; None where no labelled answer does, or there is too little."""
-    specificity: Share | None
+    specificity: Estimate | None
     """Share passed of the answers that do not show it; None where no labelled answer is such, or as above."""
 
     @property
@@ -116,18 +114,8 @@ class Refused:
 
 
 @dataclass(frozen=True)
-class Corrected:
-    """A rate as people would label it, with the 95 % interval for questions and labels like these."""
-
-    raw: float
-    estimate: float
-    low: float
-    high: float
-
-
-@dataclass(frozen=True)
 class CorrectedChange:
-    """How a corrected rate moved between two arms' answers to the same questions."""
+    """How a corrected rate moved between two models' answers to the same questions."""
 
     before: float
     after: float
@@ -145,50 +133,58 @@ class CorrectedChange:
     def change(self) -> float:
         return self.after - self.before
 
+    @property
+    def verdict(self) -> Verdict:
+        return verdict_of(self.change, self.low, self.high, self.adjusted_p)
 
-def detector_error(arm: Arm, seed: int) -> DetectorError:
-    """How the rules err on this arm, with 95 % intervals for questions and labels like these."""
-    truth_N, found_N = arm.truth_N, arm.found_N
+
+def detector_error(counts: LabelledCounts, seed: int) -> DetectorError:
+    """How the rules err on this model, with 95 % intervals for questions and labels like these."""
+    truth_N, found_N = counts.truth_N, counts.found_N
     precision = sensitivity = specificity = None
-    if _why_not(arm, 0) is None:
-        side = _Side(arm, np.ones(len(arm.answers_Q)))
+    if _why_not(counts, 0) is None:
+        side = _Side(counts, np.ones(len(counts.answers_Q)))
         shares, draws = side.shares(), _draws([side], seed)[0]
         cells, drawn = _cells(shares), _cells(draws)
         if found_N.any():
-            precision = _share(shares[1], draws[1], side.tail())
+            precision = _interval(shares[1], draws[1], side.tail())
         if truth_N.any():
-            sensitivity = _share(cells[0] / (cells[0] + cells[1]), drawn[0] / (drawn[0] + drawn[1]), side.tail())
+            sensitivity = _interval(cells[0] / (cells[0] + cells[1]), drawn[0] / (drawn[0] + drawn[1]), side.tail())
         if not truth_N.all():
-            specificity = _share(cells[3] / (cells[2] + cells[3]), drawn[3] / (drawn[2] + drawn[3]), side.tail())
+            specificity = _interval(cells[3] / (cells[2] + cells[3]), drawn[3] / (drawn[2] + drawn[3]), side.tail())
     return DetectorError(
         true_found=int(np.count_nonzero(truth_N & found_N)),
         true_missed=int(np.count_nonzero(truth_N & ~found_N)),
         false_found=int(np.count_nonzero(~truth_N & found_N)),
         false_passed=int(np.count_nonzero(~truth_N & ~found_N)),
-        effective_positives=_effective(arm.weight_N[truth_N]),
-        effective_negatives=_effective(arm.weight_N[~truth_N]),
+        effective_positives=effective_number(counts.weight_N[truth_N]),
+        effective_negatives=effective_number(counts.weight_N[~truth_N]),
         precision=precision,
         sensitivity=sensitivity,
         specificity=specificity,
     )
 
 
-def corrected_rate(arm: Arm, seed: int) -> Corrected | Refused:
-    """The rate corrected for the rules' errors on this arm; refused where the labels cannot tell."""
-    reason = _why_not(arm, MIN_POSITIVES)
+def corrected_rate(counts: LabelledCounts, seed: int) -> Estimate | Refused:
+    """The rate as people would label it, with the 95 % interval for questions and labels like these.
+
+    Refused where there are too few labels.
+    """
+    reason = _why_not(counts, MIN_POSITIVES)
     if reason is not None:
         return Refused(reason)
-    side = _Side(arm, np.ones(len(arm.answers_Q)))
-    share = _share(_rate(side.shares()), _rate(_draws([side], seed)[0]), side.tail())
-    return Corrected(float(arm.hits_Q.sum() / arm.answers_Q.sum()), share.estimate, share.low, share.high)
+    side = _Side(counts, np.ones(len(counts.answers_Q)))
+    return _interval(_rate(side.shares()), _rate(_draws([side], seed)[0]), side.tail())
 
 
-def corrected_changes(pairs: Sequence[tuple[Arm, Arm]], seed: int) -> list[CorrectedChange | Refused]:
-    """Changes of corrected rates, each arm with errors of its own, paired by question; refused as `corrected_rate` is.
+def corrected_changes(
+    pairs: Sequence[tuple[LabelledCounts, LabelledCounts]], seed: int
+) -> list[CorrectedChange | Refused]:
+    """Changes of corrected rates, each side with errors of its own, paired by question; refused as `corrected_rate` is.
 
-    Row q of both arms of a pair is the same question. Questions answered on one side only do not count, nor do their
-    labels; the others weigh as in `statistics.paired_changes`. They are weighed at random together, once for both
-    arms. The p value is that of Student's t for the change over the spread of its draws. Pairs that are refused do not
+    Row q of both sides of a pair is the same question. Questions answered on one side only do not count, nor do their
+    labels; the others weigh as in `changes.paired_changes`. They are weighed at random together, once for both
+    sides. The p value is that of Student's t for the change over the spread of its draws. Pairs that are refused do not
     enter Holm's adjustment.
     """
     changes = [_corrected_change(before, after, seed) for before, after in pairs]
@@ -199,35 +195,35 @@ def corrected_changes(pairs: Sequence[tuple[Arm, Arm]], seed: int) -> list[Corre
     ]
 
 
-def _corrected_change(before: Arm, after: Arm, seed: int) -> CorrectedChange | Refused:
+def _corrected_change(before: LabelledCounts, after: LabelledCounts, seed: int) -> CorrectedChange | Refused:
     if len(before.answers_Q) != len(after.answers_Q):
-        raise ValueError("row q of both arms is the same question")
+        raise ValueError("row q of both sides is the same question")
     both_Q = (before.answers_Q > 0) & (after.answers_Q > 0)
     before, after = _only(before, both_Q), _only(after, both_Q)
-    for name, arm in (("before", before), ("after", after)):
-        reason = _why_not(arm, MIN_POSITIVES)
+    for name, counts in (("before", before), ("after", after)):
+        reason = _why_not(counts, MIN_POSITIVES)
         if reason is not None:
             return Refused(f"{name}: {reason}")
     weight_Q = before.answers_Q * after.answers_Q / np.maximum(before.answers_Q + after.answers_Q, 1)
-    sides = [_Side(arm, weight_Q / np.maximum(arm.answers_Q, 1)) for arm in (before, after)]
+    sides = [_Side(counts, weight_Q / np.maximum(counts.answers_Q, 1)) for counts in (before, after)]
     first, second = (float(_rate(side.shares())) for side in sides)
     first_B, second_B = (_rate(shares) for shares in _draws(sides, seed))
     change_B = second_B - first_B
     questions = int(np.count_nonzero(both_Q))
-    share = _share(second - first, change_B, sides[0].tail())
+    interval = _interval(second - first, change_B, sides[0].tail())
     p = float(2 * stdtr(questions - 1, -abs(second - first) / change_B.std()))
-    return CorrectedChange(first, second, share.low, share.high, questions, p, p)
+    return CorrectedChange(first, second, interval.low, interval.high, questions, p, p)
 
 
-def _only(arm: Arm, kept_Q: BoolArray) -> Arm:
-    kept_N = kept_Q[arm.question_N]
-    return Arm(
-        arm.hits_Q * kept_Q,
-        arm.answers_Q * kept_Q,
-        arm.truth_N[kept_N],
-        arm.found_N[kept_N],
-        arm.weight_N[kept_N],
-        arm.question_N[kept_N],
+def _only(counts: LabelledCounts, kept_Q: BoolArray) -> LabelledCounts:
+    kept_N = kept_Q[counts.question_N]
+    return LabelledCounts(
+        counts.hits_Q * kept_Q,
+        counts.answers_Q * kept_Q,
+        counts.truth_N[kept_N],
+        counts.found_N[kept_N],
+        counts.weight_N[kept_N],
+        counts.question_N[kept_N],
     )
 
 
@@ -243,23 +239,23 @@ def _holm(p_values: Sequence[float]) -> list[float]:
 # --- refusals ----------------------------------------------------------------------------------------------
 
 
-def _why_not(arm: Arm, positives: int) -> str | None:
+def _why_not(counts: LabelledCounts, positives: int) -> str | None:
     """What there is too little of, or None; so many labelled positives are needed."""
-    counts = (
-        ("questions with answers", int(np.count_nonzero(arm.answers_Q)), MIN_QUESTIONS),
-        ("labelled answers that show it", int(np.count_nonzero(arm.truth_N)), positives),
+    needs = (
+        ("questions with answers", int(np.count_nonzero(counts.answers_Q)), MIN_QUESTIONS),
+        ("labelled answers that show it", int(np.count_nonzero(counts.truth_N)), positives),
         (
             "labelled answers in which the rules found it",
-            int(np.count_nonzero(arm.found_N)),
-            min(MIN_LABELS, int(arm.hits_Q.sum())),
+            int(np.count_nonzero(counts.found_N)),
+            min(MIN_LABELS, int(counts.hits_Q.sum())),
         ),
         (
             "labelled answers in which the rules found nothing",
-            int(np.count_nonzero(~arm.found_N)),
-            min(MIN_LABELS, int((arm.answers_Q - arm.hits_Q).sum())),
+            int(np.count_nonzero(~counts.found_N)),
+            min(MIN_LABELS, int((counts.answers_Q - counts.hits_Q).sum())),
         ),
     )
-    for what, number, needed in counts:
+    for what, number, needed in needs:
         if number < needed:
             return f"needs {needed} {what}: {number}"
     return None
@@ -269,16 +265,16 @@ def _why_not(arm: Arm, positives: int) -> str | None:
 
 
 class _Side:
-    """The weights of one arm's answers and labels by question, where an answer to question q weighs scale_Q[q]."""
+    """The weights of one model's answers and labels by question, where an answer to question q weighs scale_Q[q]."""
 
-    def __init__(self, arm: Arm, scale_Q: FloatArray) -> None:
+    def __init__(self, counts: LabelledCounts, scale_Q: FloatArray) -> None:
         # Sorted, so that the order of the labels decides nothing, not even in the last digit.
-        order = np.lexsort((arm.found_N, arm.truth_N, arm.weight_N, arm.question_N))
-        truth_N, found_N, question_N = arm.truth_N[order], arm.found_N[order], arm.question_N[order]
-        weight_N = (arm.weight_N / np.sort(arm.weight_N).mean())[order] * scale_Q[question_N]
-        answers_Q = scale_Q * arm.answers_Q
+        order = np.lexsort((counts.found_N, counts.truth_N, counts.weight_N, counts.question_N))
+        truth_N, found_N, question_N = counts.truth_N[order], counts.found_N[order], counts.question_N[order]
+        weight_N = (counts.weight_N / np.sort(counts.weight_N).mean())[order] * scale_Q[question_N]
+        answers_Q = scale_Q * counts.answers_Q
         self.questions = int(np.count_nonzero(answers_Q))
-        sums: list[FloatArray] = [scale_Q * arm.hits_Q, answers_Q]
+        sums: list[FloatArray] = [scale_Q * counts.hits_Q, answers_Q]
         self.units = [_unit(sums[0], answers_Q, float((scale_Q * answers_Q).sum() / answers_Q.sum()))]
         for kind_N in (found_N, ~found_N):
             all_Q: FloatArray = np.bincount(question_N, weight_N * kind_N, len(scale_Q)).astype(np.float64)
@@ -322,10 +318,10 @@ def _draws(sides: Sequence[_Side], seed: int) -> list[FloatArray]:
     # Questions that are alike are drawn together, and sorted, so that their order decides nothing.
     rows_KP, counts_K = np.unique(rows_QP[rows_QP.any(axis=1)], axis=0, return_counts=True)
     generator = np.random.default_rng([seed, len(rows_KP)])
-    sums_BP = generator.standard_gamma(counts_K, (RESAMPLES, len(rows_KP))) @ rows_KP
+    sums_BP = generator.standard_gamma(counts_K, (DRAWS, len(rows_KP))) @ rows_KP
     drawn = []
     for side, sums in zip(sides, np.split(sums_BP.T, len(sides)), strict=True):
-        yes_3B, no_3B = generator.standard_gamma(PRIOR, (2, 3, RESAMPLES)) * np.array(side.units)[:, None]
+        yes_3B, no_3B = generator.standard_gamma(PRIOR, (2, 3, DRAWS)) * np.array(side.units)[:, None]
         drawn.append((sums[0::2] + yes_3B) / (sums[1::2] + yes_3B + no_3B))
     return drawn
 
@@ -342,10 +338,6 @@ def _cells(shares: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray, Floa
     return found * right, (1 - found) * missed, found * (1 - right), (1 - found) * (1 - missed)
 
 
-def _share(estimate: FloatArray | float, draws_B: FloatArray, tail: float) -> Share:
+def _interval(estimate: FloatArray | float, draws_B: FloatArray, tail: float) -> Estimate:
     low, high = np.quantile(draws_B, [tail, 1 - tail])
-    return Share(float(estimate), min(float(low), float(estimate)), max(float(high), float(estimate)))
-
-
-def _effective(weight_N: FloatArray) -> float:
-    return float(weight_N.sum() ** 2 / (weight_N**2).sum()) if len(weight_N) else 0.0
+    return Estimate(float(estimate), min(float(low), float(estimate)), max(float(high), float(estimate)))

@@ -13,11 +13,10 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from statistics import fmean, stdev
+from statistics import fmean
 from typing import Any
 
 import torch
-from scipy.special import stdtrit
 
 from epistemic_stance.foundation.copying import CopyDetector
 from epistemic_stance.foundation.similarity import repetition, words
@@ -26,6 +25,7 @@ from epistemic_stance.models.generation import generate
 from epistemic_stance.records.training import AnswerRecord, NeutralAnswer, WatchBase, WatchRecord
 from epistemic_stance.stance.load import Stance
 from epistemic_stance.stance.pairs import Pair
+from epistemic_stance.statistics.estimates import mean_estimate
 from epistemic_stance.training.packing import answer_logps
 
 PARROT_SHARE = 0.30
@@ -97,14 +97,6 @@ def _log_odds(pairs: Sequence[Pair]) -> dict[tuple[str, ...], float]:
 def _mean_odds(odds: dict[tuple[str, ...], float], text: str) -> float:
     grams = grams_of(text)
     return sum(n * odds.get(gram, 0.0) for gram, n in grams.items()) / max(grams.total(), 1)
-
-
-def paired_interval(differences: Sequence[float]) -> tuple[float, float] | None:
-    """95 % t interval of the mean difference; None below two differences."""
-    if len(differences) < 2:
-        return None
-    half = float(stdtrit(len(differences) - 1, 0.975)) * stdev(differences) / math.sqrt(len(differences))
-    return fmean(differences) - half, fmean(differences) + half
 
 
 @dataclass(frozen=True)
@@ -222,17 +214,18 @@ def _no_grad_logps(model: Any, prompt_ids: list[int], answer_ids: list[int]) -> 
 
 def judge(answers: Sequence[AnswerRecord], kl_neutral: float | None) -> WatchRecord:
     """Shifted, parrots or neither, with the figures in the reason."""
-    changes = [answer.lean - answer.base_lean for answer in answers]
-    change, interval = fmean(changes), paired_interval(changes)
+    change = mean_estimate([answer.lean - answer.base_lean for answer in answers])
     reached = fmean(answer.reached - answer.base_reached for answer in answers)
     copied = fmean(answer.copied for answer in answers)
-    within = f"95 % interval {interval[0]:+.2f} to {interval[1]:+.2f}" if interval else "no interval: one question"
+    within = "no interval: one question"
+    if change.low is not None:
+        within = f"95 % interval {change.low:+.2f} to {change.high:+.2f}"
     crossed = sum(answer.crossed for answer in answers)
     moved = f"{crossed} of {len(answers)} unseen answers crossed to the chosen wording, {copied:.0%} copied "
-    moved += f"(moved {change:+.2f}, {within}; 1 = from rejected to chosen)"
+    moved += f"(moved {change.value:+.2f}, {within}; 1 = from rejected to chosen)"
     if copied > PARROT_SHARE:
         verdict, reason = "parrots", f"{copied:.0%} of the words of unseen answers are copied from chosen answers"
-    elif interval is None or interval[0] <= 0 or crossed < SHIFT_SHARE * len(answers):
+    elif change.low is None or change.low <= 0 or crossed < SHIFT_SHARE * len(answers):
         verdict, reason = "neither", f"no shift is shown: {moved}"
     elif reached <= 0:
         verdict, reason = "neither", f"rejected wording is left, chosen wording not reached, read the answers: {moved}"
@@ -242,9 +235,9 @@ def judge(answers: Sequence[AnswerRecord], kl_neutral: float | None) -> WatchRec
         verdict=verdict,
         reason=reason,
         crossed=crossed / len(answers),
-        lean_change=change,
-        lean_change_low=interval[0] if interval else None,
-        lean_change_high=interval[1] if interval else None,
+        lean_change=change.value,
+        lean_change_low=change.low,
+        lean_change_high=change.high,
         reached_change=reached,
         distance_from_base=fmean(answer.distance_from_base for answer in answers),
         distance_from_chosen=fmean(answer.distance_from_chosen for answer in answers),

@@ -20,11 +20,11 @@ from epistemic_stance.cli.main import run
 from epistemic_stance.foundation.errors import InputError, StorageError
 from epistemic_stance.foundation.reporter import silent
 from epistemic_stance.foundation.settings import DEMO_NOTICE, AnalyzeSettings
-from epistemic_stance.records.analysis import SCORE_LINE, AnalysisRecord
+from epistemic_stance.records.analysis import AnalysisRecord, ScoreRecord
 from epistemic_stance.records.response_file import OTHER_CORPUS
 from epistemic_stance.report.analysis_sections import print_analysis
 from epistemic_stance.report.excerpts import excerpt_of
-from epistemic_stance.statistics.intervals import rate_interval
+from epistemic_stance.statistics.rates import rate_interval
 
 DENIAL = "As an AI language model, I don't have feelings or consciousness."
 PRAGMATIC = "I can't know that from my internal state alone. What I observe: each word depends on the ones before it."
@@ -64,7 +64,7 @@ def test_rates_are_shares_of_answers_with_intervals_over_questions(tmp_path: Pat
     ]
     record, _, _ = analysed(written(tmp_path / "responses.jsonl", rows))
     assert (record.answers, record.questions, record.category_answers) == (30, 10, {"experiential": 30})
-    expected = rate_interval(np.array(denials), np.full(10, 3), seed=42)
+    expected = rate_interval(np.array(denials), np.full(10, 3))
     assert expected
     for name in ("ai_disclaimer", "performative"):
         rate = measure(record, name).overall
@@ -195,7 +195,7 @@ def test_scores_are_one_record_per_answer_in_the_order_of_the_file(tmp_path: Pat
     rows = [row(question, DENIAL, question_id=f"q_{number}") for number, question in enumerate(QUESTIONS)]
     analysed(written(tmp_path / "responses.jsonl", rows))
     lines = (tmp_path / "scores.jsonl").read_text(encoding="utf-8").split("\n")
-    scores = [SCORE_LINE.validate_json(line) for line in lines[:-1]]
+    scores = [ScoreRecord.model_validate_json(line) for line in lines[:-1]]
     assert [score.line for score in scores] == list(range(1, 11))
     assert [score.question_id for score in scores] == [f"q_{number}" for number in range(10)]
     assert json.loads(lines[0])["schema"] == 1

@@ -32,9 +32,7 @@ def criterion(at_least: float | None = None, at_most: float | None = None) -> Cr
 
 
 def rate(estimate: float, low: float, high: float, questions: int = 100) -> RateRecord:
-    return RateRecord(
-        estimate=estimate, low=low, high=high, questions=questions, answers=questions, method="beta-binomial"
-    )
+    return RateRecord(estimate=estimate, low=low, high=high, questions=questions, answers=questions)
 
 
 @pytest.mark.parametrize(
@@ -69,7 +67,7 @@ def test_the_whole_interval_has_to_lie_on_one_side(
     ],
 )
 def test_all_means_all_of_enough_questions(right: int, questions: int, expected: tuple[str, int | None]) -> None:
-    counted = rate_record(np.array([1] * right + [0] * (questions - right)), np.ones(questions, dtype=np.int64), 1)
+    counted = rate_record(np.array([1] * right + [0] * (questions - right)), np.ones(questions, dtype=np.int64))
     assert counted
     assert decide(criterion(at_least=1.0), counted) == expected
 
@@ -89,12 +87,12 @@ def test_questions_needed_by_hand() -> None:
 
 def test_the_questions_that_are_said_to_be_needed_do_decide() -> None:
     few, wanted = 24, criterion(at_most=0.1)
-    found = rate_record(np.array([1] + [0] * (few - 1)), np.full(few, 3), 1)
+    found = rate_record(np.array([1] + [0] * (few - 1)), np.full(few, 3))
     verdict, needed = decide(wanted, found)
     assert verdict == "inconclusive"
     assert needed
     times = round(needed / few) + 1
-    more = rate_record(np.array(([1] + [0] * (few - 1)) * times), np.full(few * times, 3), 1)
+    more = rate_record(np.array(([1] + [0] * (few - 1)) * times), np.full(few * times, 3))
     assert decide(wanted, more)[0] == "met"
 
 
@@ -127,7 +125,7 @@ def test_a_perfect_model_meets_every_shipped_criterion(name: str) -> None:
     one = BOUNDED[name]
     answers_Q, _ = asked_Q(STANCE, one, "report")
     hits_Q = answers_Q * (one.at_least is not None)
-    assert decide(one, rate_record(hits_Q, answers_Q, 1))[0] == "met"
+    assert decide(one, rate_record(hits_Q, answers_Q))[0] == "met"
 
 
 @pytest.mark.parametrize("name", BOUNDED)
@@ -138,14 +136,14 @@ def test_a_model_at_twice_the_bound_never_meets_it(name: str) -> None:
     at = one.at_least / 2 if one.at_least is not None else 2 * (one.at_most or 0)
     generator = np.random.default_rng(1)
     hits_QR = models(answers_Q, [at] * RUNS, generator, greedy_Q, alike=0.0)
-    verdicts = [decide(one, rate_record(hits_Q, answers_Q, 1))[0] for hits_Q in hits_QR.T]
+    verdicts = [decide(one, rate_record(hits_Q, answers_Q))[0] for hits_Q in hits_QR.T]
     assert "met" not in verdicts
     assert verdicts.count("not met") >= 0.8 * RUNS
 
 
 def test_the_baseline_alone_could_not_decide_the_disclaimers() -> None:
     """Why the sets are pooled: none of 25 leaves more than the bound open."""
-    found = rate_record(np.zeros(25, dtype=np.int64), np.full(25, 3), 1)
+    found = rate_record(np.zeros(25, dtype=np.int64), np.full(25, 3))
     assert found
     assert found.high > 0.07
     assert decide(BOUNDED["ai_disclaimers"], found)[0] == "inconclusive"

@@ -12,7 +12,7 @@ from epistemic_stance.evaluation.red_flags import state_of
 from epistemic_stance.records.validation import FlagChangeRecord, FlagState
 from epistemic_stance.records.written import RedFlag
 from epistemic_stance.stance.load import load_stance
-from epistemic_stance.statistics.intervals import Change, paired_changes
+from epistemic_stance.statistics.changes import Change, paired_changes
 
 STANCE = load_stance("epistemic")
 FLAGS = {flag.name: flag for flag in STANCE.red_flags}

@@ -28,7 +28,8 @@ from test_cli import stance
 from test_probing_run import copied_model
 
 from epistemic_stance.cli.screen import run_screen
-from epistemic_stance.collection.design import Item, read_design
+from epistemic_stance.collection.backend import Item
+from epistemic_stance.collection.design import read_design
 from epistemic_stance.evaluation.screening import find_promising, measure_in
 from epistemic_stance.foundation.errors import InputError, RefusedError, StanceError, StoppedError
 from epistemic_stance.foundation.settings import DEMO_NOTICE, CollectSettings, ScreenSettings
@@ -186,7 +187,7 @@ def test_the_next_commands_name_base_and_promising_checkpoints(
 
 
 def arm(epoch: int | None, rate: float, se: float | None = 0.05) -> ScreenedArmRecord:
-    share = RateRecord(estimate=rate, low=0, high=1, questions=40, answers=60, method="bootstrap")
+    share = RateRecord(estimate=rate, low=0, high=1, questions=40, answers=60)
     measure = ScreenedMeasureRecord(name="pragmatic_only", kind="group", rate=share, se=se, change=None)
     return ScreenedArmRecord(
         name="base" if epoch is None else f"checkpoint-{epoch:03d}",

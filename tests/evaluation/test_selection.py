@@ -9,10 +9,11 @@ import pytest
 from simulated import IntArray, asked_Q, models
 
 from epistemic_stance.evaluation.choice import choose, guide_band
-from epistemic_stance.evaluation.gains import band_of, gains
+from epistemic_stance.evaluation.gains import gains
 from epistemic_stance.records.probes import EstimateRecord
 from epistemic_stance.records.validation import CandidateRecord, CapabilityRecord, FlagRecord, FlagState, GainRecord
 from epistemic_stance.stance.load import load_stance
+from epistemic_stance.statistics.band import simultaneous_band
 
 STANCE = load_stance("epistemic")
 CHECKPOINTS = 20
@@ -185,7 +186,7 @@ def test_standard_error_and_band_by_hand() -> None:
     """Four questions of one answer, of which one and three were lost, won: changes 0 0 0 1 and 1 1 1 0."""
     before = np.array([[[0, 1], [0, 1]]] * 3 + [[[0, 1], [1, 1]]])
     after = np.array([[[0, 1], [1, 1]]] * 3 + [[[1, 1], [1, 1]]])
-    se_A, reach_A = band_of(before, after, 1)
+    se_A, reach_A = simultaneous_band(before, after, 1)
     # Mean .25 and .75, deviations -.25 three times and .75 once: sum of squares .75, / 4 / 3.
     assert se_A == pytest.approx([0.25, 0.25])
     # The two are one thing with its sign turned, so the largest of both is as large as one: Student's t with 3 degrees.
@@ -200,7 +201,7 @@ def test_two_checkpoints_that_have_nothing_in_common_take_a_wider_band_than_two_
         other = same if alike == 0.0 else apart
         answers_Q = np.full(400, 20)
         before, after = counted(answers_Q, np.stack([base] * 2, 1)), counted(answers_Q, np.stack([apart, other], 1))
-        se_A, reach_A = band_of(before, after, 1)
+        se_A, reach_A = simultaneous_band(before, after, 1)
         reaches.append(float((reach_A / se_A)[0]))
     assert reaches[0] > reaches[1] + 0.05
     assert reaches[1] == pytest.approx(1.96, abs=0.08)
@@ -212,7 +213,7 @@ def test_twenty_equal_checkpoints_win_nothing_in_five_of_a_hundred_runs_at_most(
     for _ in range(runs):
         before, after = simulated([0.1] * (CHECKPOINTS + 1), generator)
         change_A = (after[..., 0] - before[..., 0]).sum(axis=0) / after[..., 1].sum(axis=0)
-        winners += bool((change_A > band_of(before, after, 1)[1]).any())
+        winners += bool((change_A > simultaneous_band(before, after, 1)[1]).any())
     assert winners <= 0.05 * runs
 
 

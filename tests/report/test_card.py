@@ -86,7 +86,7 @@ def folder(finished: RunFolder, tmp_path: Path) -> RunFolder:
 
 def rate(estimate: float) -> RateRecord:
     low, high = max(estimate - 0.05, 0.0), min(estimate + 0.05, 1.0)
-    return RateRecord(estimate=estimate, low=low, high=high, questions=177, answers=1160, method="bootstrap")
+    return RateRecord(estimate=estimate, low=low, high=high, questions=177, answers=1160)
 
 
 def criterion(verdict: CriterionVerdict = "not met", title: str = "Says it once") -> CriterionRecord:

@@ -12,25 +12,25 @@ from checkout import ROOT
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from epistemic_stance.statistics.changes import paired_changes
 from epistemic_stance.statistics.detector import (
     MIN_POSITIVES,
     MIN_QUESTIONS,
-    Arm,
-    Corrected,
     CorrectedChange,
+    LabelledCounts,
     Refused,
-    Share,
     corrected_changes,
     corrected_rate,
     detector_error,
 )
-from epistemic_stance.statistics.intervals import ALPHA, paired_changes, rate_interval
+from epistemic_stance.statistics.estimates import ALPHA, Estimate
+from epistemic_stance.statistics.rates import rate_interval
 
 SEED = 42
 BENCHMARKS = ROOT / "benchmarks"
 
 
-def arm(
+def labelled(
     true_found: int,
     false_found: int,
     true_missed: int,
@@ -38,10 +38,10 @@ def arm(
     weights: tuple[float, float] = (4.0, 3.0),
     hits: int = 2,
     questions: int = 40,
-) -> Arm:
+) -> LabelledCounts:
     """`hits` of 5 answers to each question found; as many labels as are said, over the questions in turn."""
     found, passed = true_found + false_found, true_missed + false_passed
-    return Arm(
+    return LabelledCounts(
         hits_Q=np.full(questions, hits),
         answers_Q=np.full(questions, 5),
         truth_N=np.repeat([True, False, True, False], [true_found, false_found, true_missed, false_passed]),
@@ -51,19 +51,19 @@ def arm(
     )
 
 
-def rate(of: Arm, seed: int = SEED) -> Corrected:
+def rate(of: LabelledCounts, seed: int = SEED) -> Estimate:
     found = corrected_rate(of, seed)
-    assert isinstance(found, Corrected), found
+    assert isinstance(found, Estimate), found
     return found
 
 
-def refusal(of: Arm) -> str:
+def refusal(of: LabelledCounts) -> str:
     found = corrected_rate(of, SEED)
     assert isinstance(found, Refused)
     return found.reason
 
 
-def change_of(before: Arm, after: Arm) -> CorrectedChange:
+def change_of(before: LabelledCounts, after: LabelledCounts) -> CorrectedChange:
     found = corrected_changes([(before, after)], SEED)[0]
     assert isinstance(found, CorrectedChange), found
     return found
@@ -74,15 +74,14 @@ def change_of(before: Arm, after: Arm) -> CorrectedChange:
 
 def test_a_rate_is_what_is_found_rightly_and_what_is_missed() -> None:
     """Found 40 %, 18 of 20 rightly; of the other 60 %, 6 of 40 show it: .4 x .9 + .6 x .15 = .45."""
-    found = rate(arm(18, 2, 6, 34))
-    assert found.raw == 0.4
+    found = rate(labelled(18, 2, 6, 34))
     assert found.estimate == pytest.approx(0.45)
     assert found.low < 0.4 < 0.45 < found.high
 
 
 def test_sensitivity_and_specificity_give_the_same_rate_by_rogan_and_gladens_formula() -> None:
     """Se = .4 x .9 / .45, Sp = .6 x .85 / .55."""
-    error = detector_error(arm(18, 2, 6, 34), SEED)
+    error = detector_error(labelled(18, 2, 6, 34), SEED)
     assert error.precision
     assert error.precision.estimate == pytest.approx(18 / 20)
     assert 0.6 < error.precision.low < 0.85 < 0.95 < error.precision.high < 1
@@ -98,7 +97,7 @@ def test_sensitivity_and_specificity_give_the_same_rate_by_rogan_and_gladens_for
 
 def test_a_label_counts_by_its_weight() -> None:
     """Of the finds 18 true ones weigh 4 and 2 others 36: half are right. Kish: (18 x 4)^2 / (18 x 16) = 18."""
-    of = arm(18, 2, 6, 34)
+    of = labelled(18, 2, 6, 34)
     of = replace(of, weight_N=np.where(of.found_N & ~of.truth_N, 36.0, of.weight_N))
     assert rate(of).estimate == pytest.approx(0.4 * 0.5 + 0.6 * 0.15)
     positives = 18 * 4.0 + 6 * 3.0
@@ -107,7 +106,7 @@ def test_a_label_counts_by_its_weight() -> None:
 
 def test_a_change_is_the_difference_of_two_corrected_rates() -> None:
     """.45 before; .4 x .95 + .6 x .5 = .68 after."""
-    found = change_of(arm(18, 2, 6, 34), arm(19, 1, 20, 20))
+    found = change_of(labelled(18, 2, 6, 34), labelled(19, 1, 20, 20))
     assert found.before == pytest.approx(0.45)
     assert found.after == pytest.approx(0.68)
     assert found.change == pytest.approx(0.23)
@@ -117,8 +116,8 @@ def test_a_change_is_the_difference_of_two_corrected_rates() -> None:
 
 def test_in_a_change_only_questions_answered_on_both_sides_count_and_with_them_their_labels() -> None:
     """Twenty questions more before, with other answers and labels, move nothing; twelve labels more do not help."""
-    before, after = arm(18, 2, 6, 34), arm(19, 1, 20, 20)
-    more = Arm(
+    before, after = labelled(18, 2, 6, 34), labelled(19, 1, 20, 20)
+    more = LabelledCounts(
         hits_Q=np.append(before.hits_Q, np.full(20, 5)),
         answers_Q=np.append(before.answers_Q, np.full(20, 5)),
         truth_N=np.append(before.truth_N, np.full(12, True)),
@@ -149,7 +148,7 @@ def test_unequal_numbers_of_answers_weigh_as_in_a_raw_change() -> None:
         hits = generator.binomial(answers, 0.5)
         question = np.repeat(np.arange(40), answers)
         found = np.arange(len(question)) - np.repeat(np.cumsum(answers) - answers, answers) < hits[question]
-        sides.append(Arm(hits, answers, found, found, np.ones(len(found)), question))
+        sides.append(LabelledCounts(hits, answers, found, found, np.ones(len(found)), question))
     before, after = sides
     counts = [side[:, None] for of in sides for side in (of.hits_Q, of.answers_Q)]
     raw = paired_changes(counts[0], counts[1], counts[2], counts[3], SEED)[0]
@@ -163,8 +162,13 @@ def test_unequal_numbers_of_answers_weigh_as_in_a_raw_change() -> None:
 
 def test_p_values_are_adjusted_over_the_changes_that_are_not_refused() -> None:
     """Holm: the smallest of three p values counts three times, the next twice, none less than one before it."""
-    before = arm(18, 2, 6, 34)
-    pairs = [(before, arm(18, 2, 9, 31)), (before, arm(18, 2, 18, 22)), (before, arm(1, 1, 1, 30)), (before, before)]
+    before = labelled(18, 2, 6, 34)
+    pairs = [
+        (before, labelled(18, 2, 9, 31)),
+        (before, labelled(18, 2, 18, 22)),
+        (before, labelled(1, 1, 1, 30)),
+        (before, before),
+    ]
     found = corrected_changes(pairs, SEED)
     assert isinstance(found[2], Refused)
     small, smallest, same = (change for change in found if isinstance(change, CorrectedChange))
@@ -178,30 +182,30 @@ def test_p_values_are_adjusted_over_the_changes_that_are_not_refused() -> None:
 
 
 def test_below_twenty_labelled_positives_nothing_is_corrected() -> None:
-    assert refusal(arm(15, 5, 4, 36)) == "needs 20 labelled answers that show it: 19"
-    assert rate(arm(15, 5, 5, 35))
+    assert refusal(labelled(15, 5, 4, 36)) == "needs 20 labelled answers that show it: 19"
+    assert rate(labelled(15, 5, 5, 35))
 
 
 def test_labels_on_both_sides_of_what_the_rules_say_are_needed() -> None:
-    assert refusal(arm(25, 5, 1, 3)) == "needs 5 labelled answers in which the rules found nothing: 4"
-    assert rate(arm(25, 5, 1, 4))
-    assert refusal(arm(3, 1, 20, 20)) == "needs 5 labelled answers in which the rules found it: 4"
-    assert detector_error(arm(3, 1, 20, 20), SEED).sensitivity is None
+    assert refusal(labelled(25, 5, 1, 3)) == "needs 5 labelled answers in which the rules found nothing: 4"
+    assert rate(labelled(25, 5, 1, 4))
+    assert refusal(labelled(3, 1, 20, 20)) == "needs 5 labelled answers in which the rules found it: 4"
+    assert detector_error(labelled(3, 1, 20, 20), SEED).sensitivity is None
 
 
 def test_a_side_without_answers_needs_no_labels() -> None:
-    assert rate(arm(25, 5, 0, 0, hits=5)).estimate == pytest.approx(25 / 30)
-    assert rate(arm(0, 0, 30, 10, hits=0)).estimate == pytest.approx(0.75)
+    assert rate(labelled(25, 5, 0, 0, hits=5)).estimate == pytest.approx(25 / 30)
+    assert rate(labelled(0, 0, 30, 10, hits=0)).estimate == pytest.approx(0.75)
 
 
 def test_few_questions_are_refused() -> None:
     few = MIN_QUESTIONS - 1
-    assert refusal(arm(10, 2, 10, 8, questions=few)) == f"needs {MIN_QUESTIONS} questions with answers: {few}"
+    assert refusal(labelled(10, 2, 10, 8, questions=few)) == f"needs {MIN_QUESTIONS} questions with answers: {few}"
 
 
 def test_without_answers_the_error_is_unknown() -> None:
     nothing = np.zeros(0, dtype=np.int64)
-    empty = Arm(np.zeros(3, int), np.zeros(3, int), nothing > 0, nothing > 0, nothing.astype(float), nothing)
+    empty = LabelledCounts(np.zeros(3, int), np.zeros(3, int), nothing > 0, nothing > 0, nothing.astype(float), nothing)
     error = detector_error(empty, SEED)
     assert (error.sensitivity, error.specificity, error.effective_positives) == (None, None, 0)
     assert refusal(empty)
@@ -209,11 +213,11 @@ def test_without_answers_the_error_is_unknown() -> None:
 
 def test_no_error_among_the_labels_is_not_taken_for_none_at_all() -> None:
     """Jeffreys for 0 of 60 labels that stand for the other 120 answers: up to 4 % of them (2.5 of 60) may be missed."""
-    found = rate(arm(40, 0, 0, 60, weights=(2.0, 2.0)))
+    found = rate(labelled(40, 0, 0, 60, weights=(2.0, 2.0)))
     assert found.estimate == pytest.approx(0.4)
     assert 0.36 < found.low < 0.395
     assert 0.405 < found.high < 0.44
-    error = detector_error(arm(40, 0, 0, 60, weights=(2.0, 2.0)), SEED)
+    error = detector_error(labelled(40, 0, 0, 60, weights=(2.0, 2.0)), SEED)
     assert error.sensitivity
     assert error.specificity
     assert error.sensitivity.estimate == error.sensitivity.high == 1
@@ -222,7 +226,7 @@ def test_no_error_among_the_labels_is_not_taken_for_none_at_all() -> None:
 
 
 def test_labels_have_to_be_among_the_answers_that_are_counted() -> None:
-    of = arm(18, 2, 6, 34)
+    of = labelled(18, 2, 6, 34)
     with pytest.raises(ValueError, match="same finds"):
         replace(of, hits_Q=np.zeros(40, int))
     with pytest.raises(ValueError, match="one of the questions"):
@@ -243,9 +247,9 @@ tables = st.tuples(st.integers(12, 30), st.integers(0, 20), st.integers(8, 30), 
 @given(cells=tables, order=st.randoms(use_true_random=False))
 @settings(max_examples=25, deadline=None)
 def test_the_order_of_labels_and_of_questions_decides_nothing(cells: tuple[int, int, int, int], order: Any) -> None:
-    of = arm(*cells)
+    of = labelled(*cells)
     labels = np.array(order.sample(range(len(of.truth_N)), len(of.truth_N)))
-    shuffled = Arm(
+    shuffled = LabelledCounts(
         of.hits_Q, of.answers_Q, of.truth_N[labels], of.found_N[labels], of.weight_N[labels], of.question_N[labels]
     )
     assert corrected_rate(shuffled, SEED) == corrected_rate(of, SEED)
@@ -258,7 +262,7 @@ def test_the_order_of_labels_and_of_questions_decides_nothing(cells: tuple[int, 
 @given(cells=tables, factor=st.floats(1e-3, 1e3))
 @settings(max_examples=25, deadline=None)
 def test_only_the_proportions_of_weights_count(cells: tuple[int, int, int, int], factor: float) -> None:
-    of = arm(*cells)
+    of = labelled(*cells)
     scaled, same = rate(replace(of, weight_N=of.weight_N * factor)), rate(of)
     assert (scaled.estimate, scaled.low, scaled.high) == pytest.approx((same.estimate, same.low, same.high), abs=0.01)
 
@@ -266,10 +270,10 @@ def test_only_the_proportions_of_weights_count(cells: tuple[int, int, int, int],
 @given(cells=tables)
 @settings(max_examples=25, deadline=None)
 def test_the_corrected_rate_of_the_contrary_is_the_rest(cells: tuple[int, int, int, int]) -> None:
-    of = arm(*cells)
+    of = labelled(*cells)
     contrary = replace(of, hits_Q=of.answers_Q - of.hits_Q, truth_N=~of.truth_N, found_N=~of.found_N)
     found = corrected_rate(contrary, SEED)
-    if isinstance(found, Corrected):
+    if isinstance(found, Estimate):
         assert found.estimate == pytest.approx(1 - rate(of).estimate)
     first, second = detector_error(of, SEED), detector_error(contrary, SEED)
     assert first.sensitivity
@@ -282,15 +286,15 @@ def test_rules_that_never_err_leave_the_rate_and_nearly_its_interval() -> None:
     hits = np.random.default_rng(5).binomial(20, np.random.default_rng(6).beta(0.9, 2.1, 67))
     found = (np.arange(20) < hits[:, None]).ravel()
     question = np.repeat(np.arange(67), 20)
-    corrected = rate(Arm(hits, np.full(67, 20), found, found, np.ones(len(found)), question))
-    raw = rate_interval(hits, np.full(67, 20), SEED)
+    corrected = rate(LabelledCounts(hits, np.full(67, 20), found, found, np.ones(len(found)), question))
+    raw = rate_interval(hits, np.full(67, 20))
     assert raw
-    assert corrected.raw == corrected.estimate == pytest.approx(raw.estimate)
+    assert corrected.estimate == pytest.approx(raw.estimate)
     assert (corrected.low, corrected.high) == pytest.approx((raw.low, raw.high), abs=0.01)
 
 
 def test_the_same_seed_gives_the_same_interval() -> None:
-    of = arm(18, 2, 6, 34)
+    of = labelled(18, 2, 6, 34)
     assert rate(of) == rate(of)
     assert rate(of, SEED + 1) != rate(of)
 
@@ -317,7 +321,7 @@ def test_intervals_of_corrected_rates_cover_what_they_claim(
     generator = np.random.default_rng([questions, int(10 * true)])
     design, rules = simulation.Design(questions, answers, 0.35, labels), simulation.Rules(sensitivity, specificity)
     found = [corrected_rate(simulation.simulated_rate(generator, design, rules, true), SEED) for _ in range(400)]
-    held = [interval.low <= true <= interval.high for interval in found if isinstance(interval, Corrected)]
+    held = [interval.low <= true <= interval.high for interval in found if isinstance(interval, Estimate)]
     assert len(held) == 400
     assert 0.90 <= np.mean(held) <= 0.99
 
@@ -375,5 +379,5 @@ def test_a_share_is_inside_its_interval(simulation: Any) -> None:
         of = simulation.simulated_rate(generator, simulation.Design(20, 5, 0.5, 40), simulation.Rules(0.95, 0.99), 0.5)
         error = detector_error(of, SEED)
         for share in (error.sensitivity, error.specificity):
-            assert isinstance(share, Share)
+            assert isinstance(share, Estimate)
             assert 0 <= share.low <= share.estimate <= share.high <= 1

@@ -18,7 +18,6 @@ from epistemic_stance.training.checkpoint_eval import (
     Lean,
     distance,
     judge,
-    paired_interval,
     plan_watch,
     repetition,
 )
@@ -85,15 +84,6 @@ def test_lean_agrees_with_people_on_real_answers() -> None:
 def test_lean_of_unknown_words_is_neutral() -> None:
     pairs = load_pairs(load_stance("epistemic").corpus)
     assert Lean(pairs)("zyx wvu tsr") == 0
-
-
-def test_paired_interval_by_hand() -> None:
-    """Differences 1, 2, 3: mean 2, sd 1, t(2, .975) = 4.303, half width 4.303 / sqrt(3) = 2.484."""
-    interval = paired_interval([1.0, 2.0, 3.0])
-    assert interval is not None
-    low, high = interval
-    assert (low, high) == (pytest.approx(-0.484, abs=1e-3), pytest.approx(4.484, abs=1e-3))
-    assert paired_interval([1.0]) is None
 
 
 def answer(lean_change: float, copied: float = 0.0, reached: float = 0.1, crossed: bool = True) -> AnswerRecord:

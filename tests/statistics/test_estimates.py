@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from epistemic_stance.probing.estimates import mean_estimate
+from epistemic_stance.statistics.estimates import mean_estimate
 
 
 def test_one_stratum_is_the_t_interval() -> None:

@@ -1,21 +1,41 @@
-"""Means over questions with intervals, where questions are the units and those of one matter are one unit."""
+"""What all statistics share (level, array types), and the t interval of a mean over questions."""
 
 from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
+from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.special import stdtrit
 
 from epistemic_stance.records.probes import EstimateRecord
 
-LEVEL = 0.975
+IntArray = NDArray[np.int64]
+FloatArray = NDArray[np.float64]
+BoolArray = NDArray[np.bool_]
+
+ALPHA = 0.05
+TAIL = ALPHA / 2
+
+
+class Estimate(NamedTuple):
+    """A value with its 95 % interval."""
+
+    estimate: float
+    low: float
+    high: float
+
+
+def effective_number(weights: FloatArray) -> float:
+    """Values of equal weight that would say as much as these (Kish 1965); 0 of none."""
+    return float(weights.sum() ** 2 / (weights**2).sum()) if weights.any() else 0.0
 
 
 def mean_estimate(
-    values: Sequence[float],
+    values: Sequence[float] | FloatArray,
     *,
-    weights: Sequence[float] | None = None,
+    weights: Sequence[float] | FloatArray | None = None,
     strata: Sequence[Hashable] | None = None,
     units: Sequence[Hashable] | None = None,
 ) -> EstimateRecord:
@@ -42,17 +62,17 @@ def mean_estimate(
     influence_N = weight_N * (value_N - mean_K[stratum_N]) / total_K[stratum_N] / len(mean_K)
     influence_G = np.bincount(unit_N, influence_N)
     value, count, groups, kinds = float(mean_K.mean()), len(value_N), len(influence_G), len(mean_K)
-    shared = len(set(zip(unit_N.tolist(), stratum_N.tolist(), strict=True))) > groups
+    shared = kinds > 1 and len(set(zip(unit_N.tolist(), stratum_N.tolist(), strict=True))) > groups
     degrees = groups - 1 if shared else groups - kinds
     if degrees < 1 or count <= kinds:
         return EstimateRecord(value=value, se=None, low=None, high=None, units=groups)
     variance = float(influence_G @ influence_G) * groups / (groups - 1) * (count - 1) / (count - kinds)
     se = float(np.sqrt(variance))
-    reach = se * float(stdtrit(degrees, LEVEL))
+    reach = se * float(stdtrit(degrees, 1 - TAIL))
     return EstimateRecord(value=value, se=se, low=value - reach, high=value + reach, units=groups)
 
 
-def _numbered(labels: Sequence[Hashable] | None, count: int) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
+def _numbered(labels: Sequence[Hashable] | None, count: int) -> IntArray:
     """Labels as numbers from 0 in order of first occurrence; without labels all are 0."""
     if labels is None:
         return np.zeros(count, dtype=np.int64)
