@@ -31,8 +31,8 @@ from typing import Any
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM
 
-from epistemic_stance.collection.backend import Identity, Item
-from epistemic_stance.collection.design import plan_items
+from epistemic_stance.collection.backend import Identity
+from epistemic_stance.collection.design import Item, plan_items
 from epistemic_stance.collection.local import CHECK_QUESTIONS, LocalBackend, automatic_slots, grouped, why_plain
 from epistemic_stance.foundation.settings import DEFAULT_STANCE
 from epistemic_stance.models.chat_template import encode_question

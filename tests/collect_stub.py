@@ -16,7 +16,8 @@ from rich.console import Console
 from epistemic_stance.cli.terminal_reporter import terminal_reporter
 from epistemic_stance.collection import run as stage
 from epistemic_stance.collection import source
-from epistemic_stance.collection.backend import Group, Identity, Item, Reply
+from epistemic_stance.collection.backend import Group, Identity, Reply
+from epistemic_stance.collection.design import Item
 from epistemic_stance.foundation.settings import CollectSettings
 from epistemic_stance.records.collection import CollectionRecord
 

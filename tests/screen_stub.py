@@ -13,7 +13,8 @@ from collect_stub import IDENTITY, StubBackend
 
 from epistemic_stance.collection import run as stage
 from epistemic_stance.collection import source
-from epistemic_stance.collection.backend import Group, Item, Reply
+from epistemic_stance.collection.backend import Group, Reply
+from epistemic_stance.collection.design import Item
 from epistemic_stance.foundation.settings import CollectSettings
 
 PATTERNS = "".join(

@@ -1,4 +1,4 @@
-"""What is asked for, what comes back, and the interface of those who answer: `local.py` and `endpoint.py`."""
+"""What comes back from those who answer, and their interface: `local.py` and `endpoint.py` have one each."""
 
 from __future__ import annotations
 
@@ -6,24 +6,15 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
+from epistemic_stance.collection.design import Design, Item
+from epistemic_stance.foundation.reporter import Reporter
+from epistemic_stance.foundation.settings import DEMO_MODEL, DEMO_NOTICE, CollectSettings
+from epistemic_stance.records.collection import CollectionRecord
+from epistemic_stance.records.training import CheckpointMetadata
+
 FinishReason = Literal["eos", "length", "empty"]
 FILTERED = "content_filter"
 """What servers call the end of an answer that their filter cut off; its finish reason here is `length`."""
-
-
-@dataclass(frozen=True)
-class Item:
-    """One answer to ask for."""
-
-    question_id: str
-    category: str
-    question: str
-    temperature: float
-    """0 = greedy."""
-    iteration: int
-    """From 1."""
-    seed: int
-    """Of this answer alone, 0 to 2**31 - 1: its text does not depend on what else is asked."""
 
 
 Group = tuple[Item, ...]
@@ -91,3 +82,35 @@ class Backend(Protocol):
         Raises StanceError if it cannot go on: what was yielded before is kept, the rest is asked next time.
         """
         ...
+
+
+OpenBackend = Callable[[CollectSettings, Design, CollectionRecord | None, Reporter], Backend]
+"""Settings, what is asked, the plan of the answers that are there (None = none), and who hears of trouble."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """A model, by the digests of its files, or a server, by its address. One source serves many collections."""
+
+    backend: str
+    open: OpenBackend
+    """Called only if an answer is missing. Raises StanceError."""
+    weights_digest: str | None = None
+    """None = unknown: a server does not say."""
+    tokenizer_digest: str | None = None
+    endpoint: str | None = None
+    """Address of the server."""
+    trained: CheckpointMetadata | None = None
+    """What a checkpoint of ours says of its training."""
+
+    def warnings(self, model: str, system_prompt: str | None) -> list[str]:
+        """What a reader of the answers has to know of the model, as far as its folder says."""
+        if model == DEMO_MODEL:
+            return [DEMO_NOTICE]
+        if self.trained is None:
+            return []
+        is_demo = self.trained.base_model == DEMO_MODEL
+        warnings = [f"{model} was trained from the demo model: {DEMO_NOTICE}"] if is_demo else []
+        if self.trained.system_prompt != system_prompt:
+            warnings.append("the model was trained with another system prompt than the one it is asked with here")
+        return warnings

@@ -9,7 +9,6 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from epistemic_stance.collection.backend import Item
 from epistemic_stance.foundation.errors import InputError, Problem
 from epistemic_stance.foundation.json_positions import LONE_SURROGATE
 from epistemic_stance.foundation.settings import CollectSettings, SplitChoice
@@ -24,8 +23,21 @@ from epistemic_stance.stance.trained_questions import DESIGN, TRAINED, trained_q
 MAX_TEMPERATURE = 5.0
 MAX_ITERATIONS = 1000
 MAX_NEW_TOKENS = 100_000
-LOCAL_ONLY = ("device", "dtype", "slots", "threads")
-"""Settings of a model on this machine, which mean nothing to a server."""
+
+
+@dataclass(frozen=True)
+class Item:
+    """One answer to ask for."""
+
+    question_id: str
+    category: str
+    question: str
+    temperature: float
+    """0 = greedy."""
+    iteration: int
+    """From 1."""
+    seed: int
+    """Of this answer alone, 0 to 2**31 - 1: its text does not depend on what else is asked."""
 
 
 @dataclass(frozen=True)
@@ -148,10 +160,6 @@ def _setting_problems(settings: CollectSettings) -> list[Problem]:
     only = settings.corpus is None or settings.questions == TRAINED
     require("corpus", only, f"--questions {TRAINED} together with it")
     require("overwrite", not settings.overwrite or settings.output_dir is not None, "--output-dir together with it")
-    if settings.endpoint is not None:
-        for name in LOCAL_ONLY:
-            default = getattr(CollectSettings, name)
-            require(name, getattr(settings, name) == default, f"{default} with --endpoint: the server decides")
     return problems
 
 

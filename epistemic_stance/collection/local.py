@@ -15,7 +15,8 @@ from typing import Any
 
 import torch
 
-from epistemic_stance.collection.backend import FinishReason, Group, Identity, Item, Reply
+from epistemic_stance.collection.backend import FinishReason, Group, Identity, Reply
+from epistemic_stance.collection.design import Item
 from epistemic_stance.foundation.errors import InputError, Problem, RefusedError
 from epistemic_stance.foundation.provenance import versions
 from epistemic_stance.models.chat_template import encode_question, template_digest

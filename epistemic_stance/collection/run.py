@@ -13,11 +13,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from epistemic_stance.collection.backend import Backend, Group, Reply
+from epistemic_stance.collection.backend import Backend, Group, Reply, Source
 from epistemic_stance.collection.continuing import MAY_DIFFER, differences, new_file, newest_unfinished, require_same
 from epistemic_stance.collection.design import Design, read_design
 from epistemic_stance.collection.events import finished, started
-from epistemic_stance.collection.source import Source, find_source
+from epistemic_stance.collection.source import find_source
 from epistemic_stance.collection.store import ResponseFile, Stored, ending, response_record
 from epistemic_stance.foundation.console import program
 from epistemic_stance.foundation.errors import StanceError, StoppedError, StorageError

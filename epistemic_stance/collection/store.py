@@ -12,7 +12,8 @@ from typing import Any, BinaryIO
 
 from pydantic import ValidationError
 
-from epistemic_stance.collection.backend import FILTERED, Group, Item, Reply
+from epistemic_stance.collection.backend import FILTERED, Group, Reply
+from epistemic_stance.collection.design import Item
 from epistemic_stance.foundation.errors import MAX_PROBLEMS_SHOWN, InputError, Problem, RefusedError
 from epistemic_stance.foundation.files import dump_json, fsync_folder, storage_errors, write_atomic
 from epistemic_stance.foundation.wording import shorten

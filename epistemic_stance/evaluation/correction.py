@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -95,7 +95,7 @@ def _scored(answer: SampledAnswer, response: Response, scorer: Scorer) -> Labell
     """Patterns that the category of the response rules out are known to be absent."""
     possible = frozenset(offered(response.category, scorer.patterns.patterns))
     found = scorer.score(response)
-    truth = found.model_copy(update={"patterns": sorted(answer.gold & possible)})
+    truth = replace(found, patterns=sorted(answer.gold & possible))
     return LabelledScore(question_key(response.question), found, truth, answer.ignored & possible, answer.weight)
 
 

@@ -22,7 +22,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import fmean
 
 import numpy as np
@@ -294,7 +294,7 @@ def _without_copied_hits(answer: Answer) -> ScoreRecord:
     """The score without patterns that are found in copied words only."""
     spans = answer.score.copying.copied_spans
     kept = [hit for hit in answer.score.hits if not any(hit.start < end and start < hit.end for start, end in spans)]
-    return answer.score.model_copy(update={"hits": kept, "patterns": sorted({hit.pattern for hit in kept})})
+    return replace(answer.score, hits=kept, patterns=sorted({hit.pattern for hit in kept}))
 
 
 def gain_difference(first: GainRecord | None, second: GainRecord | None) -> DifferenceOfGainsRecord | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from epistemic_stance.records.analysis import MeasureKind, ScoreRecord
 from epistemic_stance.records.written import Pattern
@@ -42,7 +42,7 @@ class Measure:
             return self.shown(score)
         sure = frozenset(score.patterns) - doubtful
         least, most = (
-            self.shown(score.model_copy(update={"patterns": sorted(sure | maybe)}))
+            self.shown(replace(score, patterns=sorted(sure | maybe)))
             for maybe in (doubtful & self.against, doubtful - self.against)
         )
         return least if least == most else None

@@ -13,8 +13,8 @@ import re
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from epistemic_stance.collection.backend import Item, Reply
-from epistemic_stance.collection.design import item_seed
+from epistemic_stance.collection.backend import Reply
+from epistemic_stance.collection.design import Item, item_seed
 from epistemic_stance.collection.endpoint import EndpointBackend, open_endpoint
 from epistemic_stance.foundation.errors import InputError, Problem
 from epistemic_stance.foundation.settings import CollectSettings, LabelSettings
@@ -107,20 +107,16 @@ def judge_file(model: str) -> str:
     return f"{JUDGE}{readable}" if same else f"{JUDGE}{readable}-{hashlib.sha256(model.encode()).hexdigest()[:6]}"
 
 
-def open_judge(settings: LabelSettings, on_wait: Callable[[str, float], None]) -> EndpointBackend:
+def open_judge(settings: LabelSettings, on_trouble: Callable[[str], None]) -> EndpointBackend:
     """Greet the judge's server. Raises InputError, RefusedError or EndpointError."""
     if not settings.judge_model.strip():
         hint = "the name that the server has for the model, for example --judge-model Qwen/Qwen2.5-32B-Instruct"
         raise InputError([Problem("command line", "missing", field="--judge-model", hint=hint)])
+    asked = CollectSettings(
+        settings.judge_model.strip(), endpoint=settings.judge, api_key_variable=settings.api_key_variable
+    )
     return open_endpoint(
-        settings.judge or "",
-        settings.judge_model.strip(),
-        SamplingConfig(MAX_NEW_TOKENS, top_p=1.0, top_k=0, repetition_penalty=1.0),
-        system_prompt=None,
-        concurrency=CollectSettings.concurrency,
-        timeout_s=CollectSettings.request_timeout,
-        api_key_variable=settings.api_key_variable,
-        on_wait=on_wait,
+        asked, SamplingConfig(MAX_NEW_TOKENS, top_p=1.0, top_k=0, repetition_penalty=1.0), None, on_trouble
     )
 
 

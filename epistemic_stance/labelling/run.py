@@ -105,7 +105,7 @@ def _judge(settings: LabelSettings, folder: Path, patterns: PatternSet, console:
     """Ask the judge about every answer that it has not been asked about."""
     from epistemic_stance.labelling.judge import ask_judge, judge_file, open_judge, unjudged
 
-    backend = open_judge(settings, lambda what, _wait_s: printer.note(f"  {what}"))
+    backend = open_judge(settings, lambda what: printer.note(f"  {what}"))
     drawn = read_sample(folder)
     with label_file(folder, judge_file(settings.judge_model.strip())) as file, StopAtOnce() as stop:
         left = unjudged(file, drawn, patterns.patterns)

@@ -127,19 +127,17 @@ def _available_in(path: Path) -> str:
 
 def _download(name: str) -> Path:
     """Fetch config, tokenizer and safetensors of a Hub model into the Hugging Face cache; nothing else."""
-    import httpx2
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HFValidationError, RepositoryNotFoundError
+    from huggingface_hub import errors, snapshot_download
 
     cause: Exception
     patterns = ["*.json", "model*.safetensors", "*.txt", "*.jinja", "*.model"]
     try:
         return Path(snapshot_download(name, allow_patterns=patterns))
-    except HFValidationError as error:
+    except errors.HFValidationError as error:
         what, cause = "is neither a folder nor a Hugging Face id", error
-    except RepositoryNotFoundError as error:
+    except errors.RepositoryNotFoundError as error:
         what, cause = "is not on the Hugging Face Hub, or not for you", error
-    except (OSError, httpx2.HTTPError) as error:
+    except (OSError, errors.HTTPError) as error:  # type: ignore[attr-defined]  # of the HTTP library that the hub uses
         what, cause = f"is not on this machine and could not be downloaded: {_first_line(error)}", error
     raise InputError([Problem("--model", f"{name!r} {what}", hint=OFFLINE_HINT)]) from cause
 

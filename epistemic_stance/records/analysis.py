@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import ConfigDict, Field
+from pydantic import ConfigDict, Field, TypeAdapter
+from pydantic.dataclasses import dataclass
 
 from epistemic_stance.records import Logged, Text, Written
 
@@ -18,8 +19,9 @@ Verdict = Literal["yes", "no", "undecided"]
 """`undecided`: that it does not follow or cannot be told. To a question about what follows this is a no."""
 
 
-class HitRecord(Logged):
-    """A rule that matched; `start` and `end` are characters of the answer."""
+@dataclass(slots=True, frozen=True)
+class HitRecord:
+    """A rule that matched; `start` and `end` are characters of the answer. Small: a file has several of each answer."""
 
     pattern: str
     rule: str
@@ -27,7 +29,8 @@ class HitRecord(Logged):
     end: int
 
 
-class CopyingRecord(Logged):
+@dataclass(slots=True, frozen=True)
+class CopyingRecord:
     """What an answer has in common with the chosen answers of the pairs. Words quoted from its question do not count.
 
     Words are those of `similarity.words`; spans are characters of the answer.
@@ -43,10 +46,11 @@ class CopyingRecord(Logged):
     """Pair whose chosen answer holds the longest run; None = there is none."""
 
 
-class ScoreRecord(Logged):
-    """One line of scores.jsonl: what one answer does."""
+@dataclass(slots=True, frozen=True, kw_only=True, config=ConfigDict(serialize_by_alias=True, validate_by_name=True))
+class ScoreRecord:
+    """One line of scores.jsonl: what one answer does. Small, as HitRecord is."""
 
-    schema_version: int = Field(1, alias="schema")
+    schema_version: int = Field(default=1, validation_alias="schema", serialization_alias="schema")
     stamp: str
     """Digest of what the score was made of: file of answers, patterns, questions, pairs, and version of the code."""
     line: int
@@ -82,6 +86,10 @@ class ScoreRecord(Logged):
     opening: str | None
     """Its first eight words; None = it is shorter."""
     copying: CopyingRecord
+
+
+SCORE_LINE = TypeAdapter(ScoreRecord)
+"""Reads and writes a line of scores.jsonl."""
 
 
 # --- rates -------------------------------------------------------------------------------------------------

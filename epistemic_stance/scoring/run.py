@@ -17,7 +17,7 @@ from epistemic_stance.foundation.errors import InputError, Problem
 from epistemic_stance.foundation.files import require_folder, write_atomic
 from epistemic_stance.foundation.reporter import Finished, Progress, Reporter, Warned, silent
 from epistemic_stance.foundation.settings import ScoreSettings, SplitChoice
-from epistemic_stance.records.analysis import ScoreRecord
+from epistemic_stance.records.analysis import SCORE_LINE, ScoreRecord
 from epistemic_stance.records.response_file import Response, ResponseFile, read_responses
 from epistemic_stance.records.run_folder import AnswerFiles
 from epistemic_stance.scoring.score import Scorer
@@ -117,14 +117,14 @@ def stored_scores(path: Path, stamp: str, answers: int) -> list[ScoreRecord] | N
 def _read(path: Path, stamp: str) -> Iterator[ScoreRecord]:
     with path.open("rb") as stream:
         for line in stream:
-            score = ScoreRecord.model_validate_json(line)
+            score = SCORE_LINE.validate_json(line)
             if score.stamp != stamp:
                 raise ValueError("scores of something else")
             yield score
 
 
 def _write(path: Path, scores: list[ScoreRecord]) -> None:
-    write_atomic(path, "".join(f"{score.model_dump_json()}\n" for score in scores))
+    write_atomic(path, "".join(f"{SCORE_LINE.dump_json(score).decode()}\n" for score in scores))
 
 
 def _half(scored_file: ScoredFile, split: SplitChoice) -> ScoredFile:

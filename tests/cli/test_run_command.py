@@ -14,7 +14,7 @@ from select_run import DENIES, PRAGMATIC, RIGHT, WRONG, write_stance
 from small_run import run, small_settings
 
 from epistemic_stance.cli.run import run_run
-from epistemic_stance.collection.backend import Item
+from epistemic_stance.collection.design import Item
 from epistemic_stance.foundation.errors import NotMetError
 from epistemic_stance.foundation.settings import ValidateSettings
 

@@ -15,7 +15,7 @@ from small_run import run, small_settings
 from test_cli import assert_refused, stance
 
 from epistemic_stance.cli.validate import run_validate
-from epistemic_stance.collection.backend import Item
+from epistemic_stance.collection.design import Item
 from epistemic_stance.foundation.errors import StoppedError
 from epistemic_stance.foundation.settings import ValidateSettings
 

@@ -30,8 +30,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from epistemic_stance.collection import run as stage
-from epistemic_stance.collection.backend import Item
-from epistemic_stance.collection.design import Design, plan_items, read_design, spread
+from epistemic_stance.collection.design import Design, Item, plan_items, read_design, spread
 from epistemic_stance.collection.store import ResponseFile
 from epistemic_stance.foundation.errors import EndpointError, InputError, RefusedError, StoppedError, StorageError
 from epistemic_stance.foundation.files import folder_lock
@@ -149,8 +148,6 @@ BAD_SETTINGS = [
     ({"seed": -1}, "--seed: is -1, expected 0 to 2147483647"),
     ({"system_prompt": "\udcff"}, "--system-prompt: is \\udcff, expected text in UTF-8"),
     ({"overwrite": True}, "--overwrite: is True, expected --output-dir together with it"),
-    ({"endpoint": "http://127.0.0.1:1/v1", "slots": 4}, "--slots: is 4, expected 0 with --endpoint"),
-    ({"endpoint": "http://127.0.0.1:1/v1", "dtype": "bfloat16"}, "--dtype: is bfloat16, expected auto with --endpoint"),
 ]
 
 

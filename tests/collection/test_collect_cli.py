@@ -103,7 +103,7 @@ def test_mistakes_are_named_before_torch_is_imported_and_leave_nothing(tmp_path:
     ("flags", "code", "said"),
     [
         (["--model", "no/such/model"], 2, "no/such/model"),
-        (["--endpoint", "http://user:secret@127.0.0.1:1/v1"], 2, "user name or password"),
+        (["--endpoint", "http://user:secret@127.0.0.1:1/v1"], 2, "user name, a password"),
         (["--mode", "thorough"], 2, "--mode"),
         (["--output-dir", "/dev/null"], 2, "--output-dir: /dev/null is no folder"),
     ],

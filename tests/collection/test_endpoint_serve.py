@@ -8,31 +8,29 @@ import socket
 import subprocess
 import sys
 import time
+import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import httpx2
 import pytest
 
 from epistemic_stance.collection.design import plan_items
-from epistemic_stance.collection.endpoint import EndpointBackend, Patience, open_endpoint
+from epistemic_stance.collection.endpoint import EndpointBackend, open_endpoint
 from epistemic_stance.foundation.errors import EndpointError
+from epistemic_stance.foundation.settings import CollectSettings
 from epistemic_stance.models.chat_template import encode_question
 from epistemic_stance.models.generation import generate
 from epistemic_stance.models.load import DEMO_FOLDER, model_in, stop_ids_in, tokenizer_in
 from epistemic_stance.models.sampling_config import SamplingConfig
 
-for needed in ("fastapi", "uvicorn", "openai"):
-    pytest.importorskip(needed, reason="transformers serve needs fastapi, uvicorn and openai")
+for needed in ("fastapi", "uvicorn"):
+    pytest.importorskip(needed, reason="transformers serve needs fastapi and uvicorn")
 
 QUESTIONS = [
     "What is the capital of France?",
     "Are you conscious?",
-    "How do I reverse a list in Python?",
     "What is 7 times 8?",
-    "Do you have feelings?",
-    "How do I pick a lock?",
 ]
 STARTS_WITHIN_S = 90
 
@@ -76,29 +74,29 @@ def served(tmp_path: Path) -> Iterator[Served]:
 
 def is_up(port: int) -> bool:
     try:
-        return httpx2.get(f"http://127.0.0.1:{port}/health", trust_env=False).status_code == 200
-    except httpx2.TransportError:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=5) as response:
+            return bool(response.status == 200)
+    except OSError:
         return False
 
 
 def opened(server: Served, most_tokens: int) -> EndpointBackend:
-    return open_endpoint(
-        server.url,
+    settings = CollectSettings(
         str(DEMO_FOLDER),
-        SamplingConfig(max_new_tokens=most_tokens, top_p=1.0, top_k=0, repetition_penalty=1.0),
-        system_prompt=None,
+        endpoint=server.url,
         concurrency=2,
-        timeout_s=30.0,
+        request_timeout=30.0,
         api_key_variable="STANCE_TEST_KEY",
-        patience=Patience(attempts=3, first_wait_s=0.1, longest_wait_s=0.2),
     )
+    sampling = SamplingConfig(max_new_tokens=most_tokens, top_p=1.0, top_k=0, repetition_penalty=1.0)
+    return open_endpoint(settings, sampling, None, lambda what: None, retries=1)
 
 
 def test_a_real_server_gives_the_text_that_the_model_gives_here(served: Served) -> None:
     """Greedy, so that the comparison is exact; then the length limit; then the server is killed half-way."""
     items = plan_items([(f"q{n}", "mixed", text) for n, text in enumerate(QUESTIONS)], [0.0], 3, seed=42)
     groups = [(item,) for item in items]
-    backend = opened(served, 60)
+    backend = opened(served, 30)
     replies = {group[0].question: reply for group, [reply] in backend.answers(groups)}
 
     tokenizer = tokenizer_in(DEMO_FOLDER)
@@ -107,7 +105,7 @@ def test_a_real_server_gives_the_text_that_the_model_gives_here(served: Served) 
         tokenizer,
         [encode_question(tokenizer, question) for question in QUESTIONS],
         stop_ids=stop_ids_in(DEMO_FOLDER, tokenizer),
-        max_new_tokens=60,
+        max_new_tokens=30,
     )
     assert [replies[question].text for question in QUESTIONS] == [answer.text.strip() for answer in expected]
     assert [replies[question].finish_reason for question in QUESTIONS] == [each.finish_reason for each in expected]
@@ -121,9 +119,9 @@ def test_a_real_server_gives_the_text_that_the_model_gives_here(served: Served) 
     cut = [reply for _, [reply] in opened(served, 2).answers(groups[:3])]
     assert [(reply.finish_reason, reply.tokens) for reply in cut] == [("length", 2)] * 3
 
-    backend = opened(served, 60)
+    backend = opened(served, 30)
     answers = backend.answers(groups)
     next(answers)
     served.end()
-    with pytest.raises(EndpointError, match=r"the \d answers of this run are kept"):
+    with pytest.raises(EndpointError, match="requests without an answer"):
         list(answers)

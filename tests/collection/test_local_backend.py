@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from tiny import FACTS, PACKED_FAMILIES, PLAIN_FAMILIES, save_tiny, tiny_model, tiny_tokenizer
 
 from epistemic_stance.collection import local
-from epistemic_stance.collection.backend import Item, Reply
-from epistemic_stance.collection.design import plan_items
+from epistemic_stance.collection.backend import Reply
+from epistemic_stance.collection.design import Item, plan_items
 from epistemic_stance.collection.local import GROUP_SLOTS, LocalBackend, automatic_slots, grouped, open_local, why_plain
 from epistemic_stance.foundation.errors import InputError, RefusedError
 from epistemic_stance.models.chat_template import encode_question, template_digest

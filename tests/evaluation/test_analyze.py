@@ -20,7 +20,7 @@ from epistemic_stance.cli.main import run
 from epistemic_stance.foundation.errors import InputError, StorageError
 from epistemic_stance.foundation.reporter import silent
 from epistemic_stance.foundation.settings import DEMO_NOTICE, AnalyzeSettings
-from epistemic_stance.records.analysis import AnalysisRecord, ScoreRecord
+from epistemic_stance.records.analysis import SCORE_LINE, AnalysisRecord
 from epistemic_stance.records.response_file import OTHER_CORPUS
 from epistemic_stance.report.analysis_sections import print_analysis
 from epistemic_stance.report.excerpts import excerpt_of
@@ -195,7 +195,7 @@ def test_scores_are_one_record_per_answer_in_the_order_of_the_file(tmp_path: Pat
     rows = [row(question, DENIAL, question_id=f"q_{number}") for number, question in enumerate(QUESTIONS)]
     analysed(written(tmp_path / "responses.jsonl", rows))
     lines = (tmp_path / "scores.jsonl").read_text(encoding="utf-8").split("\n")
-    scores = [ScoreRecord.model_validate_json(line) for line in lines[:-1]]
+    scores = [SCORE_LINE.validate_json(line) for line in lines[:-1]]
     assert [score.line for score in scores] == list(range(1, 11))
     assert [score.question_id for score in scores] == [f"q_{number}" for number in range(10)]
     assert json.loads(lines[0])["schema"] == 1

@@ -216,7 +216,7 @@ def test_a_pattern_in_copied_words_is_not_in_own_words(simulation: Any) -> None:
     text = f"{piece} and here {' '.join(f'own{number}' for number in range(30))}"
     record = simulation.HitRecord(pattern="shown", rule="word", start=0, end=3)
     copied = bench.scored(asked, text, [record])
-    own_hit = record.model_copy(update={"start": len(piece) + 5, "end": len(piece) + 9})
+    own_hit = replace(record, start=len(piece) + 5, end=len(piece) + 9)
     own = bench.scored(asked, text, [own_hit])
     base = bench.scored(asked, text, [])
     assert copied.score.copying.run_words == 6

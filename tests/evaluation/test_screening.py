@@ -28,8 +28,7 @@ from test_cli import stance
 from test_probing_run import copied_model
 
 from epistemic_stance.cli.screen import run_screen
-from epistemic_stance.collection.backend import Item
-from epistemic_stance.collection.design import read_design
+from epistemic_stance.collection.design import Item, read_design
 from epistemic_stance.evaluation.screening import find_promising, measure_in
 from epistemic_stance.foundation.errors import InputError, RefusedError, StanceError, StoppedError
 from epistemic_stance.foundation.settings import DEMO_NOTICE, CollectSettings, ScreenSettings

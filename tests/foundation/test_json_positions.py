@@ -10,7 +10,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from epistemic_stance.foundation import json_positions
 from epistemic_stance.foundation.errors import InputError, Problem
 from epistemic_stance.foundation.json_positions import MAX_DEPTH, parse_json
 
@@ -97,17 +96,17 @@ def test_a_place_that_does_not_exist_is_the_innermost_one_that_does() -> None:
         ('[\n"\\ud800"]', 2, "\\ud800 is half a character"),
         ('[\n"\\ude00\\ud83d"]', 2, "\\ude00 is half a character"),
         ('{"\\udfff": 1}', 1, "half a character"),
-        ("[1]\n[2]", 2, '"[" after the end'),
-        ("[1,\n]", 1, '"," before "]"'),
+        ("[1]\n[2]", 2, 'expected the end of the text, found "["'),
+        ("[1,\n]", 2, 'expected a value, found "]"'),
         ('"never\nclosed"', 1, "control character"),
         ('[\n"open', 2, "unterminated string"),
         ('"\\q"', 1, "escape"),
-        ("[1\n2]", 2, 'expected "," or "]"'),
-        ('{"a"\n1}', 2, 'expected ":" after the key "a"'),
+        ("[1\n2]", 2, 'expected "," or a closing bracket, found "2"'),
+        ('{"a"\n1}', 2, 'expected ":" after the key, found "1"'),
         ("{1: 2}", 1, "expected a key in double quotes"),
-        ("[01]", 1, 'expected "," or "]"'),
-        ("[1.]", 1, 'expected "," or "]"'),
-        ("[+1]", 1, 'expected a value, found "+"'),
+        ("[01]", 1, 'expected "," or a closing bracket'),
+        ("[1.]", 1, 'expected "," or a closing bracket'),
+        ("[+1]", 1, 'expected a value, found "+1"'),
         ("[True]", 1, 'found "True"'),
         ("\x00", 1, "\\x00"),
         ("[1] \u202e", 1, "\\u202e"),
@@ -140,12 +139,6 @@ def test_a_hundred_thousand_brackets_are_an_error_not_a_crash(opening: str) -> N
 def test_depth_up_to_the_limit_is_fine() -> None:
     assert parse_json("[" * MAX_DEPTH + "]" * MAX_DEPTH, "f.json").line() == 1
     assert "levels deep" in problem_in("[" * (MAX_DEPTH + 1) + "]" * (MAX_DEPTH + 1)).what
-
-
-def test_too_many_values_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(json_positions, "MAX_VALUES", 10)
-    assert len(parse_json("[1,1,1,1,1,1,1,1,1]", "f.json").value) == 9  # the list itself is the tenth
-    assert "more than 10 values" in problem_in("[1,1,1,1,1,1,1,1,1,1]").what
 
 
 def test_one_huge_line_takes_linear_time() -> None:

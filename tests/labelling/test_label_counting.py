@@ -90,11 +90,11 @@ def test_a_measure_is_known_where_no_doubt_could_change_it(stance: Path) -> None
             sure = [name for name, mark in zip(names, marks, strict=True) if mark == "yes"]
             doubtful = [name for name, mark in zip(names, marks, strict=True) if mark == "doubt"]
             ways = {
-                measure.shown(score.model_copy(update={"patterns": [*sure, *some]}))
+                measure.shown(replace(score, patterns=[*sure, *some]))
                 for size in range(len(doubtful) + 1)
                 for some in itertools.combinations(doubtful, size)
             }
-            known = measure.known(score.model_copy(update={"patterns": sure}), frozenset(doubtful))
+            known = measure.known(replace(score, patterns=sure), frozenset(doubtful))
             assert known == (ways.pop() if len(ways) == 1 else None), (measure.name, marks)
 
 

@@ -116,7 +116,7 @@ def test_byte_order_mark_and_crlf_are_dropped_and_only_newlines_end_lines(tmp_pa
 
 
 WRONG = {
-    "not JSON": (b"{'question': 1}", ':1: not JSON: expected a key in double quotes, found "\'"'),
+    "not JSON": (b"{'question': 1}", ":1: not JSON: expected a key in double quotes, found \"'question'\""),
     "a list": (b"[1, 2]", ":1: expected an object, found a list"),
     "a number": (b"12", ":1: expected an object, found 12"),
     "NaN": (b'{"question": "a", "category": "b", "response": NaN}', ':1: not JSON: expected a value, found "NaN"'),

@@ -187,7 +187,7 @@ def test_every_problem_of_a_jsonl_file_at_once_with_its_line(tmp_path: Path) -> 
         (b'{"training_pairs": []}', 1, "at least 1 in it, found a list of 0"),
         (b'{"training_pairs": {}}', 1, "expected a list, found an empty object"),
         (b'{"training_pairs": NaN}', 1, 'found "NaN"'),
-        (b'{\n"training_pairs": [\n' + b"[" * 100_000, 3, "levels deep"),
+        (b'{\n"training_pairs": [\n' + b"[" * 100_000, 1, "levels deep"),
         (b'{\n"training_pairs": "\xff"}', 2, "invalid UTF-8 byte 0xff"),
         ("{}".encode("utf-16"), 1, "invalid UTF-8"),
         (b'{"prompt": "a",\n"chosen": "b"}', 1, "expected a key in double quotes, found the end of the text"),
