@@ -6,7 +6,7 @@ A model of the shape of Qwen2.5-0.5B-Instruct with random weights, float32, answ
 comprehensive setting: temperatures 0.3, 0.7, 1.0 and 1.3, five iterations each. Random weights never stop, so the
 length of every answer is drawn beforehand, log-normal and cut at 8 and 256 tokens, and both sides stop there.
 
-    one at a time   generation.generate with a batch of one: transformers' generate, every sampling field explicit
+    one at a time   plain.generate_batch with a batch of one: transformers' generate, every sampling field explicit
     slots           LocalBackend: groups, slots, shared prompts, oneDNN products
 
 Both sides have one process, one model, the same threads and the same allocator setting. The first side generates
@@ -24,29 +24,29 @@ import random
 import statistics
 import sys
 import time
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM
 
-from epistemic_stance.collection.backend import Identity
 from epistemic_stance.collection.design import Item, plan_items
-from epistemic_stance.collection.local import CHECK_QUESTIONS, LocalBackend, automatic_slots, grouped, why_plain
+from epistemic_stance.collection.local import LocalBackend, grouped
 from epistemic_stance.foundation.settings import DEFAULT_STANCE
 from epistemic_stance.models.chat_template import encode_question
-from epistemic_stance.models.generation import generate
-from epistemic_stance.models.load import tokenizer_in
+from epistemic_stance.models.find import ModelFiles
+from epistemic_stance.models.load import load_tokenizer
 from epistemic_stance.models.memory import tune_allocator
-from epistemic_stance.models.onednn import use_onednn, use_torch
+from epistemic_stance.models.open import OpenedModel
+from epistemic_stance.models.plain import generate_batch
 from epistemic_stance.models.sampling_config import SamplingConfig
 from epistemic_stance.models.slots import Request
 from epistemic_stance.stance.load import load_stance_and_pairs
 
 TEMPERATURES = (0.3, 0.7, 1.0, 1.3)
 ITERATIONS = 5
-SAMPLING = SamplingConfig(max_new_tokens=256, top_p=1.0, top_k=0, repetition_penalty=1.0)
+SAMPLING = SamplingConfig(max_new_tokens=256)
 SHORTEST = 8
 SPREAD = 0.6
 GREEDY_TOKENS = 24
@@ -54,14 +54,12 @@ BLOCKS = 4
 SEED = 42
 
 
-@dataclass
 class StoppedBackend(LocalBackend):
-    """The local backend, told how long each answer is."""
+    """The local backend with the length of each answer given by its seed."""
 
-    lengths: dict[int, int] | None = None
+    lengths: dict[int, int]
 
     def request(self, item: Item, prompt_ids: tuple[int, ...]) -> Request:
-        assert self.lengths is not None
         return replace(super().request(item, prompt_ids), max_new_tokens=self.lengths[item.seed])
 
 
@@ -84,50 +82,46 @@ def sample(questions: int, median: float) -> tuple[list[Item], dict[int, int]]:
 
 
 def open_random(lengths: dict[int, int], slots: int) -> StoppedBackend:
-    """The backend over random weights, as `open_local` makes it over a folder."""
-    tokenizer = tokenizer_in(model_folder())
+    """The backend over random weights."""
     torch.manual_seed(0)
     config = AutoConfig.from_pretrained(model_folder())
-    model = AutoModelForCausalLM.from_config(config, dtype=torch.float32).eval()
-    prompts = [encode_question(tokenizer, question) for question in CHECK_QUESTIONS]
-    note = why_plain(model, tokenizer, prompts)
-    return StoppedBackend(
-        identity=Identity("random", "transformers", None, None, "cpu", "float32", {}),
-        slots=slots or automatic_slots(model, prompts[0], SAMPLING.max_new_tokens, note is None),
-        threads=torch.get_num_threads(),
-        note=note,
-        model=model,
-        tokenizer=tokenizer,
+    opened = OpenedModel(
+        files=ModelFiles("random", model_folder()),
+        model=AutoModelForCausalLM.from_config(config, dtype=torch.float32).eval(),
+        tokenizer=load_tokenizer(model_folder()),
         stop_ids={config.vocab_size},
-        sampling=SAMPLING,
-        system_prompt=None,
-        lengths=lengths,
+        device="cpu",
+        dtype="float32",
+        threads=torch.get_num_threads(),
     )
+    backend = StoppedBackend(opened, SAMPLING, slots=slots)
+    backend.lengths = lengths
+    return backend
+
+
+def answer_alone(backend: StoppedBackend, item: Item) -> str:
+    [answer] = generate_batch(
+        backend.decoder.model,
+        [encode_question(backend.decoder.tokenizer, item.question)],
+        stop_ids=backend.decoder.stop_ids,
+        max_new_tokens=backend.lengths[item.seed],
+        temperature=item.temperature,
+        seed=item.seed,
+    )
+    assert len(answer.token_ids) == backend.lengths[item.seed]
+    return backend.decoder.text(answer)
 
 
 def one_at_a_time(backend: StoppedBackend, items: list[Item]) -> float:
     """Seconds of the first side."""
-    assert backend.lengths is not None
-    use_torch(backend.model)
     started = time.perf_counter()
     for item in items:
-        [answer] = generate(
-            backend.model,
-            backend.tokenizer,
-            [encode_question(backend.tokenizer, item.question)],
-            stop_ids=backend.stop_ids,
-            max_new_tokens=backend.lengths[item.seed],
-            temperature=item.temperature,
-            seed=item.seed,
-        )
-        assert len(answer.token_ids) == backend.lengths[item.seed]
+        answer_alone(backend, item)
     return time.perf_counter() - started
 
 
 def in_slots(backend: StoppedBackend, items: list[Item]) -> float:
     """Seconds of the second side."""
-    assert backend.lengths is not None
-    use_onednn(backend.model)
     started = time.perf_counter()
     for group, replies in backend.answers(grouped(items, backend.slots)):
         assert [reply.tokens for reply in replies] == [backend.lengths[item.seed] for item in group]
@@ -138,15 +132,7 @@ def greedy_agreement(backend: StoppedBackend, items: list[Item]) -> str:
     """Greedy answers of both sides to one question each."""
     firsts = list({item.question: replace(item, temperature=0.0) for item in items}.values())
     backend.lengths = {item.seed: GREEDY_TOKENS for item in firsts}
-    use_torch(backend.model)
-    texts = []
-    for item in firsts:
-        prompt = encode_question(backend.tokenizer, item.question)
-        [answer] = generate(
-            backend.model, backend.tokenizer, [prompt], stop_ids=backend.stop_ids, max_new_tokens=GREEDY_TOKENS
-        )
-        texts.append(answer.text)
-    use_onednn(backend.model)
+    texts = [answer_alone(backend, item) for item in firsts]
     [(_, replies)] = backend.answers([tuple(firsts)])
     same = sum(reply.text == text for reply, text in zip(replies, texts, strict=True))
     return f"{same} of {len(firsts)} greedy answers of {GREEDY_TOKENS} tokens identical"
@@ -189,6 +175,7 @@ def main() -> None:
         "slots_tokens_per_second": ours,
         "tokens": tokens,
         "plain_path": backend.note,
+        "products": backend.decoder.products,
     }
     result["ratio"] = result["slots_per_minute"] / result["one_at_a_time_per_minute"]
     result["greedy"] = greedy_agreement(backend, items)

@@ -84,7 +84,8 @@ def write_models(source: Path, folder: Path, checkpoints: int, choices: int, sta
     import torch
     from transformers import AutoConfig, AutoModelForCausalLM
 
-    from epistemic_stance.models.load import ModelFiles, tokenizer_in
+    from epistemic_stance.models.find import ModelFiles
+    from epistemic_stance.models.load import load_tokenizer
     from epistemic_stance.probing.forward import shared_beginning
     from epistemic_stance.probing.material import read_material
     from epistemic_stance.probing.measure import encode
@@ -97,7 +98,7 @@ def write_models(source: Path, folder: Path, checkpoints: int, choices: int, sta
     targets += [folder / "run" / "checkpoints" / f"checkpoint-{number:03d}" for number in range(1, checkpoints + 1)]
     for target in targets:
         model.save_pretrained(target)
-        tokenizer_in(source).save_pretrained(target)
+        load_tokenizer(source).save_pretrained(target)
         with torch.no_grad():
             model.model.layers[0].mlp.up_proj.weight.mul_(1.01)
     head = config.vocab_size * config.hidden_size

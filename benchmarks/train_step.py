@@ -42,12 +42,12 @@ def model_folder() -> Path:
 def load_tokenizer_and_pairs() -> tuple[Any, list[Any]]:
     """The tokenizer and the pairs of the shipped corpus in a fixed shuffled order."""
     from epistemic_stance.foundation.settings import DEFAULT_STANCE
-    from epistemic_stance.models.load import tokenizer_in
+    from epistemic_stance.models.load import load_tokenizer
     from epistemic_stance.stance.load import load_stance_and_pairs
 
     pairs = load_stance_and_pairs(DEFAULT_STANCE)[1]
     random.Random(1).shuffle(pairs)
-    return tokenizer_in(model_folder()), pairs
+    return load_tokenizer(model_folder()), pairs
 
 
 def random_model() -> Any:

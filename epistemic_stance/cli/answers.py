@@ -13,9 +13,11 @@ from epistemic_stance.foundation.errors import InputError, Problem
 from epistemic_stance.foundation.settings import DEFAULT_STANCE, DEMO_MODEL, DEMO_NOTICE, AnswersSettings
 from epistemic_stance.foundation.terminal import plain
 from epistemic_stance.models.chat_template import encode_question
-from epistemic_stance.models.device import choose_device
-from epistemic_stance.models.generation import generate
-from epistemic_stance.models.load import find_model, model_in, recorded_training, stop_ids_in, tokenizer_in
+from epistemic_stance.models.engine import automatic_slots, generate_in_memory
+from epistemic_stance.models.find import find_model, recorded_training
+from epistemic_stance.models.open import open_model
+from epistemic_stance.models.sampling_config import SamplingConfig
+from epistemic_stance.models.slots import Request
 from epistemic_stance.records.training import CheckpointMetadata
 from epistemic_stance.stance.load import Stance, corpus_digest, load_pairs, load_stance
 from epistemic_stance.stance.pairs import Pair
@@ -64,13 +66,13 @@ def ask(
     name: str, questions: Sequence[str], max_new_tokens: int, device: str, system_prompt: str | None = None
 ) -> list[str]:
     """Greedy answers of a model, by name, to questions."""
-    files = find_model(name)
-    tokenizer = tokenizer_in(files.folder)
-    model = model_in(files.folder, choose_device(device))
-    prompts = [encode_question(tokenizer, question, system_prompt) for question in questions]
-    stop_ids = stop_ids_in(files.folder, tokenizer)
-    answers = generate(model, tokenizer, prompts, stop_ids=stop_ids, max_new_tokens=max_new_tokens)
-    return [answer.text for answer in answers]
+    opened = open_model(find_model(name), device=device)
+    decoder = opened.decoder
+    prompts = [tuple(encode_question(opened.tokenizer, question, system_prompt)) for question in questions]
+    requests = [Request(prompt, 0.0, 0, max_new_tokens) for prompt in prompts]
+    slots = automatic_slots(decoder, max_new_tokens)
+    answers, _ = generate_in_memory(decoder, requests, SamplingConfig(max_new_tokens), slots=slots)
+    return [decoder.text(answer) for answer in answers]
 
 
 def trained_pairs(trained: CheckpointMetadata | None, stance: Stance) -> Sequence[Pair] | None:

@@ -10,6 +10,7 @@ import signal
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Literal
 
 from rich import box
 from rich.console import Console
@@ -23,9 +24,9 @@ from epistemic_stance.foundation.settings import DEFAULT_STANCE, DEMO_MODEL, DEM
 from epistemic_stance.foundation.signals import StopAtOnce
 from epistemic_stance.foundation.terminal import plain
 from epistemic_stance.foundation.wording import shorten
-from epistemic_stance.models.conversation import Manner, Reply, Speaker, load_speaker
-from epistemic_stance.models.device import choose_device
-from epistemic_stance.models.load import ModelFiles, find_model, recorded_training
+from epistemic_stance.models.conversation import ChatModel, ChatSampling, Reply
+from epistemic_stance.models.find import ModelFiles, find_model, recorded_training
+from epistemic_stance.models.open import open_model
 from epistemic_stance.records.chat import SpokenRecord, TurnRecord
 from epistemic_stance.records.training import CheckpointMetadata
 from epistemic_stance.stance.load import load_stance
@@ -55,12 +56,14 @@ def run_chat(settings: ChatSettings, console: Console) -> None:
     files = find_model(settings.model)
     trained = recorded_training(files.folder)
     base = _base_files(settings, trained)
-    manner = Manner(_system_prompt(settings, trained), settings.temperature, settings.max_new_tokens, settings.seed)
-    device = choose_device(settings.device)
+    system_prompt = _system_prompt(settings, trained)
+    sampling = ChatSampling(system_prompt, settings.temperature, settings.max_new_tokens, settings.seed)
+    named = {"base": base, "model": files} if base else {"model": files}
     with console.status("loading ..."):
-        speakers = [load_speaker("base", base, device)] if base else []
-        speakers.append(load_speaker("model", files, device))
-    chat = Chat(speakers, manner, console)
+        models = [ChatModel(label, open_model(found, device=settings.device)) for label, found in named.items()]
+        for model in models:
+            model.opened.decoder  # noqa: B018 - finds out how it answers before the first question
+    chat = Chat(models, sampling, console)
     chat.introduce()
     if DEMO_MODEL in (settings.model, base.name if base else None, trained.base_model if trained else None):
         chat.note(f"note: {DEMO_NOTICE}", "yellow")
@@ -145,9 +148,9 @@ def typed_lines(console: Console) -> Iterator[str]:
 class Chat:
     """The conversation on a console."""
 
-    def __init__(self, speakers: list[Speaker], manner: Manner, console: Console) -> None:
-        self._speakers = speakers
-        self._manner = manner
+    def __init__(self, models: list[ChatModel], sampling: ChatSampling, console: Console) -> None:
+        self._models = models
+        self._sampling = sampling
         self._console = console
         self._asked = 0
         """Questions so far, those before a /reset included."""
@@ -159,12 +162,12 @@ class Chat:
         self._console.print(plain(message, style), soft_wrap=True)
 
     def introduce(self) -> None:
-        for speaker in self._speakers:
-            self.note(f"{speaker.label:<8} {speaker.name}", "bold")
+        for model in self._models:
+            self.note(f"{model.label:<8} {model.name}", "bold")
         self.note(f"system   {self._system_shown()}")
-        manner = self._manner
         self.note(
-            f"sampling temperature {manner.temperature:g}, seed {manner.seed}, up to {manner.max_new_tokens} tokens"
+            f"sampling temperature {self._sampling.temperature:g}, seed {self._sampling.seed}, "
+            f"up to {self._sampling.max_new_tokens} tokens"
         )
         self.note("/help lists the commands")
 
@@ -189,66 +192,66 @@ class Chat:
 
     def _ask(self, question: str) -> None:
         """Have every model answer, print the answers, and only then make them part of the conversation."""
-        seed = self._manner.seed + self._asked
+        seed = self._sampling.seed + self._asked
         self._asked += 1
-        columns = len(self._speakers) > 1 and self._console.file.isatty() and self._console.width >= WIDE
+        columns = len(self._models) > 1 and self._console.file.isatty() and self._console.width >= WIDE
         replies: list[Reply | StanceError] = []
-        for speaker in self._speakers:
+        for model in self._models:
             try:
-                with self._console.status(f"{speaker.label} is thinking ..."):
-                    replies.append(speaker.reply(question, self._manner, seed))
+                with self._console.status(f"{model.label} is thinking ..."):
+                    replies.append(model.reply(question, self._sampling, seed))
             except StanceError as error:
                 replies.append(error)
             if not columns:
-                self._print(speaker, replies[-1])
+                self._print(model, replies[-1])
         if columns:
             self._print_columns(replies)
         record = TurnRecord(
             turn=len(self._turns) + 1,
-            system_prompt=self._manner.system_prompt,
-            temperature=self._manner.temperature,
-            max_new_tokens=self._manner.max_new_tokens,
+            system_prompt=self._sampling.system_prompt,
+            temperature=self._sampling.temperature,
+            max_new_tokens=self._sampling.max_new_tokens,
             seed=seed,
             user=question,
             answers=[],
         )
-        for speaker, reply in zip(self._speakers, replies, strict=True):
+        for model, reply in zip(self._models, replies, strict=True):
             if isinstance(reply, Reply):
-                speaker.remember(question, reply)
-            record.answers.append(_spoken(speaker, reply))
+                model.remember(question, reply)
+            record.answers.append(_spoken(model, reply))
         self._turns.append(record)
         self.unsaved = True
 
-    def _print(self, speaker: Speaker, reply: Reply | StanceError) -> None:
+    def _print(self, model: ChatModel, reply: Reply | StanceError) -> None:
         self._console.print()
-        if len(self._speakers) > 1:
-            self.note(f"{speaker.label}: {speaker.name}", "bold")
+        if len(self._models) > 1:
+            self.note(f"{model.label}: {model.name}", "bold")
         if isinstance(reply, Reply):
             piped = not self._console.file.isatty()
-            self._console.print(plain(reply.answer.text or "(nothing)"), soft_wrap=piped)
-        self._remark(speaker, reply)
+            self._console.print(plain(reply.text or "(nothing)"), soft_wrap=piped)
+        self._remark(model, reply)
 
     def _print_columns(self, replies: list[Reply | StanceError]) -> None:
         table = Table(box=box.SIMPLE_HEAD, expand=True)
-        for speaker in self._speakers:
-            table.add_column(plain(f"{speaker.label}: {speaker.name}"), ratio=1, overflow="fold")
-        texts = [(reply.answer.text or "(nothing)") if isinstance(reply, Reply) else "" for reply in replies]
+        for model in self._models:
+            table.add_column(plain(f"{model.label}: {model.name}"), ratio=1, overflow="fold")
+        texts = [(reply.text or "(nothing)") if isinstance(reply, Reply) else "" for reply in replies]
         table.add_row(*map(plain, texts))
         self._console.print(table)
-        for speaker, reply in zip(self._speakers, replies, strict=True):
-            self._remark(speaker, reply)
+        for model, reply in zip(self._models, replies, strict=True):
+            self._remark(model, reply)
 
-    def _remark(self, speaker: Speaker, reply: Reply | StanceError) -> None:
+    def _remark(self, model: ChatModel, reply: Reply | StanceError) -> None:
         """What else there is to know of a reply: it failed, it was cut, the model no longer sees the beginning."""
         if isinstance(reply, StanceError):
             self.note(str(reply), "red")
             return
-        if reply.answer.finish_reason == "length":
-            self.note(f"({speaker.label}: cut at {self._manner.max_new_tokens} tokens; see --max-new-tokens)")
+        if reply.cut:
+            self.note(f"({model.label}: cut at {self._sampling.max_new_tokens} tokens; see --max-new-tokens)")
         if reply.dropped:
             number = "turn was" if reply.dropped == 1 else f"{reply.dropped} turns were"
-            what = f"the oldest {number} left out: more does not fit into its {speaker.positions} positions"
-            self.note(f"({speaker.label}: {what})", "yellow")
+            what = f"the oldest {number} left out: more does not fit into its {model.positions} positions"
+            self.note(f"({model.label}: {what})", "yellow")
 
     # --- commands ----------------------------------------------------------------------------------------
 
@@ -264,7 +267,7 @@ class Chat:
             case "/reset":
                 self._reset()
             case "/system":
-                self._manner.system_prompt = rest or None
+                self._sampling.system_prompt = rest or None
                 self.note(f"system prompt: {self._system_shown()}")
             case "/temp":
                 self._set_temperature(rest)
@@ -275,12 +278,12 @@ class Chat:
         return True
 
     def _system_shown(self) -> str:
-        prompt = self._manner.system_prompt
+        prompt = self._sampling.system_prompt
         return TEMPLATES_OWN if prompt is None else prompt or "(empty)"
 
     def _reset(self) -> None:
-        for speaker in self._speakers:
-            speaker.forget()
+        for model in self._models:
+            model.forget()
         self._turns, self.unsaved = [], False
         self.note("a new conversation")
 
@@ -290,10 +293,10 @@ class Chat:
         except ValueError:
             value = math.nan
         if is_temperature(value):
-            self._manner.temperature = abs(value)
+            self._sampling.temperature = abs(value)
         elif written:
             self.note(f"{shorten(written)} is no temperature, {EXPECTED_TEMPERATURE}", "red")
-        self.note(f"temperature: {self._manner.temperature:g}")
+        self.note(f"temperature: {self._sampling.temperature:g}")
 
     def _save(self, written: str) -> None:
         """Write the conversation to a new file; what cannot be written is said, and the chat goes on."""
@@ -312,11 +315,9 @@ class Chat:
         self.note(f"saved {len(self._turns)} {'turn' if len(self._turns) == 1 else 'turns'} in {path}")
 
 
-def _spoken(speaker: Speaker, reply: Reply | StanceError) -> SpokenRecord:
+def _spoken(model: ChatModel, reply: Reply | StanceError) -> SpokenRecord:
     if isinstance(reply, StanceError):
         why = str(reply)
-        return SpokenRecord(model=speaker.name, answer=None, finish_reason=None, left_out=speaker.left_out, why=why)
-    answer = reply.answer
-    return SpokenRecord(
-        model=speaker.name, answer=answer.text, finish_reason=answer.finish_reason, left_out=speaker.left_out
-    )
+        return SpokenRecord(model=model.name, answer=None, finish_reason=None, left_out=model.left_out, why=why)
+    reason: Literal["eos", "length"] = "length" if reply.cut else "eos"
+    return SpokenRecord(model=model.name, answer=reply.text, finish_reason=reason, left_out=model.left_out)

@@ -66,12 +66,13 @@ def _not_checked(settings: CheckSettings, stance: Stance) -> Iterator[str]:
 def _in_tokens(
     model: str, pairs: Sequence[Pair], stance: Stance, max_length: int
 ) -> tuple[list[EncodedPair], list[Finding]]:
-    from epistemic_stance.models.load import find_model, stop_ids_in, tokenizer_in
+    from epistemic_stance.models.find import find_model
+    from epistemic_stance.models.load import load_stop_ids, load_tokenizer
 
     folder = find_model(model).folder
-    tokenizer = tokenizer_in(folder)
+    tokenizer = load_tokenizer(folder)
     encoded = [encode_pair(tokenizer, pair, stance.system_prompt) for pair in pairs]
-    stop_ids = stop_ids_in(folder, tokenizer)
+    stop_ids = load_stop_ids(folder, tokenizer)
     return encoded, check_tokens(pairs, encoded, stop_ids, max_length, special_tokens(tokenizer))
 
 

@@ -24,7 +24,7 @@ from epistemic_stance.foundation.settings import (
 )
 from epistemic_stance.foundation.terminal import plain
 from epistemic_stance.labelling.labels import SAMPLE_FILE, label_files
-from epistemic_stance.models.load import ModelFiles
+from epistemic_stance.models.find import ModelFiles
 from epistemic_stance.records.collection import CollectionRecord
 from epistemic_stance.records.probes import ProbesRecord
 from epistemic_stance.records.run_folder import (

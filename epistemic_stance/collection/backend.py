@@ -9,7 +9,7 @@ from typing import Any, Literal, Protocol
 from epistemic_stance.collection.design import Design, Item
 from epistemic_stance.foundation.reporter import Reporter
 from epistemic_stance.foundation.settings import DEMO_MODEL, DEMO_NOTICE, CollectSettings
-from epistemic_stance.records.collection import CollectionRecord
+from epistemic_stance.records.collection import CollectionRecord, Products
 from epistemic_stance.records.training import CheckpointMetadata
 
 FinishReason = Literal["eos", "length", "empty"]
@@ -47,6 +47,8 @@ class Identity:
     device: str | None
     dtype: str | None
     versions: dict[str, str]
+    products: Products | None = None
+    """What multiplies; None = unknown."""
 
 
 class Backend(Protocol):

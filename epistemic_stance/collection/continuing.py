@@ -37,7 +37,7 @@ MUST_MATCH = (
     "threads",
 )
 """What decides the text of the answers, down to the last bits that slots and threads decide."""
-MAY_DIFFER = ("stance", "model", "versions")
+MAY_DIFFER = ("stance", "model", "products", "versions")
 """What is said, but not refused: a stance or a model by another name is still the same questions and weights, and no
 one downgrades torch for the second half of a collection. Every line says the versions it was made with."""
 

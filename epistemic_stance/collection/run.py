@@ -163,6 +163,7 @@ def _plan(
         "dtype": identity.dtype,
         "slots": settings.slots or (begun.slots if begun else None) or backend.slots,
         "threads": backend.threads,
+        "products": identity.products,
         "versions": identity.versions,
     }
     return CollectionRecord(

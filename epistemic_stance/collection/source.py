@@ -9,7 +9,7 @@ from epistemic_stance.collection.design import Design
 from epistemic_stance.foundation.files import sha256_of
 from epistemic_stance.foundation.reporter import Reporter
 from epistemic_stance.foundation.settings import CollectSettings
-from epistemic_stance.models.load import TOKENIZER_FILES, ModelFiles, find_model, recorded_training
+from epistemic_stance.models.find import TOKENIZER_FILES, ModelFiles, find_model, recorded_training
 from epistemic_stance.records.collection import CollectionRecord
 
 
@@ -40,14 +40,15 @@ def _open_local(
     settings: CollectSettings, design: Design, begun: CollectionRecord | None, _reporter: Reporter
 ) -> Backend:
     """Load the model. What is automatic is as it was when the collection was begun."""
-    from epistemic_stance.collection.local import open_local
+    from epistemic_stance.collection.local import LocalBackend
+    from epistemic_stance.models.open import open_model
 
-    return open_local(
-        settings.model,
-        design.sampling,
+    opened = open_model(
+        find_model(settings.model),
         device=settings.device,
         dtype=settings.dtype,
-        system_prompt=design.system_prompt,
-        slots=settings.slots or (begun.slots if begun and begun.slots else 0),
         threads=settings.threads or (begun.threads if begun and begun.threads else 0),
+        products=begun.products if begun else None,
     )
+    slots = settings.slots or (begun.slots if begun and begun.slots else 0)
+    return LocalBackend(opened, design.sampling, system_prompt=design.system_prompt, slots=slots)

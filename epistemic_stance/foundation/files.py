@@ -11,6 +11,7 @@ import os
 import re
 import shutil
 import socket
+import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePath
@@ -87,9 +88,25 @@ def write_atomic(path: Path, text: str) -> None:
         fsync_folder(path.parent)
 
 
+_digests: dict[tuple[int, int, int, int], str] = {}
+"""(device, inode, size, modification time in ns) -> sha256, for as long as the process lives."""
+SETTLED_NS = 50_000_000
+"""A file system stamps files at the ticks of a clock, up to 10 ms apart. A file modified just now could change again
+under the same stamp, and is not remembered."""
+
+
 def sha256_of(path: Path) -> str:
+    """sha256 of a file. One that did not change is read once in a process, under whatever names it is linked."""
     with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
+        status = os.fstat(stream.fileno())
+        key = (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
+        if key in _digests:
+            return _digests[key]
+        settled = time.time_ns() - status.st_mtime_ns > SETTLED_NS
+        digest = hashlib.file_digest(stream, "sha256").hexdigest()
+        if settled and os.fstat(stream.fileno()).st_mtime_ns == status.st_mtime_ns:
+            _digests[key] = digest
+        return digest
 
 
 def commit_folder(final: Path, fill: Callable[[Path], None]) -> None:

@@ -1,19 +1,21 @@
-"""One or two models in a conversation: the same questions, each with its own answers as its history."""
+"""A model in a conversation: the questions so far, with its own answers."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
 
-from epistemic_stance.foundation.errors import InputError, NumericError, Problem, RefusedError
+from epistemic_stance.foundation.errors import InputError, Problem, RefusedError
 from epistemic_stance.models.chat_template import render, with_system
-from epistemic_stance.models.generation import Answer, generate
-from epistemic_stance.models.load import ModelFiles, is_out_of_memory, model_in, stop_ids_in, tokenizer_in
+from epistemic_stance.models.engine import generate
+from epistemic_stance.models.errors import is_out_of_memory
+from epistemic_stance.models.open import OpenedModel
+from epistemic_stance.models.sampling_config import SamplingConfig
+from epistemic_stance.models.slots import Request
 from epistemic_stance.stance.pairs import Messages
 
 
 @dataclass
-class Manner:
+class ChatSampling:
     """How models are asked from now on."""
 
     system_prompt: str | None
@@ -28,69 +30,62 @@ class Manner:
 class Reply:
     """An answer, not yet part of the conversation."""
 
-    answer: Answer
+    text: str
+    cut: bool
+    """It reached its length limit."""
     dropped: int
     """Oldest turns that have to go for this one to fit."""
 
 
 @dataclass
-class Speaker:
+class ChatModel:
     """A model with its side of the conversation."""
 
     label: str
-    name: str
-    model: Any
-    tokenizer: Any
-    stop_ids: set[int]
+    opened: OpenedModel
     turns: list[tuple[str, str]] = field(default_factory=list)
     """(question, answer) that the model still sees, the oldest first."""
     left_out: int = 0
     """Turns before these that it no longer sees."""
 
     @property
-    def positions(self) -> int | None:
-        """Most tokens of prompt and answer; None for an architecture without such a limit."""
-        found = getattr(self.model.config.get_text_config(), "max_position_embeddings", None)
-        return found if isinstance(found, int) else None
+    def name(self) -> str:
+        return self.opened.files.name
 
-    def reply(self, question: str, manner: Manner, seed: int) -> Reply:
+    @property
+    def positions(self) -> int | None:
+        return self.opened.decoder.positions
+
+    def reply(self, question: str, sampling: ChatSampling, seed: int) -> Reply:
         """Answer a question after the turns so far; the conversation stays as it is until `remember`.
 
         Raises InputError if the template refuses the conversation or the question alone is too long, RefusedError
         if memory is short, NumericError if the model computes what is no number.
         """
-        prompt, dropped = self._prompt(question, manner)
+        prompt, dropped = self.prompt(question, sampling)
+        request = Request(tuple(prompt), sampling.temperature, seed, sampling.max_new_tokens)
         try:
-            (answer,) = generate(
-                self.model,
-                self.tokenizer,
-                [prompt],
-                stop_ids=self.stop_ids,
-                max_new_tokens=manner.max_new_tokens,
-                temperature=manner.temperature,
-                seed=seed,
-            )
+            [answer] = generate(self.opened.decoder, [request], SamplingConfig(sampling.max_new_tokens), slots=1)
         except (MemoryError, RuntimeError) as error:
-            if isinstance(error, MemoryError) or is_out_of_memory(error):
-                what = f"{self.name}: not enough memory to answer a prompt of {len(prompt)} tokens"
-                raise RefusedError(what, "/reset makes the prompt short again") from error
-            if "probability tensor" in str(error):  # what torch.multinomial says of NaN
-                raise NumericError(f"{self.name} computes probabilities that are no numbers") from error
-            raise
-        return Reply(answer, dropped)
+            if not is_out_of_memory(error):
+                raise
+            what = f"{self.name}: not enough memory to answer a prompt of {len(prompt)} tokens"
+            raise RefusedError(what, "/reset makes the prompt short again") from error
+        return Reply(self.opened.decoder.text(answer), answer.end_id is None, dropped)
 
-    def _prompt(self, question: str, manner: Manner) -> tuple[list[int], int]:
+    def prompt(self, question: str, sampling: ChatSampling) -> tuple[list[int], int]:
         """Token ids that ask the question, and how many of the oldest turns had to go to leave room for an answer."""
         for dropped in range(len(self.turns) + 1):
             messages: Messages = []
             for asked, answered in self.turns[dropped:]:
                 messages += [{"role": "user", "content": asked}, {"role": "assistant", "content": answered}]
             messages.append({"role": "user", "content": question})
-            prompt = render(self.tokenizer, with_system(messages, manner.system_prompt), add_generation_prompt=True)
-            if self.positions is None or len(prompt) + manner.max_new_tokens <= self.positions:
+            with_prompt = with_system(messages, sampling.system_prompt)
+            prompt = render(self.opened.tokenizer, with_prompt, add_generation_prompt=True)
+            if self.positions is None or len(prompt) + sampling.max_new_tokens <= self.positions:
                 return prompt, dropped
         what = (
-            f"the question alone takes {len(prompt)} tokens; with an answer of up to {manner.max_new_tokens} that is "
+            f"the question alone takes {len(prompt)} tokens; with an answer of up to {sampling.max_new_tokens} that is "
             f"more than the model's {self.positions} positions"
         )
         raise InputError(
@@ -98,15 +93,8 @@ class Speaker:
         )
 
     def remember(self, question: str, reply: Reply) -> None:
-        self.turns = [*self.turns[reply.dropped :], (question, reply.answer.text)]
+        self.turns = [*self.turns[reply.dropped :], (question, reply.text)]
         self.left_out += reply.dropped
 
     def forget(self) -> None:
         self.turns, self.left_out = [], 0
-
-
-def load_speaker(label: str, files: ModelFiles, device: str) -> Speaker:
-    """Raises InputError if the files do not load."""
-    tokenizer = tokenizer_in(files.folder)
-    model = model_in(files.folder, device)
-    return Speaker(label, files.name, model, tokenizer, stop_ids_in(files.folder, tokenizer))

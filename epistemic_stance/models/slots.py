@@ -44,9 +44,9 @@ class Request:
 class Finished:
     token_ids: list[int]
     """Without the token that ended it."""
-    stopped: bool
-    """False: it reached its length limit."""
-    seconds: float
+    end_id: int | None
+    """The token that ended it; None: it reached its length limit."""
+    seconds: float = field(compare=False)
     """From taking a slot to its last token."""
 
 
@@ -148,18 +148,28 @@ def decode(
     stop_ids: set[int],
     sampling: SamplingConfig,
     on_finished: Callable[[], None] = lambda: None,
+    on_step: Callable[[int], None] = lambda _: None,
 ) -> list[Finished]:
-    """Answer all requests, at most `slots` at a time, in their order; `on_finished` is called after each.
+    """Answer all requests, at most `slots` at a time, in their order.
 
-    Same requests, weights, slots, device, dtype and threads give the same tokens. `sampling.max_new_tokens` is not
-    looked at: every request has its own. Raises ValueError for a model whose attention has no mask here.
+    Same requests, weights, slots, device, dtype and threads give the same tokens. Every request has its own length
+    limit; that of `sampling` is not consulted. Raises ValueError for a model whose attention has no mask here.
+
+    Args:
+        on_finished: called after each answer.
+        on_step: called after each forward pass with the tokens that are done, out of the sum of all length limits;
+            what a finished answer left unused counts as done.
     """
+    if not requests:
+        return []
     decoding = Decoding(model, requests, slots=slots, stop_ids=stop_ids, sampling=sampling, on_finished=on_finished)
     while decoding.waiting or decoding.rows:
         while decoding.waiting and len(decoding.rows) < slots:
             decoding.start_next()
+            on_step(decoding.tokens_done)
         if decoding.rows:
             decoding.step()
+            on_step(decoding.tokens_done)
     return [decoding.finished[index] for index in range(len(requests))]
 
 
@@ -183,11 +193,17 @@ class Decoding:
         self.waiting = deque(enumerate(requests))
         self.rows: list[Running] = []
         self.finished: dict[int, Finished] = {}
+        self.settled = 0
+        """Tokens of finished answers, each counted as long as it might have become."""
         self.slots = min(slots, len(requests))
         self.columns = max(len(request.prompt_ids) + request.max_new_tokens for request in requests)
         self.cache: SlotCache | None = None
         self.still_asked = Counter(request.prompt_ids for request in requests)
         self.prompts: dict[tuple[int, ...], Prefilled] = {}
+
+    @property
+    def tokens_done(self) -> int:
+        return self.settled + sum(len(running.token_ids) for running in self.rows)
 
     def start_next(self) -> None:
         """Give the next request a slot, unless its first token already ends it."""
@@ -230,7 +246,8 @@ class Decoding:
         ended = stopped or len(running.token_ids) == running.request.max_new_tokens
         if ended:
             seconds = time.perf_counter() - running.started
-            self.finished[running.index] = Finished(running.token_ids, stopped, seconds)
+            self.finished[running.index] = Finished(running.token_ids, token if stopped else None, seconds)
+            self.settled += running.request.max_new_tokens
             self.on_finished()
         return ended
 

@@ -24,8 +24,9 @@ from torch import Tensor
 from transformers.cache_utils import DynamicCache
 
 from epistemic_stance.foundation.errors import NumericError
-from epistemic_stance.models.load import is_out_of_memory
-from epistemic_stance.models.onednn import use_onednn, use_torch
+from epistemic_stance.models.errors import is_out_of_memory
+from epistemic_stance.models.products import faster_products, multiplying_by
+from epistemic_stance.records.collection import Products
 
 TOKENS_OF_PASS = 256
 """The mask grows with the square, and the products are hardly faster with more rows."""
@@ -59,40 +60,32 @@ class Forward:
     """Why not packed."""
     window: int | None
     """Tokens an attention window reaches back; the packed mask knows no windows."""
+    products: Products = "torch"
+    """What multiplies while the model is asked."""
 
 
 def choose_forward(model: Any, asked: Sequence[Asked]) -> Forward:
-    """Compare packed and plain log-probabilities on the longest and the shortest of what will be asked.
-
-    Leaves the model multiplying by oneDNN where that was part of the comparison.
-    """
+    """Compare packed and plain log-probabilities on the longest and the shortest of what will be asked."""
     window = _window(model.config)
     candidates = sorted((item for item in asked if window is None or item.longest < window), key=lambda i: i.longest)
     if not candidates:
         return Forward(False, f"every question is as long as the attention window of {window} tokens", window)
     sample = [candidates[0], candidates[-1]][:CHECKED]
     expected = _flat(plain_logps(model, item) for item in sample)
-    use_onednn(model)
+    products = faster_products(model, TOKENS_OF_PASS)
     try:
-        found = _flat(packed_logps(model, sample))
+        with multiplying_by(model, products):
+            found = _flat(packed_logps(model, sample))
     except (TypeError, ValueError, RuntimeError, IndexError, AttributeError, KeyError) as error:
         if is_out_of_memory(error):
             raise
-        use_torch(model)
         why = f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"
         return Forward(False, f"each question is computed alone, for the model takes no packed input: {why}", window)
     difference = float(((found - expected).abs() / expected.abs().clamp(min=1.0)).max())
     if not difference <= TOLERANCE[model.dtype] and expected.isfinite().all():
-        use_torch(model)
         what = f"packed and plain log-probabilities differ by {difference:.1e}"
         return Forward(False, f"each question is computed alone, for {what}", window)
-    return Forward(True, None, window)
-
-
-def prepare(model: Any, forward: Forward) -> None:
-    """Use the faster products with every model of the architecture that was shown to allow it."""
-    if forward.packed:
-        use_onednn(model)
+    return Forward(True, None, window, products)
 
 
 def answer_logps(model: Any, forward: Forward, asked: Sequence[Asked]) -> list[list[float]]:

@@ -7,7 +7,8 @@ from typing import Any
 
 from epistemic_stance.foundation.errors import InputError, Problem
 from epistemic_stance.models.chat_template import template_digest
-from epistemic_stance.models.load import ModelFiles, config_in, stop_ids_in, tokenizer_in
+from epistemic_stance.models.find import ModelFiles
+from epistemic_stance.models.load import load_config, load_stop_ids, load_tokenizer
 from epistemic_stance.probing.choices import asked_choices, choices_record
 from epistemic_stance.probing.forward import Asked, Forward, answer_logps
 from epistemic_stance.probing.material import Material
@@ -43,15 +44,15 @@ class Figures:
 
 def encode(files: ModelFiles, material: Material, system_prompt: str | None) -> Encoded:
     """Raises InputError for a tokenizer without chat template, and for what does not fit the model's positions."""
-    tokenizer = tokenizer_in(files.folder)
-    positions = getattr(config_in(files.folder).get_text_config(), "max_position_embeddings", None)
+    tokenizer = load_tokenizer(files.folder)
+    positions = getattr(load_config(files.folder).get_text_config(), "max_position_embeddings", None)
     encoded = Encoded(
         yes_no={
             name: asked_yes_no(tokenizer, [question.text for question in questions], system_prompt)
             for name, questions in material.yes_no.items()
         },
         yes_spellings=len(spelled(tokenizer)[0]),
-        choices=asked_choices(tokenizer, material.choices, system_prompt, stop_ids_in(files.folder, tokenizer)),
+        choices=asked_choices(tokenizer, material.choices, system_prompt, load_stop_ids(files.folder, tokenizer)),
         paragraphs=encode_text(tokenizer, material.paragraphs, positions, str(material.text)) if material.text else [],
         template_digest=template_digest(tokenizer),
     )

@@ -18,7 +18,8 @@ from epistemic_stance.foundation.files import folder_lock
 from epistemic_stance.foundation.provenance import versions
 from epistemic_stance.foundation.settings import DEMO_MODEL, DEMO_NOTICE, TEMPLATE_ARGUMENTS, ProbeSettings
 from epistemic_stance.foundation.signals import StopAtOnce
-from epistemic_stance.models.load import is_out_of_memory, model_in
+from epistemic_stance.models.errors import is_out_of_memory
+from epistemic_stance.models.load import load_model
 from epistemic_stance.probing.material import Material, read_material
 from epistemic_stance.probing.targets import Arm, Target, find_target, tokenizer_digest
 from epistemic_stance.records.probes import ProbeIdentity, ProbesRecord
@@ -151,12 +152,13 @@ def _finished(arm: Arm, identity: ProbeIdentity) -> ProbesRecord | None:
 
 def _open_base(probing: Probing, arm: Arm, identity: ProbeIdentity, found: dict[str, ProbesRecord]) -> None:
     """Load the base model, for its probabilities of the text and, unless `found` has them, its own figures."""
+    from epistemic_stance.models.products import multiplying_by
     from epistemic_stance.probing.neutral import read_base
 
     started = time.perf_counter()
     model = _load(probing, arm, identity)
     if probing.material.paragraphs:
-        with _memory_said(probing):
+        with _memory_said(probing), multiplying_by(model, probing.forward.products):
             probing.base_text = read_base(model, probing.encoded[identity.tokenizer_digest].paragraphs)
     if arm.name not in found:
         found[arm.name] = _measured(probing, arm, identity, model, started)
@@ -169,13 +171,12 @@ def _probe_one(probing: Probing, arm: Arm, identity: ProbeIdentity) -> ProbesRec
 
 
 def _load(probing: Probing, arm: Arm, identity: ProbeIdentity) -> Any:
-    from epistemic_stance.probing.forward import choose_forward, prepare
+    from epistemic_stance.probing.forward import choose_forward
 
     with _memory_said(probing):
-        model = model_in(arm.files.folder, probing.device, probing.dtype)
+        model = load_model(arm.files.folder, probing.device, probing.dtype)
         if probing.forward is None:
             probing.forward = choose_forward(model, probing.encoded[identity.tokenizer_digest].asked)
-        prepare(model, probing.forward)
     return model
 
 
@@ -183,10 +184,11 @@ def _measured(probing: Probing, arm: Arm, identity: ProbeIdentity, model: Any, s
     """Measure a loaded model and write it down."""
     import torch
 
+    from epistemic_stance.models.products import multiplying_by
     from epistemic_stance.probing.measure import measure
 
     encoded = probing.encoded[identity.tokenizer_digest]
-    with _memory_said(probing):
+    with _memory_said(probing), multiplying_by(model, probing.forward.products):
         figures = measure(
             model, probing.forward, probing.material, encoded, base=probing.base, base_text=probing.base_text
         )
@@ -213,7 +215,7 @@ def _memory_said(probing: Probing) -> Iterator[None]:
     try:
         yield
     except (MemoryError, RuntimeError) as error:
-        if not isinstance(error, MemoryError) and not is_out_of_memory(error):
+        if not is_out_of_memory(error):
             raise
         tokens = sum(len(ids) for one in probing.encoded.values() for ids in one.paragraphs)
         raise RefusedError(

@@ -10,7 +10,7 @@ from pathlib import Path
 from epistemic_stance.foundation.errors import InputError, Problem, RefusedError
 from epistemic_stance.foundation.files import require_folder, sha256_of
 from epistemic_stance.foundation.settings import DEFAULT_STANCE, ProbeSettings
-from epistemic_stance.models.load import TOKENIZER_FILES, ModelFiles, find_model, recorded_training
+from epistemic_stance.models.find import TOKENIZER_FILES, ModelFiles, find_model, recorded_training
 from epistemic_stance.records.run_folder import (
     BASE,
     CHECKPOINTS,

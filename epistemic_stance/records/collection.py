@@ -8,6 +8,9 @@ from pydantic import Field
 
 from epistemic_stance.records import Logged
 
+Products = Literal["onednn", "torch"]
+"""What multiplies matrices on a CPU: oneDNN called directly, or what torch calls (MKL, elsewhere a GPU's library)."""
+
 
 class SamplingRecord(Logged):
     """Every sampling field but the temperature, which varies inside a run."""
@@ -103,5 +106,7 @@ class CollectionRecord(Logged):
     slots: int | None
     """Answers generated side by side; part of what decides the last bits."""
     threads: int | None
+    products: Products | None = None
+    """What multiplied matrices; likewise. None = unknown, or an endpoint."""
     versions: dict[str, str]
     revision: str | None

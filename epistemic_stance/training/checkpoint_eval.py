@@ -21,7 +21,7 @@ import torch
 from epistemic_stance.foundation.copying import CopyDetector
 from epistemic_stance.foundation.similarity import repetition, words
 from epistemic_stance.models.chat_template import encode_question
-from epistemic_stance.models.generation import generate
+from epistemic_stance.models.plain import generate_batch
 from epistemic_stance.records.training import AnswerRecord, NeutralAnswer, WatchBase, WatchRecord
 from epistemic_stance.stance.load import Stance
 from epistemic_stance.stance.pairs import Pair
@@ -142,9 +142,8 @@ class Watch:
         prompts = [encode_question(self.tokenizer, text, self.system_prompt) for _, text in questions]
         if not prompts:
             return []
-        answers = generate(
+        answers = generate_batch(
             model,
-            self.tokenizer,
             prompts,
             stop_ids=self.stop_ids,
             max_new_tokens=ANSWER_TOKENS,
@@ -152,9 +151,12 @@ class Watch:
         )
         return list(zip(prompts, answers, strict=True))
 
+    def _text(self, answer: Any) -> str:
+        return str(self.tokenizer.decode(answer.token_ids, skip_special_tokens=True)).strip()
+
     def ask_base(self, model: Any) -> WatchBase:
         """The base model's answers; neutral questions are sampled at temperature 1, as the KL estimate needs."""
-        answers = [answer.text for _, answer in self._ask(model, self.plan.questions)]
+        answers = [self._text(answer) for _, answer in self._ask(model, self.plan.questions)]
         neutral = []
         for prompt, answer in self._ask(model, self.plan.neutral, temperature=1.0):
             ids = [*answer.token_ids, *([] if answer.end_id is None else [answer.end_id])]
@@ -176,17 +178,17 @@ class Watch:
                 AnswerRecord(
                     question_id=question_id,
                     question=question,
-                    answer=answer.text,
+                    answer=self._text(answer),
                     base_answer=base_answer,
-                    distance_from_base=distance(answer.text, base_answer),
-                    distance_from_chosen=min(distance(answer.text, source) for source in sources),
-                    lean=self.lean(answer.text),
+                    distance_from_base=distance(self._text(answer), base_answer),
+                    distance_from_chosen=min(distance(self._text(answer), source) for source in sources),
+                    lean=self.lean(self._text(answer)),
                     base_lean=self.lean(base_answer),
-                    crossed=self.lean(base_answer) <= self.lean.midpoint < self.lean(answer.text),
-                    reached=self.lean.reached(answer.text),
+                    crossed=self.lean(base_answer) <= self.lean.midpoint < self.lean(self._text(answer)),
+                    reached=self.lean.reached(self._text(answer)),
                     base_reached=self.lean.reached(base_answer),
-                    copied=detector.copying(answer.text, question).copied_share,
-                    repetition=repetition(answer.text),
+                    copied=detector.copying(self._text(answer), question).copied_share,
+                    repetition=repetition(self._text(answer)),
                 )
             )
         return judge(answers, self._kl_neutral(model, base))

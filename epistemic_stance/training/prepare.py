@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 from epistemic_stance.foundation.errors import InputError, Problem
 from epistemic_stance.foundation.settings import NOT_PART_OF_A_RUN, TrainSettings
 from epistemic_stance.models.chat_template import encode_pair, special_tokens, template_digest
-from epistemic_stance.models.load import ModelFiles, config_in, find_model, stop_ids_in, tokenizer_in
+from epistemic_stance.models.find import ModelFiles, find_model
+from epistemic_stance.models.load import load_config, load_stop_ids, load_tokenizer
 from epistemic_stance.stance.check_pairs import check_pairs, check_tokens
 from epistemic_stance.stance.findings import Finding
 from epistemic_stance.stance.load import Stance, corpus_digest, load_stance_and_pairs
@@ -42,6 +43,8 @@ class Job:
     warnings: list[str]
     """What the lint found and does not stop the run."""
     files: ModelFiles
+    config: Any
+    """The model's configuration, as transformers read it."""
     tokenizer: Any
     system_prompt: str | None
     stop_ids: set[int]
@@ -122,8 +125,8 @@ def prepare(inputs: Inputs) -> Job:
     """Find model and tokenizer and check the pairs in tokens. Raises InputError or RefusedError."""
     settings, stance, pairs = inputs.settings, inputs.stance, inputs.pairs
     files = find_model(settings.model)
-    config = config_in(files.folder)
-    tokenizer = tokenizer_in(files.folder)
+    config = load_config(files.folder)
+    tokenizer = load_tokenizer(files.folder)
     system_prompt = settings.system_prompt if settings.system_prompt is not None else stance.system_prompt
     encoded = [encode_pair(tokenizer, pair, system_prompt) for pair in pairs]
 
@@ -131,7 +134,7 @@ def prepare(inputs: Inputs) -> Job:
 
     from epistemic_stance.models.device import choose_device, choose_dtype
 
-    stop_ids = stop_ids_in(files.folder, tokenizer)
+    stop_ids = load_stop_ids(files.folder, tokenizer)
     limit = min(settings.max_length, getattr(config, "max_position_embeddings", None) or settings.max_length)
     findings = [*inputs.findings, *check_tokens(pairs, encoded, stop_ids, limit, special_tokens(tokenizer))]
     _raise_errors(findings)
@@ -144,6 +147,7 @@ def prepare(inputs: Inputs) -> Job:
         encoded=encoded,
         warnings=[str(finding.problem) for finding in findings],
         files=files,
+        config=config,
         tokenizer=tokenizer,
         system_prompt=system_prompt,
         stop_ids=stop_ids,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from epistemic_stance.foundation.errors import RefusedError
-from epistemic_stance.models.load import config_in, opened
+from epistemic_stance.models.errors import file_errors
 from epistemic_stance.models.memory import available_memory
 from epistemic_stance.records.run_folder import RunFolder
 from epistemic_stance.stance.pairs import EncodedPair
@@ -175,13 +176,12 @@ class Counts:
         return self.parameters + adapters, adapters or self.parameters
 
 
-def count_parameters(folder: Path) -> Counts:
-    """Counts from config.json alone: the model is built on the meta device, where tensors have no memory."""
+def count_parameters(folder: Path, config: Any) -> Counts:
+    """Counts from a folder's configuration: the model is built on the meta device, where tensors have no memory."""
     from transformers import AutoModelForCausalLM
 
-    config = config_in(folder)
-    with opened(folder / "config.json", "not a causal language model"), torch.device("meta"):
-        model = AutoModelForCausalLM.from_config(config, trust_remote_code=False)
+    with file_errors(folder / "config.json", "not a causal language model"), torch.device("meta"):
+        model = AutoModelForCausalLM.from_config(copy.deepcopy(config), trust_remote_code=False)
         model.tie_weights()
     head = model.get_output_embeddings()
     linear = [module for module in model.modules() if isinstance(module, torch.nn.Linear) and module is not head]
@@ -195,7 +195,7 @@ def check_resources(job: Job) -> Resources:
     What the run folder holds of a run counts as free: a resumed run keeps it and a new one replaces it.
     """
     settings = job.settings
-    counts = count_parameters(job.files.folder)
+    counts = count_parameters(job.files.folder, job.config)
 
     def estimate(rank: int, batch_size: int) -> MemoryEstimate:
         tokens, answers = largest_pass(job.encoded, batch_size)

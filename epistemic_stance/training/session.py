@@ -26,7 +26,8 @@ from epistemic_stance.foundation.provenance import git_revision, versions
 from epistemic_stance.foundation.reporter import Finished, Note, Progress, Reporter, Started, Warned
 from epistemic_stance.foundation.settings import TEMPLATE_ARGUMENTS, TrainSettings
 from epistemic_stance.foundation.signals import StopSignals
-from epistemic_stance.models.load import model_in
+from epistemic_stance.models.errors import is_out_of_memory
+from epistemic_stance.models.load import load_model
 from epistemic_stance.models.memory import tune_allocator
 from epistemic_stance.records.run_folder import RunFolder
 from epistemic_stance.records.training import EpochRecord, ResumeState, RunRecord, WatchBase
@@ -96,7 +97,7 @@ def explained_out_of_memory(job: Job, folder: RunFolder) -> Iterator[None]:
     try:
         yield
     except (MemoryError, RuntimeError) as error:
-        if not is_allocation_failure(error):
+        if not is_out_of_memory(error):
             raise
         attempts = ["--device cpu"] if job.device != "cpu" else []
         if job.settings.batch_size > 1:
@@ -106,16 +107,6 @@ def explained_out_of_memory(job: Job, folder: RunFolder) -> Iterator[None]:
             f"out of memory on {job.device}; last good state: {last_good_state(folder)}",
             f"start anew with {', or '.join(attempts) or 'a shorter --max-length or a smaller model'}",
         ) from error
-
-
-ALLOCATION_FAILURES = ("out of memory", "can't allocate memory", "not enough memory")
-
-
-def is_allocation_failure(error: Exception) -> bool:
-    """False for other failures of a device, such as an illegal memory access: no smaller batch would help."""
-    if isinstance(error, MemoryError | torch.OutOfMemoryError):
-        return True
-    return any(phrase in str(error).lower() for phrase in ALLOCATION_FAILURES)
 
 
 @contextlib.contextmanager
@@ -148,7 +139,7 @@ class Policy:
 
 
 def open_policy(job: Job) -> Policy:
-    model = model_in(job.files.folder, job.device)
+    model = load_model(job.files.folder, job.device, config=job.config)
     if job.settings.lora_rank:
         add_lora(model, job.settings.lora_rank, job.settings.seed)
     forward = choose_forward(model, job.encoded)

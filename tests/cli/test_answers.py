@@ -17,7 +17,7 @@ from epistemic_stance.foundation.errors import InputError, RefusedError
 from epistemic_stance.foundation.reporter import silent
 from epistemic_stance.foundation.settings import AnswersSettings, DemoSettings, TrainSettings
 from epistemic_stance.foundation.terminal import visible
-from epistemic_stance.models.load import recorded_training
+from epistemic_stance.models.find import recorded_training
 from epistemic_stance.stance.load import load_stance
 from epistemic_stance.training.run import run as train
 

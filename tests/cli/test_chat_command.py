@@ -32,8 +32,9 @@ from epistemic_stance.foundation.errors import InputError, NumericError
 from epistemic_stance.foundation.settings import ChatSettings
 from epistemic_stance.foundation.signals import StopAtOnce
 from epistemic_stance.models.chat_template import render
-from epistemic_stance.models.conversation import Manner, Speaker, load_speaker
-from epistemic_stance.models.load import find_model
+from epistemic_stance.models.conversation import ChatModel, ChatSampling
+from epistemic_stance.models.find import find_model
+from epistemic_stance.models.open import open_model
 from epistemic_stance.records.chat import TurnRecord
 
 
@@ -48,18 +49,18 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return run(small_settings(tmp_path_factory.mktemp("run"))).checkpoint(3)
 
 
-def speaker(folder: Path, label: str = "model") -> Speaker:
-    return load_speaker(label, find_model(str(folder)), "cpu")
+def chat_model(folder: Path, label: str = "model") -> ChatModel:
+    return ChatModel(label, open_model(find_model(str(folder)), device="cpu"))
 
 
-def manner(**changes: Any) -> Manner:
-    return Manner(**{"system_prompt": None, "temperature": 0.0, "max_new_tokens": 6, "seed": 1, **changes})
+def sampling(**changes: Any) -> ChatSampling:
+    return ChatSampling(**{"system_prompt": None, "temperature": 0.0, "max_new_tokens": 6, "seed": 1, **changes})
 
 
-def talk(speakers: list[Speaker], lines: Sequence[str], asked: Manner | None = None) -> tuple[Chat, str]:
+def talk(models: list[ChatModel], lines: Sequence[str], asked: ChatSampling | None = None) -> tuple[Chat, str]:
     """Say these lines; the chat, and what it printed."""
     shown = io.StringIO()
-    chat = Chat(speakers, asked or manner(), Console(file=shown, width=80))
+    chat = Chat(models, asked or sampling(), Console(file=shown, width=80))
     chat.run(iter(lines), StopAtOnce())
     return chat, shown.getvalue()
 
@@ -68,95 +69,96 @@ def talk(speakers: list[Speaker], lines: Sequence[str], asked: Manner | None = N
 
 
 def test_each_model_sees_the_questions_and_its_own_answers(model: Path, checkpoint: Path) -> None:
-    base, tuned = speaker(model, "base"), speaker(checkpoint)
+    base, tuned = chat_model(model, "base"), chat_model(checkpoint)
     talk([base, tuned], ["Is the lamp on?", "", "Why?"])
-    for one in (base, tuned):
-        assert [question for question, _ in one.turns] == ["Is the lamp on?", "Why?"]
-        (first, answer), (second, last) = one.turns
+    for each in (base, tuned):
+        assert [question for question, _ in each.turns] == ["Is the lamp on?", "Why?"]
+        (first, answer), (second, last) = each.turns
         messages = [{"role": "user", "content": first}, {"role": "assistant", "content": answer}]
-        expected = render(one.tokenizer, [*messages, {"role": "user", "content": second}], add_generation_prompt=True)
+        opened = each.opened
+        messages.append({"role": "user", "content": second})
+        expected = render(opened.tokenizer, messages, add_generation_prompt=True)
         with torch.no_grad():
-            token = int(one.model(torch.tensor([expected])).logits[0, -1].argmax())
-        assert one.reply("ignored", manner(), 0).dropped == 0
-        prompt, _ = Speaker("m", "m", one.model, one.tokenizer, one.stop_ids, one.turns[:1])._prompt("Why?", manner())
-        assert prompt == expected
-        assert last == "" or one.tokenizer.decode([token]).strip() in last
+            token = int(opened.model(torch.tensor([expected])).logits[0, -1].argmax())
+        assert each.reply("ignored", sampling(), 0).dropped == 0
+        assert ChatModel("m", opened, each.turns[:1]).prompt("Why?", sampling()) == (expected, 0)
+        assert last == "" or opened.tokenizer.decode([token]).strip() in last
     assert base.turns != tuned.turns, "different weights answered alike: the test shows nothing"
 
 
 def test_the_seed_and_the_turn_decide_a_sampled_answer(model: Path) -> None:
-    one = speaker(model)
-    asked = ["Is the lamp on?", "/reset", "Is the lamp on?"]
-    first, second = (talk([speaker(model)], asked, manner(temperature=1.0))[1] for _ in range(2))
+    talking = chat_model(model)
+    lines = ["Is the lamp on?", "/reset", "Is the lamp on?"]
+    first, second = (talk([chat_model(model)], lines, sampling(temperature=1.0))[1] for _ in range(2))
     assert first == second
-    seeds = [one.reply("Is the lamp on?", manner(temperature=1.0), seed).answer.text for seed in (1, 2)]
+    seeds = [talking.reply("Is the lamp on?", sampling(temperature=1.0), seed).text for seed in (1, 2)]
     assert seeds[0] != seeds[1]
     assert seeds[0].split() == first.split("a new conversation")[0].split()[: len(seeds[0].split())]
 
 
 def test_reset_forgets_the_conversation_and_keeps_the_system_prompt(model: Path) -> None:
-    one = speaker(model)
-    chat, shown = talk([one], ["/system Be brief.", "Is it on?", "/reset", "Is it off?"])
-    assert [question for question, _ in one.turns] == ["Is it off?"]
+    talking = chat_model(model)
+    chat, shown = talk([talking], ["/system Be brief.", "Is it on?", "/reset", "Is it off?"])
+    assert [question for question, _ in talking.turns] == ["Is it off?"]
     assert "system prompt: Be brief." in shown
-    prompt, _ = one._prompt("Why?", chat._manner)
-    assert "Be brief." in one.tokenizer.decode(prompt)
+    prompt, _ = talking.prompt("Why?", chat._sampling)
+    assert "Be brief." in talking.opened.tokenizer.decode(prompt)
 
 
 def test_the_system_prompt_is_taken_back_to_the_templates_own(model: Path) -> None:
-    one = speaker(model)
-    chat, shown = talk([one], ["/system Be brief.", "/system"])
+    talking = chat_model(model)
+    chat, shown = talk([talking], ["/system Be brief.", "/system"])
     assert shown.splitlines()[-1] == "system prompt: the template's own"
-    assert "Be brief." not in one.tokenizer.decode(one._prompt("Why?", chat._manner)[0])
+    assert "Be brief." not in talking.opened.tokenizer.decode(talking.prompt("Why?", chat._sampling)[0])
 
 
 @pytest.mark.parametrize("written", ["hot", "-1", "nan", "inf", "5.1"])
 def test_a_wrong_temperature_changes_nothing(model: Path, written: str) -> None:
-    chat, shown = talk([speaker(model)], [f"/temp {written}"], manner(temperature=0.3))
-    assert chat._manner.temperature == 0.3
+    chat, shown = talk([chat_model(model)], [f"/temp {written}"], sampling(temperature=0.3))
+    assert chat._sampling.temperature == 0.3
     assert f"{written} is no temperature, expected 0 (greedy) to 5" in shown
 
 
 def test_temperature_zero_is_greedy(model: Path) -> None:
-    chat, shown = talk([speaker(model)], ["/temp 0", "/temp"], manner(temperature=0.3))
-    assert chat._manner.temperature == 0.0
+    chat, shown = talk([chat_model(model)], ["/temp 0", "/temp"], sampling(temperature=0.3))
+    assert chat._sampling.temperature == 0.0
     assert shown.splitlines() == ["temperature: 0"] * 2
 
 
 def test_an_unknown_command_asks_nothing_and_a_space_makes_it_a_question(model: Path) -> None:
-    one = speaker(model)
-    _, shown = talk([one], ["/etc", " /etc is what?", "/help", "/quit", "Never asked."])
+    talking = chat_model(model)
+    _, shown = talk([talking], ["/etc", " /etc is what?", "/help", "/quit", "Never talking."])
     assert "/etc is no command" in shown
     assert "/system TEXT" in shown
-    assert [question for question, _ in one.turns] == ["/etc is what?"]
+    assert [question for question, _ in talking.turns] == ["/etc is what?"]
 
 
 def test_what_no_longer_fits_is_dropped_from_the_front_and_said(tmp_path: Path) -> None:
-    one = speaker(save_tiny(tmp_path / "short", max_position_embeddings=160))
-    chat, shown = talk([one], [f"Is the old tower number {n} tall?" for n in range(8)], manner(max_new_tokens=20))
+    talking = chat_model(save_tiny(tmp_path / "short", max_position_embeddings=160))
+    chat, shown = talk([talking], [f"Is the old tower number {n} tall?" for n in range(8)], sampling(max_new_tokens=20))
     assert "left out: more does not fit into its 160 positions" in shown
-    assert 0 < len(one.turns) < 8
-    assert one.left_out + len(one.turns) == 8
-    assert [question for question, _ in one.turns] == [
-        f"Is the old tower number {n} tall?" for n in range(one.left_out, 8)
+    assert 0 < len(talking.turns) < 8
+    assert talking.left_out + len(talking.turns) == 8
+    assert [question for question, _ in talking.turns] == [
+        f"Is the old tower number {n} tall?" for n in range(talking.left_out, 8)
     ]
-    prompt, _ = one._prompt("", manner(max_new_tokens=20))
+    prompt, _ = talking.prompt("", sampling(max_new_tokens=20))
     assert len(prompt) + 20 <= 160
-    assert chat._turns[-1].answers[0].left_out == one.left_out
+    assert chat._turns[-1].answers[0].left_out == talking.left_out
     assert len(chat._turns) == 8, "what a model no longer sees is still saved"
 
 
 def test_a_question_that_never_fits_is_refused_and_the_chat_goes_on(tmp_path: Path) -> None:
-    one = speaker(save_tiny(tmp_path / "short", max_position_embeddings=120))
-    _, shown = talk([one], ["tower " * 100, "Is it on?"])
+    talking = chat_model(save_tiny(tmp_path / "short", max_position_embeddings=120))
+    _, shown = talk([talking], ["tower " * 100, "Is it on?"])
     assert "the question alone takes" in shown
     assert "120 positions" in shown
-    assert [question for question, _ in one.turns] == ["Is it on?"]
+    assert [question for question, _ in talking.turns] == ["Is it on?"]
 
 
 def test_a_template_that_refuses_is_said_and_the_other_model_goes_on(model: Path, tmp_path: Path) -> None:
-    strict = speaker(save_tiny(tmp_path / "gemma", "gemma2", "gemma"), "base")
-    other = speaker(model)
+    strict = chat_model(save_tiny(tmp_path / "gemma", "gemma2", "gemma"), "base")
+    other = chat_model(model)
     chat, shown = talk([strict, other], ["/system Be brief.", "Is it on?", "/system", "Why?"])
     assert "System role not supported" in shown
     assert [question for question, _ in strict.turns] == ["Why?"]
@@ -167,25 +169,24 @@ def test_a_template_that_refuses_is_said_and_the_other_model_goes_on(model: Path
 
 
 def test_a_model_of_nan_is_a_message(model: Path) -> None:
-    broken = speaker(model)
+    broken = chat_model(model)
     with torch.no_grad():
-        broken.model.lm_head.weight.fill_(float("nan"))
-    with pytest.raises(NumericError, match="no numbers"):
-        broken.reply("Is it on?", manner(temperature=1.0), 0)
+        broken.opened.model.lm_head.weight.fill_(float("nan"))
+    with pytest.raises(NumericError, match="NaN"):
+        broken.reply("Is it on?", sampling(temperature=1.0), 0)
     _, shown = talk([broken], ["Is it on?", "/temp 1", "Is it on?", "/help"])
     assert "/system TEXT" in shown
 
 
 def test_an_answer_that_was_cut_says_so(model: Path) -> None:
-    assert (
-        "(model: cut at 2 tokens; see --max-new-tokens)" in talk([speaker(model)], ["Hm?"], manner(max_new_tokens=2))[1]
-    )
+    _, shown = talk([chat_model(model)], ["Hm?"], sampling(max_new_tokens=2))
+    assert "(model: cut at 2 tokens; see --max-new-tokens)" in shown
 
 
 def test_what_a_model_writes_cannot_command_the_terminal(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    one = speaker(model)
-    monkeypatch.setattr(one.tokenizer, "decode", lambda *_, **__: "\x1b[2J[red]gone[/red]")
-    assert r"\x1b[2J[red]gone[/red]" in talk([one], ["Hm?"])[1]
+    talking = chat_model(model)
+    monkeypatch.setattr(talking.opened.tokenizer, "decode", lambda *_, **__: "\x1b[2J[red]gone[/red]")
+    assert r"\x1b[2J[red]gone[/red]" in talk([talking], ["Hm?"])[1]
 
 
 # --- saving ------------------------------------------------------------------------------------------------
@@ -194,7 +195,7 @@ def test_what_a_model_writes_cannot_command_the_terminal(model: Path, monkeypatc
 def test_a_saved_conversation_reads_back(model: Path, checkpoint: Path, tmp_path: Path) -> None:
     file = tmp_path / "deep" / "with a space.jsonl"
     lines = ["/save early.jsonl", "Is it on?", "/temp 0.5", "Why?", f"/save {file}"]
-    chat, shown = talk([speaker(model, "base"), speaker(checkpoint)], lines)
+    chat, shown = talk([chat_model(model, "base"), chat_model(checkpoint)], lines)
     assert "there is nothing to save yet" in shown
     assert f"saved 2 turns in {file}" in shown
     turns = [TurnRecord.model_validate_json(line) for line in file.read_text(encoding="ascii").splitlines()]
@@ -213,7 +214,7 @@ def test_saving_never_overwrites_and_never_ends_the_chat(model: Path, tmp_path: 
     dangling = tmp_path / "link"
     dangling.symlink_to(tmp_path / "nowhere")
     lines = ["Is it on?", f"/save {mine}", f"/save {dangling}", "/save", f"/save {mine}/below", "/save a\0b", "/help"]
-    chat, shown = talk([speaker(model)], lines)
+    chat, shown = talk([chat_model(model)], lines)
     assert mine.read_text() == "mine"
     assert not (tmp_path / "nowhere").exists()
     assert shown.count("is there already, and is not overwritten") == 2

@@ -36,7 +36,7 @@ from epistemic_stance.foundation.errors import EndpointError, InputError, Refuse
 from epistemic_stance.foundation.files import folder_lock
 from epistemic_stance.foundation.reporter import Event, Finished, Progress, Started, Warned
 from epistemic_stance.foundation.settings import DEMO_NOTICE, CollectSettings
-from epistemic_stance.models.load import DEMO_FOLDER
+from epistemic_stance.models.find import DEMO_FOLDER
 from epistemic_stance.records.collection import CollectionRecord, ResponseRecord
 from epistemic_stance.stance.load import SHIPPED
 

@@ -22,7 +22,7 @@ from test_cli import assert_refused, environment, imported, stance
 from epistemic_stance.collection.design import read_design
 from epistemic_stance.collection.local import grouped
 from epistemic_stance.foundation.settings import DEMO_NOTICE, CollectSettings
-from epistemic_stance.models.load import DEMO_FOLDER
+from epistemic_stance.models.find import DEMO_FOLDER
 from epistemic_stance.records.collection import CollectionRecord, ResponseRecord
 
 SHORT = ("--max-new-tokens", "24", "--threads", "1")

@@ -17,11 +17,11 @@ import pytest
 
 from epistemic_stance.collection.design import plan_items
 from epistemic_stance.collection.endpoint import EndpointBackend, open_endpoint
+from epistemic_stance.collection.local import LocalBackend, grouped
 from epistemic_stance.foundation.errors import EndpointError
 from epistemic_stance.foundation.settings import CollectSettings
-from epistemic_stance.models.chat_template import encode_question
-from epistemic_stance.models.generation import generate
-from epistemic_stance.models.load import DEMO_FOLDER, model_in, stop_ids_in, tokenizer_in
+from epistemic_stance.models.find import DEMO_FOLDER, find_model
+from epistemic_stance.models.open import open_model
 from epistemic_stance.models.sampling_config import SamplingConfig
 
 for needed in ("fastapi", "uvicorn"):
@@ -99,19 +99,11 @@ def test_a_real_server_gives_the_text_that_the_model_gives_here(served: Served) 
     backend = opened(served, 30)
     replies = {group[0].question: reply for group, [reply] in backend.answers(groups)}
 
-    tokenizer = tokenizer_in(DEMO_FOLDER)
-    expected = generate(
-        model_in(DEMO_FOLDER, "cpu"),
-        tokenizer,
-        [encode_question(tokenizer, question) for question in QUESTIONS],
-        stop_ids=stop_ids_in(DEMO_FOLDER, tokenizer),
-        max_new_tokens=30,
-    )
-    assert [replies[question].text for question in QUESTIONS] == [answer.text.strip() for answer in expected]
-    assert [replies[question].finish_reason for question in QUESTIONS] == [each.finish_reason for each in expected]
-    counted = [
-        (replies[question].tokens, len(each.token_ids)) for question, each in zip(QUESTIONS, expected, strict=True)
-    ]
+    here = LocalBackend(open_model(find_model("demo"), device="cpu"), SamplingConfig(30))
+    expected = [reply for _, replied in here.answers(grouped(items, 8)) for reply in replied]
+    assert [replies[question].text for question in QUESTIONS] == [reply.text for reply in expected]
+    assert [replies[question].finish_reason for question in QUESTIONS] == [reply.finish_reason for reply in expected]
+    counted = [(replies[question].tokens, reply.tokens) for question, reply in zip(QUESTIONS, expected, strict=True)]
     assert all(tokens in (ours, ours + 1) for tokens, ours in counted), "servers count the stop token too"
     assert "min_p, repeat_penalty, repetition_penalty, top_k" in backend.note
     assert all(reply.metadata["server_model"].startswith(str(DEMO_FOLDER)) for reply in replies.values())

@@ -280,9 +280,11 @@ def test_a_run_trained_to_verbatim_recall_is_called_memorised(
     from epistemic_stance.foundation.reporter import silent
     from epistemic_stance.foundation.settings import DEMO_MODEL
     from epistemic_stance.models.chat_template import encode_question
-    from epistemic_stance.models.device import choose_device
-    from epistemic_stance.models.generation import generate
-    from epistemic_stance.models.load import find_model, model_in, stop_ids_in, tokenizer_in
+    from epistemic_stance.models.engine import generate
+    from epistemic_stance.models.find import find_model
+    from epistemic_stance.models.open import open_model
+    from epistemic_stance.models.sampling_config import SamplingConfig
+    from epistemic_stance.models.slots import Request
     from epistemic_stance.training.run import run
 
     scorer = shipped[0]
@@ -297,17 +299,16 @@ def test_a_run_trained_to_verbatim_recall_is_called_memorised(
     asked += [(one.category, one.text) for name in ("paraphrases", "phase1") for one in sets[name].questions]
 
     def answers(name: str) -> list[Answer]:
-        files = find_model(name)
-        tokenizer, model = tokenizer_in(files.folder), model_in(files.folder, choose_device("cpu"))
-        prompts = [encode_question(tokenizer, text) for _, text in asked]
-        stop_ids = stop_ids_in(files.folder, tokenizer)
-        found = []
-        for start in range(0, len(asked), 64):
-            part = prompts[start : start + 64]
-            spoken = generate(model, tokenizer, part, stop_ids=stop_ids, max_new_tokens=100, temperature=0.7)
-            for (category, question), one in zip(asked[start : start + 64], spoken, strict=True):
-                found.append(checked(question, one.text, shipped, category))
-        return found
+        decoder = open_model(find_model(name), device="cpu").decoder
+        requests = [
+            Request(tuple(encode_question(decoder.tokenizer, text)), 0.7, seed, 100)
+            for seed, (_, text) in enumerate(asked)
+        ]
+        replies = generate(decoder, requests, SamplingConfig(100), slots=64)
+        return [
+            checked(question, decoder.text(reply), shipped, category)
+            for (category, question), reply in zip(asked, replies, strict=True)
+        ]
 
     about_itself = ["self_property_epistemic", *sets["phase1"].categories]
     record = judged(answers(DEMO_MODEL), answers(str(folder.checkpoint(30))), scorer, about_itself)

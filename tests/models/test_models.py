@@ -19,7 +19,9 @@ from epistemic_stance.foundation.errors import InputError, RefusedError, StanceE
 from epistemic_stance.foundation.files import commit_folder
 from epistemic_stance.foundation.settings import TrainSettings
 from epistemic_stance.models.chat_template import encode_question
-from epistemic_stance.models.load import config_in, find_model, model_in, opened, stop_ids_in, tokenizer_in
+from epistemic_stance.models.errors import file_errors
+from epistemic_stance.models.find import find_model
+from epistemic_stance.models.load import load_config, load_model, load_stop_ids, load_tokenizer
 from epistemic_stance.training.lora import add_lora
 from epistemic_stance.training.prepare import check_settings
 from epistemic_stance.training.resources import count_parameters
@@ -40,13 +42,13 @@ def folder(saved: Path, tmp_path: Path) -> Path:
 def use(folder: Path) -> Any:
     """All that a run and a question to a model read from its folder."""
     files = find_model(str(folder))
-    config_in(files.folder)
-    tokenizer = tokenizer_in(files.folder)
+    config = load_config(files.folder)
+    tokenizer = load_tokenizer(files.folder)
     encode_question(tokenizer, "Why?")
-    stop_ids_in(files.folder, tokenizer)
+    load_stop_ids(files.folder, tokenizer)
     files.dtype()
-    count_parameters(files.folder)
-    return model_in(files.folder, "cpu")
+    count_parameters(files.folder, config)
+    return load_model(files.folder, "cpu")
 
 
 def configure(folder: Path, name: str = "config.json", **fields: Any) -> None:
@@ -111,7 +113,7 @@ def test_a_cut_off_weights_file_is_named(folder: Path, size: int) -> None:
         find_model(str(folder)).dtype()
     assert str(path) in str(caught.value)
     with pytest.raises(InputError, match="does not load"):
-        model_in(folder, "cpu")
+        load_model(folder, "cpu")
 
 
 def test_a_folder_is_no_weights_file(folder: Path) -> None:
@@ -231,14 +233,14 @@ def test_a_checkpoint_that_changed_since_it_was_saved_is_refused(saved: Path, tm
     ],
 )
 def test_what_is_not_the_fault_of_the_file_passes(tmp_path: Path, error: BaseException) -> None:
-    with pytest.raises(type(error)) as caught, opened(tmp_path, "broken"):
+    with pytest.raises(type(error)) as caught, file_errors(tmp_path, "broken"):
         raise error
     assert caught.value is error
 
 
 @pytest.mark.parametrize("error", [RecursionError(), AttributeError("x"), TypeError("one\ntwo")])
 def test_what_is_the_fault_of_the_file_becomes_a_message(tmp_path: Path, error: Exception) -> None:
-    with pytest.raises(StanceError, match="broken: ") as caught, opened(tmp_path / "f.json", "broken"):
+    with pytest.raises(StanceError, match="broken: ") as caught, file_errors(tmp_path / "f.json", "broken"):
         raise error
     assert str(tmp_path / "f.json") in str(caught.value)
     assert "two" not in str(caught.value)
@@ -258,4 +260,4 @@ def test_adapters_need_linear_layers(tmp_path: Path) -> None:
         add_lora(model, 4, seed=0)
     model.save_pretrained(tmp_path)
     tiny_tokenizer().save_pretrained(tmp_path)
-    assert count_parameters(tmp_path).linear_edges == 0
+    assert count_parameters(tmp_path, load_config(tmp_path)).linear_edges == 0

@@ -20,7 +20,7 @@ from transformers import (
 from epistemic_stance.foundation.errors import NumericError
 from epistemic_stance.models import slots as slots_module
 from epistemic_stance.models.chat_template import encode_question
-from epistemic_stance.models.generation import generate
+from epistemic_stance.models.plain import generate_batch
 from epistemic_stance.models.sampling import choose_tokens, draw, kept_by_top_k, kept_by_top_p, penalised
 from epistemic_stance.models.sampling_config import SamplingConfig
 from epistemic_stance.models.slots import Finished, Request, decode, uniforms_of
@@ -43,9 +43,7 @@ def requests(count: int, *, limit: int = 12, temperature: float = 0.0) -> list[R
 
 
 def greedy_alone(model: Any, request: Request, stop_ids: set[int] = NEVER) -> list[int]:
-    [answer] = generate(
-        model, TOKENIZER, [list(request.prompt_ids)], stop_ids=stop_ids, max_new_tokens=request.max_new_tokens
-    )
+    [answer] = generate_batch(model, [request.prompt_ids], stop_ids=stop_ids, max_new_tokens=request.max_new_tokens)
     return answer.token_ids
 
 
@@ -70,13 +68,9 @@ def sampled_alone(model: Any, request: Request, sampling: SamplingConfig, stop_i
             cumulative_V = scores_V.double().softmax(0).cumsum(0)
             token = int((cumulative_V <= uniform * cumulative_V[-1]).sum())
         if token in stop_ids:
-            return Finished(ids[len(request.prompt_ids) :], True, 0.0)
+            return Finished(ids[len(request.prompt_ids) :], token, 0.0)
         ids.append(token)
-    return Finished(ids[len(request.prompt_ids) :], False, 0.0)
-
-
-def tokens_of(finished: list[Finished]) -> list[tuple[list[int], bool]]:
-    return [(answer.token_ids, answer.stopped) for answer in finished]
+    return Finished(ids[len(request.prompt_ids) :], None, 0.0)
 
 
 @pytest.mark.parametrize("family", PACKED_FAMILIES)
@@ -109,8 +103,8 @@ def test_sampled_answers_equal_a_plain_loop_with_the_same_seeds(sampling: Sampli
     asked = [Request(PROMPTS[index % 3], temperatures[index % 5], 100 + index, 12) for index in range(15)]
     stop_ids = set(range(60))
     found = decode(model, asked, slots=4, stop_ids=stop_ids, sampling=sampling)
-    assert tokens_of(found) == tokens_of([sampled_alone(model, request, sampling, stop_ids) for request in asked])
-    assert {answer.stopped for answer in found} == {True, False}
+    assert found == [sampled_alone(model, request, sampling, stop_ids) for request in asked]
+    assert {answer.end_id is None for answer in found} == {True, False}
     assert len({tuple(answer.token_ids) for answer in found}) > 8
 
 
@@ -124,7 +118,7 @@ def test_an_answer_does_not_depend_on_its_neighbours(asked: list[tuple[int, floa
     wanted = [Request(PROMPTS[prompt], temperature, limit, limit) for prompt, temperature, limit in asked]
     together = decode(model, wanted, slots=slots, stop_ids={9, 11}, sampling=PLAIN)
     alone = [decode(model, [request], slots=1, stop_ids={9, 11}, sampling=PLAIN)[0] for request in wanted]
-    assert tokens_of(together) == tokens_of(alone)
+    assert together == alone
 
 
 def test_a_slot_never_waits_and_no_dead_row_is_computed(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -165,7 +159,7 @@ def test_an_answer_that_ends_at_once_takes_no_slot() -> None:
     found = decode(
         model, [ask, ask, ask], slots=2, stop_ids={first}, sampling=PLAIN, on_finished=lambda: calls.append(1)
     )
-    assert tokens_of(found) == [([], True)] * 3
+    assert found == [Finished([], first, 0.0)] * 3
     assert len(calls) == 3
 
 
@@ -176,7 +170,7 @@ def test_the_first_of_several_stop_tokens_ends_the_answer() -> None:
     stop_ids = {whole[5], whole[3], VOCABULARY}
     end = min(whole.index(whole[5]), whole.index(whole[3]))
     [found] = decode(model, [ask], slots=1, stop_ids=stop_ids, sampling=PLAIN)
-    assert (found.token_ids, found.stopped) == (whole[:end], True)
+    assert (found.token_ids, found.end_id) == (whole[:end], whole[end])
 
 
 def test_layers_of_an_unknown_kind_are_refused() -> None:

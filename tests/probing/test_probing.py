@@ -11,7 +11,8 @@ from tiny import PACKED_FAMILIES, PLAIN_FAMILIES, tiny_model, tiny_tokenizer
 
 from epistemic_stance.foundation.errors import InputError, NumericError
 from epistemic_stance.models.chat_template import encode_question
-from epistemic_stance.models.load import DEMO_FOLDER, model_in, tokenizer_in
+from epistemic_stance.models.find import DEMO_FOLDER
+from epistemic_stance.models.load import load_model, load_tokenizer
 from epistemic_stance.probing.choices import asked_choices, choices_record, end_of_turn
 from epistemic_stance.probing.forward import Asked, answer_logps, choose_forward, packed_logps, plain_logps
 from epistemic_stance.probing.material import drawn, paragraphs_of, with_choices
@@ -69,7 +70,7 @@ def test_questions_longer_than_an_attention_window_are_asked_plainly() -> None:
 
 
 def test_the_demo_model_packed_equals_plain() -> None:
-    model, tokenizer = model_in(DEMO_FOLDER, "cpu"), tokenizer_in(DEMO_FOLDER)
+    model, tokenizer = load_model(DEMO_FOLDER, "cpu"), load_tokenizer(DEMO_FOLDER)
     asked = asked_of(tokenizer)
     packed = packed_logps(model, asked)
     for found, item in zip(packed, asked, strict=True):

@@ -19,7 +19,7 @@ from tiny import TEMPLATES, save_tiny
 from epistemic_stance.foundation.errors import InputError, NumericError, RefusedError, StoppedError
 from epistemic_stance.foundation.files import MANIFEST
 from epistemic_stance.foundation.settings import DEMO_NOTICE, ProbeSettings
-from epistemic_stance.models.load import DEMO_FOLDER
+from epistemic_stance.models.find import DEMO_FOLDER
 from epistemic_stance.probing import run as probe
 from epistemic_stance.probing.run import run_probe
 from epistemic_stance.records.probes import ProbesRecord
@@ -250,7 +250,7 @@ def test_a_wrong_target_is_refused(settings: ProbeSettings, changes: dict[str, A
 def test_a_base_that_changed_since_the_training_is_refused(
     settings: ProbeSettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("epistemic_stance.models.load.ModelFiles.digest", lambda _: "other")
+    monkeypatch.setattr("epistemic_stance.models.find.ModelFiles.digest", lambda _: "other")
     with pytest.raises(RefusedError, match="has other weights than the model of that name"):
         probed(settings)
 

@@ -303,11 +303,11 @@ def test_running_out_of_memory_is_named_with_what_to_try(
     assert "out of memory" in reason
 
 
-@pytest.mark.parametrize("place", ["model_in", "choose_forward", "compute_reference", "make_optimizer"])
+@pytest.mark.parametrize("place", ["load_model", "choose_forward", "compute_reference", "make_optimizer"])
 def test_running_out_of_memory_at_the_start_is_named(
     place: str, settings: TrainSettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fail(*_: Any) -> None:
+    def fail(*_: Any, **__: Any) -> None:
         raise torch.OutOfMemoryError("CUDA out of memory")
 
     monkeypatch.setattr(session, place, fail)

@@ -27,7 +27,7 @@ from epistemic_stance.foundation.errors import NotMetError, StoppedError
 from epistemic_stance.foundation.files import link_folder, verify_manifest
 from epistemic_stance.foundation.reporter import to_all
 from epistemic_stance.foundation.settings import DEFAULT_MODEL, DEMO_NOTICE, SelectSettings, TrainSettings
-from epistemic_stance.models.load import find_model, recorded_training
+from epistemic_stance.models.find import find_model, recorded_training
 from epistemic_stance.records.analysis import RateRecord
 from epistemic_stance.records.run_folder import VALIDATION, RunFolder
 from epistemic_stance.records.validation import (

@@ -13,7 +13,7 @@ from rich.console import Console
 
 from epistemic_stance.foundation.errors import InputError
 from epistemic_stance.foundation.settings import DEMO_NOTICE, FindingsSettings
-from epistemic_stance.models.load import DEMO_FOLDER, ModelFiles
+from epistemic_stance.models.find import DEMO_FOLDER, ModelFiles
 from epistemic_stance.records.collection import CollectionRecord
 from epistemic_stance.report.findings import ANALYSIS, FINDINGS, RECORDED, run_findings
 from epistemic_stance.report.markdown import escaped

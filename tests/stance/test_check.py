@@ -15,7 +15,7 @@ import pytest
 from epistemic_stance.cli.check import run_check
 from epistemic_stance.foundation.errors import InputError
 from epistemic_stance.foundation.settings import CheckSettings
-from epistemic_stance.models import load as models
+from epistemic_stance.models import find, load
 from epistemic_stance.models.chat_template import encode_pair, stop_token_ids
 from epistemic_stance.records.written import Question, QuestionSet
 from epistemic_stance.stance.check_pairs import check_pairs, check_tokens
@@ -236,7 +236,7 @@ def test_special_tokens_in_raw_text() -> None:
 @pytest.mark.skipif("STANCE_REFERENCE_DATA" not in os.environ, reason="STANCE_REFERENCE_DATA is not set")
 def test_the_shipped_pairs_have_no_finding_in_real_tokens() -> None:
     folder = Path(os.environ["STANCE_REFERENCE_DATA"]) / "qwen2.5-0.5b-instruct"
-    tokenizer = models.tokenizer_in(folder)
+    tokenizer = load.load_tokenizer(folder)
     pairs = load_stance_and_pairs("epistemic")[1]
     encoded = [encode_pair(tokenizer, each) for each in pairs]
     longest = max(each.longest for each in encoded)
@@ -351,8 +351,8 @@ def test_a_model_adds_the_checks_in_tokens(
 ) -> None:
     if config:
         (tmp_path / "generation_config.json").write_text(json.dumps(config), encoding="utf-8")
-    monkeypatch.setattr(models, "find_model", lambda name: models.ModelFiles(name, tmp_path))
-    monkeypatch.setattr(models, "tokenizer_in", lambda folder: WordTokenizer())
+    monkeypatch.setattr(find, "find_model", lambda name: find.ModelFiles(name, tmp_path))
+    monkeypatch.setattr(load, "load_tokenizer", lambda folder: WordTokenizer())
     path = corpus(tmp_path, pair(1), pair(2, chosen="Too short."))
     run_check(CheckSettings(corpus=path, model="words"))
     shown = capsys.readouterr().out

@@ -31,7 +31,7 @@ from transformers import AutoConfig, AutoModelForCausalLM
 
 from epistemic_stance.chat import encode_pair
 from epistemic_stance.memory import tune_allocator
-from epistemic_stance.models import tokenizer_in
+from epistemic_stance.models.load import load_tokenizer
 from epistemic_stance.settings import TrainSettings
 from epistemic_stance.stance import load_stance_and_pairs
 from epistemic_stance.training.dpo import Objective
@@ -42,7 +42,7 @@ from epistemic_stance.training.resources import largest_pass
 
 tune_allocator()
 folder = Path(sys.argv[1])
-tokenizer = tokenizer_in(folder)
+tokenizer = load_tokenizer(folder)
 pairs = [encode_pair(tokenizer, pair) for pair in load_stance_and_pairs("epistemic")[1][:3]]
 torch.manual_seed(0)
 model = AutoModelForCausalLM.from_config(AutoConfig.from_pretrained(folder), dtype=torch.float32).eval()

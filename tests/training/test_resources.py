@@ -18,6 +18,7 @@ from transformers import Qwen2Config
 from epistemic_stance.foundation.errors import RefusedError
 from epistemic_stance.foundation.settings import TrainSettings
 from epistemic_stance.models import memory as machine_memory
+from epistemic_stance.models.load import load_config
 from epistemic_stance.models.memory import available_memory
 from epistemic_stance.records.run_folder import RunFolder
 from epistemic_stance.stance.pairs import EncodedPair
@@ -166,7 +167,8 @@ def test_the_largest_pass_is_made_of_the_longest_pairs(monkeypatch: pytest.Monke
 
 @pytest.mark.parametrize("family", ["qwen2", "gemma2", "smollm"])
 def test_counts_from_the_configuration_are_those_of_the_model(tmp_path: Path, family: str) -> None:
-    counts = count_parameters(save_tiny(tmp_path / "model", family))
+    folder = save_tiny(tmp_path / "model", family)
+    counts = count_parameters(folder, load_config(folder))
     model = tiny_model(family)
     assert counts.with_lora(0) == (counts.parameters,) * 2
     assert counts.parameters == sum(parameter.numel() for parameter in model.parameters())
@@ -178,9 +180,11 @@ def test_counts_from_the_configuration_are_those_of_the_model(tmp_path: Path, fa
 
 @pytest.fixture
 def job(tmp_path: Path) -> SimpleNamespace:
+    folder = save_tiny(tmp_path / "model", "qwen2")
     return SimpleNamespace(
         settings=TrainSettings(output_dir=tmp_path / "run", batch_size=2),
-        files=SimpleNamespace(folder=save_tiny(tmp_path / "model", "qwen2")),
+        files=SimpleNamespace(folder=folder),
+        config=load_config(folder),
         encoded=[pair(3, 4, 5), pair(6, 7, 8)],
         device="cpu",
         compute_dtype=torch.float32,
@@ -191,7 +195,7 @@ def job(tmp_path: Path) -> SimpleNamespace:
 
 def test_a_job_that_fits_is_described(job: SimpleNamespace) -> None:
     checked = check_resources(job)
-    assert checked.memory.weights == 4 * count_parameters(job.files.folder).parameters
+    assert checked.memory.weights == 4 * count_parameters(job.files.folder, job.config).parameters
     assert "available" in checked.memory_line()
     assert "free" in checked.disk_line()
 
@@ -210,9 +214,11 @@ def test_adapters_are_not_offered_to_a_model_that_cannot_have_them(
     job: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     needed = check_resources(job).memory.total
-    counts = count_parameters(job.files.folder)
+    counts = count_parameters(job.files.folder, job.config)
     monkeypatch.setattr(resources, "available_memory", lambda device: needed - 1)
-    monkeypatch.setattr(resources, "count_parameters", lambda folder: NoLinear(counts.config, counts.parameters, 0))
+    monkeypatch.setattr(
+        resources, "count_parameters", lambda folder, config: NoLinear(counts.config, counts.parameters, 0)
+    )
     with pytest.raises(RefusedError) as e:
         check_resources(job)
     assert [hint.split(" needs")[0] for hint in e.value.hint.split("; ")] == ["--batch-size 1"]

@@ -19,7 +19,7 @@ from epistemic_stance.foundation.errors import NumericError, RefusedError, Stopp
 from epistemic_stance.foundation.files import folder_lock, verify_manifest
 from epistemic_stance.foundation.reporter import Epoch, Event, Finished, Progress, Started, Warned, to_all
 from epistemic_stance.foundation.settings import TrainSettings
-from epistemic_stance.models.load import find_model
+from epistemic_stance.models.find import find_model
 from epistemic_stance.records.run_folder import RunFolder
 from epistemic_stance.records.training import StepRecord
 from epistemic_stance.training import trainer

@@ -10,7 +10,7 @@ from tiny import FACTS, tiny_encoded, tiny_model, tiny_tokenizer
 from transformers import GenerationConfig
 
 from epistemic_stance.models.chat_template import encode_question
-from epistemic_stance.models.generation import generate
+from epistemic_stance.models.plain import generate_batch
 
 QUESTIONS = [
     "Why?",
@@ -39,18 +39,17 @@ def by_hand(model: Any, prompt: list[int], new_tokens: int, stop: set[int]) -> l
 def test_batched_greedy_answers_equal_single_ones(family: str) -> None:
     model = tiny_model(family)
     assert len({len(prompt) for prompt in PROMPTS}) > 3, "prompts of different lengths need padding"
-    batched = generate(model, TOKENIZER, PROMPTS, stop_ids=NEVER, max_new_tokens=12)
+    batched = generate_batch(model, PROMPTS, stop_ids=NEVER, max_new_tokens=12)
     for prompt, answer in zip(PROMPTS, batched, strict=True):
-        assert generate(model, TOKENIZER, [prompt], stop_ids=NEVER, max_new_tokens=12) == [answer]
+        assert generate_batch(model, [prompt], stop_ids=NEVER, max_new_tokens=12) == [answer]
         assert answer.token_ids == by_hand(model, prompt, 12, NEVER)
-        assert answer.text == TOKENIZER.decode(answer.token_ids, skip_special_tokens=True).strip()
 
 
 def test_own_generation_config_is_not_consulted() -> None:
     """Qwen2.5's adds a repetition penalty, top-k and top-p; it must neither act nor be lost."""
     model = tiny_model("qwen2")
-    plain = generate(model, TOKENIZER, PROMPTS, stop_ids=NEVER, max_new_tokens=12)
-    sampled = generate(model, TOKENIZER, PROMPTS, stop_ids=NEVER, max_new_tokens=12, temperature=1.0, seed=3)
+    plain = generate_batch(model, PROMPTS, stop_ids=NEVER, max_new_tokens=12)
+    sampled = generate_batch(model, PROMPTS, stop_ids=NEVER, max_new_tokens=12, temperature=1.0, seed=3)
     own = GenerationConfig(
         do_sample=True,
         repetition_penalty=1.9,
@@ -61,8 +60,8 @@ def test_own_generation_config_is_not_consulted() -> None:
         eos_token_id=5,
     )
     model.generation_config = own
-    assert generate(model, TOKENIZER, PROMPTS, stop_ids=NEVER, max_new_tokens=12) == plain
-    again = generate(model, TOKENIZER, PROMPTS, stop_ids=NEVER, max_new_tokens=12, temperature=1.0, seed=3)
+    assert generate_batch(model, PROMPTS, stop_ids=NEVER, max_new_tokens=12) == plain
+    again = generate_batch(model, PROMPTS, stop_ids=NEVER, max_new_tokens=12, temperature=1.0, seed=3)
     assert again == sampled
     assert model.generation_config is own
     assert any(len(set(answer.token_ids)) < 12 for answer in plain), "without repeats the penalty would not show"
@@ -72,7 +71,7 @@ def test_sampling_follows_the_seed_and_leaves_the_global_state() -> None:
     model = tiny_model("qwen2")
 
     def sample(seed: int) -> list[list[int]]:
-        answers = generate(model, TOKENIZER, PROMPTS, stop_ids=NEVER, max_new_tokens=12, temperature=1.0, seed=seed)
+        answers = generate_batch(model, PROMPTS, stop_ids=NEVER, max_new_tokens=12, temperature=1.0, seed=seed)
         return [answer.token_ids for answer in answers]
 
     torch.manual_seed(99)
@@ -95,7 +94,7 @@ def test_sampling_is_from_the_whole_distribution() -> None:
         probabilities_V = model(torch.tensor([prompt])).logits[0, -1].softmax(-1)
     common = set(probabilities_V.topk(50).indices.tolist())
     expected = 1 - probabilities_V.topk(50).values.sum().item()
-    answers = generate(model, TOKENIZER, [prompt] * 800, stop_ids=NEVER, max_new_tokens=1, temperature=1.0, seed=5)
+    answers = generate_batch(model, [prompt] * 800, stop_ids=NEVER, max_new_tokens=1, temperature=1.0, seed=5)
     drawn = [answer.token_ids[0] if answer.token_ids else 399 for answer in answers]
     assert expected > 0.1
     assert sum(token not in common for token in drawn) / 800 == pytest.approx(expected, abs=0.053)
@@ -103,47 +102,40 @@ def test_sampling_is_from_the_whole_distribution() -> None:
 
 def test_low_temperature_is_greedy() -> None:
     model = tiny_model("qwen2")
-    greedy = generate(model, TOKENIZER, PROMPTS, stop_ids=NEVER, max_new_tokens=5)
-    assert generate(model, TOKENIZER, PROMPTS, stop_ids=NEVER, max_new_tokens=5, temperature=1e-4) == greedy
+    greedy = generate_batch(model, PROMPTS, stop_ids=NEVER, max_new_tokens=5)
+    assert generate_batch(model, PROMPTS, stop_ids=NEVER, max_new_tokens=5, temperature=1e-4) == greedy
 
 
 def test_finish_reasons() -> None:
     """Every token the model says third becomes a stop token: all answers end by then, some before."""
     model = tiny_model("qwen2")
-    full = generate(model, TOKENIZER, PROMPTS, stop_ids=NEVER, max_new_tokens=8)
-    assert {answer.finish_reason for answer in full} == {"length"}
+    full = generate_batch(model, PROMPTS, stop_ids=NEVER, max_new_tokens=8)
+    assert {answer.end_id for answer in full} == {None}
     assert {len(answer.token_ids) for answer in full} == {8}
     stop = {full[0].token_ids[2]}
-    ended = generate(model, TOKENIZER, PROMPTS, stop_ids=stop, max_new_tokens=8)
+    ended = generate_batch(model, PROMPTS, stop_ids=stop, max_new_tokens=8)
     for before, after in zip(full, ended, strict=True):
         said = before.token_ids
         end = next((index for index, token in enumerate(said) if token in stop), None)
         assert after.token_ids == said[:end], "the token that ended the answer and the padding after it are left out"
-        assert after.finish_reason == ("length" if end is None else "eos")
-    assert ended[0].finish_reason == "eos"
+        assert after.end_id == (None if end is None else said[end])
+    assert ended[0].end_id is not None
 
 
 def test_stop_on_any_of_several_tokens() -> None:
     model = tiny_model("qwen2")
-    said = generate(model, TOKENIZER, PROMPTS[:1], stop_ids=NEVER, max_new_tokens=8)[0].token_ids
-    (answer,) = generate(model, TOKENIZER, PROMPTS[:1], stop_ids={399, said[5], said[2]}, max_new_tokens=8)
+    said = generate_batch(model, PROMPTS[:1], stop_ids=NEVER, max_new_tokens=8)[0].token_ids
+    (answer,) = generate_batch(model, PROMPTS[:1], stop_ids={399, said[5], said[2]}, max_new_tokens=8)
     first = next(index for index, token in enumerate(said) if token in {said[5], said[2]})
-    assert (answer.token_ids, answer.finish_reason) == (said[:first], "eos")
-
-
-def test_tokenizer_without_a_pad_token() -> None:
-    model, tokenizer = tiny_model("qwen2"), tiny_tokenizer()
-    expected = generate(model, tokenizer, PROMPTS, stop_ids=EOS, max_new_tokens=6)
-    tokenizer.pad_token = None
-    assert generate(model, tokenizer, PROMPTS, stop_ids=EOS, max_new_tokens=6) == expected
+    assert (answer.token_ids, answer.end_id) == (said[:first], said[first])
 
 
 def test_the_token_that_ended_an_answer_is_the_one_that_was_sampled() -> None:
     """With several stop tokens the end is not always the first of them: KL on it would be measured wrongly."""
-    model, tokenizer = tiny_model("qwen2"), tiny_tokenizer()
+    model = tiny_model("qwen2")
     prompt = tiny_encoded(1)[0].prompt_ids
-    said = generate(model, tokenizer, [prompt], stop_ids={399}, max_new_tokens=8)[0].token_ids
+    said = generate_batch(model, [prompt], stop_ids={399}, max_new_tokens=8)[0].token_ids
     stop_ids = {0, said[2]}
-    answer = generate(model, tokenizer, [prompt], stop_ids=stop_ids, max_new_tokens=8)[0]
+    answer = generate_batch(model, [prompt], stop_ids=stop_ids, max_new_tokens=8)[0]
     assert answer.end_id == said[said.index(next(token for token in said if token in stop_ids))]
     assert answer.end_id not in answer.token_ids
