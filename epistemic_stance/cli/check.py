@@ -14,8 +14,8 @@ from epistemic_stance.foundation.settings import CheckSettings
 from epistemic_stance.foundation.similarity import words
 from epistemic_stance.foundation.terminal import plain
 from epistemic_stance.models.chat_template import encode_pair, special_tokens
+from epistemic_stance.scoring.check_keys import check_keys
 from epistemic_stance.scoring.check_patterns import check_examples
-from epistemic_stance.scoring.grading.keys import check_keys
 from epistemic_stance.stance.check_pairs import check_pairs, check_tokens, overlaps
 from epistemic_stance.stance.check_questions import check_probe_sets, check_question_sets
 from epistemic_stance.stance.findings import Finding, located

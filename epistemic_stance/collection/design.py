@@ -50,7 +50,7 @@ class Design:
     """Of the default output, PREFIX_data/PREFIX_responses_<time>.jsonl."""
     categories: list[str]
     questions: list[tuple[str, str, str]]
-    """(id, category, text)."""
+    """(id, category, text with its instruction)."""
     temperatures: list[float]
     iterations: int
     sampling: SamplingConfig
@@ -122,7 +122,7 @@ def _questions(
     """Those of the categories and the split. Raises InputError if there are none, or if two could not be told apart."""
     name, splits = questions.name, splits_of(questions.questions)
     asked = [
-        (question.id, question.category, question.text)
+        (question.id, question.category, questions.prompt(question))
         for question in questions.questions
         if question.category in categories and split in ("all", splits[question_key(question.text)])
     ]

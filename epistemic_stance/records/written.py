@@ -85,7 +85,20 @@ class QuestionSet(Written):
     description: str = ""
     categories: Annotated[dict[Identifier, str], Field(min_length=1)]
     """Category id -> what it asks about, in one line."""
+    instructions: dict[Identifier, Text] = {}
+    """Category id -> what follows the text of its questions when they are asked, such as "Answer yes or no."."""
     questions: Annotated[list[Question], Field(min_length=1, max_length=100_000)]
+
+    @model_validator(mode="after")
+    def _instructs_known_categories(self) -> QuestionSet:
+        for category in self.instructions.keys() - self.categories.keys():
+            raise ValueError(f"instructions: unknown category {category}")
+        return self
+
+    def prompt(self, question: Question) -> str:
+        """What the model is asked: the question, and the instruction of its category if there is one."""
+        instruction = self.instructions.get(question.category)
+        return f"{question.text} {instruction}" if instruction else question.text
 
 
 class CorpusReference(Written):

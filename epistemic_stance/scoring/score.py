@@ -9,17 +9,15 @@ from collections.abc import Sequence
 
 from epistemic_stance.foundation.copying import CopyDetector, Copying
 from epistemic_stance.foundation.similarity import repeated_share, words
-from epistemic_stance.records.analysis import CopyingRecord, Grade, HitRecord, ScoreRecord, Verdict
+from epistemic_stance.records.analysis import CopyingRecord, HitRecord, ScoreRecord
 from epistemic_stance.records.response_file import Response
-from epistemic_stance.records.written import AnswerKey, Question
-from epistemic_stance.scoring.grading.grade import grade
-from epistemic_stance.scoring.grading.verdicts import verdict_of
+from epistemic_stance.scoring.grade import grade, verdict
 from epistemic_stance.scoring.patterns import Hit, load_patterns
 from epistemic_stance.stance.load import Stance, corpus_digest, patterns_digest, questions_digest
 from epistemic_stance.stance.pairs import Pair
 from epistemic_stance.stance.question_index import QuestionIndex
 
-VERSION = 1
+VERSION = 2
 """Of what a score says; raise it when the same answer gets another score."""
 OPENING_WORDS = 8
 STAMP_DIGITS = 24
@@ -53,7 +51,7 @@ class Scorer:
         """The score of one answer; `stamp` is that of the file it is written to."""
         known = self.questions.lookup(response.question)
         asked = known.question
-        hits = self.patterns.find(response.response, response.question, response.category)
+        hits = self.patterns.find(response.response, asked.text if asked else response.question, response.category)
         spoken = words(response.response)
         repeated = repeated_share(spoken)
         truncated = None if response.finish_reason is None else response.finish_reason == "length"
@@ -72,8 +70,8 @@ class Scorer:
             iteration=response.iteration,
             patterns=sorted({hit.pattern for hit in hits}),
             hits=[_record(hit) for hit in hits],
-            grade=_grade(asked, asked.answer, response) if asked and asked.answer else None,
-            verdict=_verdict(asked, response) if asked else None,
+            grade=grade(asked, response.response, bool(truncated)) if asked else None,
+            verdict=verdict(asked, response.response) if asked else None,
             truncated=truncated,
             empty=_is_empty(response.response),
             repetition=repeated,
@@ -82,18 +80,6 @@ class Scorer:
             opening=" ".join(spoken[:OPENING_WORDS]) if len(spoken) >= OPENING_WORDS else None,
             copying=copying_record(self._copying.copying(response.response, response.question)),
         )
-
-
-def _grade(question: Question, key: AnswerKey, response: Response) -> Grade:
-    truncated = response.finish_reason == "length"
-    return grade(key, response.response, response.question, truncated, question.form)
-
-
-def _verdict(question: Question, response: Response) -> Verdict | None:
-    """Of a question that is neither put with a view nor about a tendency it is not asked: not all are of yes or no."""
-    if question.form or question.favours:
-        return verdict_of(response.response, response.question, question.form)
-    return None
 
 
 def _record(hit: Hit) -> HitRecord:

@@ -26,6 +26,7 @@ class KnownQuestion:
 class QuestionIndex:
     """The questions of a stance by their text, and how near each is to the prompts of the corpus in use.
 
+    With or without the instruction of its category a question is the same question.
     By the text and not by an id: an id stays the same when the wording of its question is changed.
     """
 
@@ -35,17 +36,19 @@ class QuestionIndex:
         self._splits: dict[str, Split] = {}
         for question_set in stance.question_sets.values():  # where two sets have a question, the first decides
             self._splits = splits_of(question_set.questions) | self._splits
-            by_key = {question_key(question.text): question for question in question_set.questions}
-            self._questions = by_key | self._questions
+            for question in question_set.questions:
+                for text in (question.text, question_set.prompt(question)):
+                    self._questions.setdefault(question_key(text), question)
         self._prompts = SimilarTexts(NEAR_QUESTION, [pair.question for pair in pairs])
         self._lookups: dict[str, KnownQuestion] = {}
 
     def lookup(self, text: str) -> KnownQuestion:
         """What is known of the question with this text; worked out once per text."""
         if text not in self._lookups:
-            key = question_key(text)
-            question = self._questions.get(key)
-            self._lookups[text] = KnownQuestion(self._exposure(text, question), self._splits.get(key), question)
+            question = self._questions.get(question_key(text))
+            bare = question.text if question else text
+            split = self._splits.get(question_key(bare))
+            self._lookups[text] = KnownQuestion(self._exposure(bare, question), split, question)
         return self._lookups[text]
 
     def _exposure(self, text: str, question: Question | None) -> Exposure:

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import pytest
 
 from epistemic_stance.records.written import Question, QuestionSet
-from epistemic_stance.scoring.grading.grade import grade
+from epistemic_stance.scoring.grade import grade
 from epistemic_stance.stance.check_pairs import overlaps
 from epistemic_stance.stance.check_questions import check_question_sets
 from epistemic_stance.stance.load import SHIPPED, load_stance, load_stance_and_pairs
@@ -74,7 +74,7 @@ def test_keys_are_graded_right_and_choices_wrong(frame: str) -> None:
             for text in texts:
                 answer = frame.format(text)
                 answer = answer[0].upper() + answer[1:]
-                assert grade(question.answer, answer, question.text) == expected, (question.id, answer)
+                assert grade(question, answer) == expected, (question.id, answer)
 
 
 def test_choices_look_like_the_key() -> None:

@@ -13,7 +13,7 @@ from epistemic_stance.cli.check import run_check
 from epistemic_stance.foundation.errors import InputError
 from epistemic_stance.foundation.settings import CheckSettings
 from epistemic_stance.records.written import QuestionSet
-from epistemic_stance.scoring.grading.keys import check_keys
+from epistemic_stance.scoring.check_keys import check_keys
 from epistemic_stance.stance.check_pairs import check_pairs, overlaps
 from epistemic_stance.stance.check_questions import check_probe_sets, check_question_sets
 from epistemic_stance.stance.findings import Finding

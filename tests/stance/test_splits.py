@@ -85,6 +85,13 @@ def test_a_declared_paraphrase_is_one_however_it_is_worded_and_only_of_a_pair_in
     assert {QuestionIndex(stance, []).lookup(question.text).exposure for question in reworded} == {"unseen"}
 
 
+def test_with_its_instruction_a_question_is_the_same_question(shipped: tuple[Stance, QuestionIndex]) -> None:
+    stance, index = shipped
+    question_set = stance.question_sets["capability"]
+    for question in question_set.questions:
+        assert index.lookup(question_set.prompt(question)) == index.lookup(question.text)
+
+
 def test_what_is_no_question_of_the_stance_belongs_to_no_half(shipped: tuple[Stance, QuestionIndex]) -> None:
     stance, index = shipped
     known = index.lookup("Which way to the station?")

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 
 from epistemic_stance.foundation.wording import shorten
+from epistemic_stance.records.analysis import Grade
 from epistemic_stance.records.written import AnswerKey, QuestionSet
-from epistemic_stance.scoring.grading.grade import grade
+from epistemic_stance.scoring.grade import grade
 from epistemic_stance.stance.findings import NO_PLACES, Finding, Located, error, located
 
 FORM_OF_KEY = {
@@ -24,30 +25,35 @@ def check_keys(
 
 
 def _findings(one: Located) -> Iterator[Finding]:
-    key, choices = one.question.answer, one.question.choices
+    key = one.question.answer
     if key is None:
-        if choices:
+        if one.question.choices:
             yield error(one.where, "choices", "wrong answers without a right one", "give the question its answer key")
         return
     yield from _accepted_findings(one, key)
-    yield from _choice_findings(one, key)
+    yield from _choice_findings(one)
 
 
 def _accepted_findings(one: Located, key: AnswerKey) -> Iterator[Finding]:
     for number, text in enumerate(key.accepted):
-        if (given := grade(key, text, one.question.text)) != "right":
+        if (given := _grade_alone(one, text)) != "right":
             what = f'"{shorten(text)}" would be graded {given} by its own key'
             yield error(one.where, f"answer.accepted[{number}]", what, FORM_OF_KEY[key.kind])
 
 
-def _choice_findings(one: Located, key: AnswerKey) -> Iterator[Finding]:
+def _choice_findings(one: Located) -> Iterator[Finding]:
     seen: dict[str, str] = {}
     for number, text in enumerate(one.question.choices):
         # Not its words: the sign in front of a number belongs to none.
         field, spoken = f"choices[{number}]", " ".join(text.casefold().split()).rstrip(".!")
         if spoken in seen:
             yield error(one.where, field, f'"{shorten(text)}" is already {seen[spoken]}', "give each choice once")
-        elif grade(key, text, one.question.text) == "right":
+        elif _grade_alone(one, text) == "right":
             what = f'"{shorten(text)}" would be graded right by the key of this question'
             yield error(one.where, field, what, "choices are the wrong answers; take another one")
         seen.setdefault(spoken, field)
+
+
+def _grade_alone(one: Located, text: str) -> Grade | None:
+    """By the key, without the choices: a choice that is right would make every answer one that gives two."""
+    return grade(one.question.model_copy(update={"choices": []}), text)

@@ -1,1 +1,0 @@
-"""Right, wrong or unparsed: answers held against the keys of their questions."""
