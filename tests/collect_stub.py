@@ -14,8 +14,8 @@ import pytest
 from rich.console import Console
 
 from epistemic_stance.cli.terminal_reporter import terminal_reporter
+from epistemic_stance.collection import plan, source
 from epistemic_stance.collection import run as stage
-from epistemic_stance.collection import source
 from epistemic_stance.collection.backend import Group, Identity, Reply
 from epistemic_stance.collection.design import Item
 from epistemic_stance.foundation.settings import CollectSettings
@@ -87,7 +87,7 @@ def stubbed(monkeypatch: pytest.MonkeyPatch, backend: StubBackend | None = None)
         return backend
 
     monkeypatch.setattr(source, "_open_local", open_stub)
-    monkeypatch.setattr(stage, "git_revision", lambda: None)
+    monkeypatch.setattr(plan, "git_revision", lambda: None)
     return backend
 
 

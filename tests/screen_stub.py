@@ -11,8 +11,7 @@ from typing import Any
 import pytest
 from collect_stub import IDENTITY, StubBackend
 
-from epistemic_stance.collection import run as stage
-from epistemic_stance.collection import source
+from epistemic_stance.collection import plan, source
 from epistemic_stance.collection.backend import Group, Reply
 from epistemic_stance.collection.design import Item
 from epistemic_stance.foundation.settings import CollectSettings
@@ -79,5 +78,5 @@ def voiced(monkeypatch: pytest.MonkeyPatch, **says: Callable[[Item], str]) -> li
         return voice
 
     monkeypatch.setattr(source, "_open_local", open_voice)
-    monkeypatch.setattr(stage, "git_revision", lambda: None)
+    monkeypatch.setattr(plan, "git_revision", lambda: None)
     return opened

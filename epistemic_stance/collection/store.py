@@ -14,26 +14,21 @@ from pydantic import ValidationError
 
 from epistemic_stance.collection.backend import FILTERED, Group, Reply
 from epistemic_stance.collection.design import Item
+from epistemic_stance.collection.plan import OVERWRITE_HINT
 from epistemic_stance.foundation.errors import MAX_PROBLEMS_SHOWN, InputError, Problem, RefusedError
 from epistemic_stance.foundation.files import dump_json, fsync_folder, storage_errors, write_atomic
 from epistemic_stance.foundation.wording import shorten
 from epistemic_stance.records.collection import CollectionRecord, ResponseMetadata, ResponseRecord
-from epistemic_stance.records.run_folder import AnswerFiles
+from epistemic_stance.records.run_folder import PLAN_SUFFIX
 
 MAX_LINE_BYTES = 16 * 2**20
 """Far beyond the longest answer that can be asked for."""
-OVERWRITE_HINT = "choose another --output-dir, or --overwrite what is there"
 
 ItemKey = tuple[str, float, int]
 """Question id, temperature, iteration: unique in a file, whose plan fixes the rest, the weights' digest included."""
 
 
-def ending(finish_reason: str, reported: Mapping[str, Any]) -> str:
-    """The finish reason, but FILTERED for an answer that a server's content filter cut off."""
-    return FILTERED if finish_reason == "length" and reported.get("server_finish_reason") == FILTERED else finish_reason
-
-
-def key_of(item: Item) -> ItemKey:
+def key_of(item: Item | ResponseRecord) -> ItemKey:
     return item.question_id, item.temperature, item.iteration
 
 
@@ -42,34 +37,7 @@ class Line:
     start: int
     """Byte of the file."""
     ending: str
-
-
-@dataclass
-class Served:
-    """What a server calls itself in its answers: all that tells of other weights, or other software, at an address."""
-
-    model: str | None = None
-    """None until an answer says."""
-    fingerprints: set[str] = field(default_factory=set)
-
-    def require_same_model(self, reported: Mapping[str, Any], where: str) -> None:
-        """Take note of the model of an answer. Raises RefusedError if it is not that of the answers before."""
-        model = reported.get("server_model")
-        if not isinstance(model, str):
-            return
-        if self.model not in (None, model):
-            was, now = shorten(self.model or ""), shorten(model)
-            what = f"{where}: the server calls its model {now}, in the answers before this one {was}"
-            raise RefusedError(what, f"have the server load {was} again, or {OVERWRITE_HINT}")
-        self.model = model
-
-    def new_fingerprint(self, reported: Mapping[str, Any]) -> str | None:
-        """Take note of the system_fingerprint of an answer; returns it if the answers before had others."""
-        fingerprint = reported.get("system_fingerprint")
-        if not isinstance(fingerprint, str) or fingerprint in self.fingerprints:
-            return None
-        self.fingerprints.add(fingerprint)
-        return fingerprint if len(self.fingerprints) > 1 else None
+    """The finish reason, but FILTERED for an answer that a server's content filter cut off."""
 
 
 @dataclass
@@ -77,8 +45,26 @@ class Stored:
     """The answers that a file holds, in its order, and where its unreadable end begins."""
 
     lines: dict[ItemKey, Line] = field(default_factory=dict)
-    served: Served = field(default_factory=Served)
     torn_from: int | None = None
+    server_model: str | None = None
+    """What a server calls its model: all that tells of other weights at an address. None until an answer says."""
+    fingerprints: set[str] = field(default_factory=set)
+    """What a server calls its software and set-up."""
+
+    def add(self, record: ResponseRecord, start: int, where: str) -> None:
+        """Raises RefusedError if a server's answer is of another model than those before."""
+        reported = record.metadata.reported
+        model, fingerprint = reported.get("server_model"), reported.get("system_fingerprint")
+        if isinstance(model, str):
+            if self.server_model not in (None, model):
+                was = shorten(self.server_model or "")
+                what = f"the server calls its model {shorten(model)}, in the answers before this one {was}"
+                raise RefusedError(f"{where}: {what}", f"have the server load {was} again, or {OVERWRITE_HINT}")
+            self.server_model = model
+        if isinstance(fingerprint, str):
+            self.fingerprints.add(fingerprint)
+        filtered = record.finish_reason == "length" and reported.get("server_finish_reason") == FILTERED
+        self.lines[key_of(record)] = Line(start, FILTERED if filtered else record.finish_reason)
 
     def missing(self, groups: Iterable[Group]) -> list[Group]:
         """What is still to be asked; a group of which some answers are kept becomes a smaller one."""
@@ -86,7 +72,7 @@ class Stored:
         return [group for group in left if group]
 
 
-class ResponseFile:
+class ResponseStore:
     """`responses.jsonl`, `responses.plan.json` and what a crash left of lines, `responses.jsonl.torn`.
 
     Only for the holder of the folder's lock.
@@ -94,21 +80,25 @@ class ResponseFile:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.plan_path, self.torn_path = AnswerFiles(path).plan, AnswerFiles(path).torn
+        self.plan_path = path.with_suffix(PLAN_SUFFIX)
+        self.torn_path = path.with_name(f"{path.name}.torn")
 
     # --- the plan ----------------------------------------------------------------------------------------
 
     def plan(self) -> CollectionRecord | None:
         """The plan of the answers here; None if there are neither. Raises RefusedError for answers without one."""
-        self._undo_unfinished_replacement()
         try:
-            return self._read_plan()
+            plan = self._read_plan()
         except FileNotFoundError:
             if not self._holds_answers():
                 return None
             what = f"{self.path} holds answers, but {self.plan_path.name}, which says to what, is not beside it"
         except (OSError, ValueError, RecursionError):
             what = f"{self.plan_path} does not read as the plan of a collection"
+        else:
+            if plan.status == "replacing":
+                self._delete_answers()
+            return plan
         raise RefusedError(what, OVERWRITE_HINT)
 
     def _read_plan(self) -> CollectionRecord:
@@ -119,6 +109,38 @@ class ResponseFile:
 
     def _holds_answers(self) -> bool:
         return self.path.exists() and self.path.stat().st_size > 0
+
+    # --- replacing ---------------------------------------------------------------------------------------
+
+    def require_replaceable(self) -> None:
+        """Raises RefusedError unless what `replace` would delete was written by a collection."""
+        if not self._holds_answers() and not self.plan_path.exists():
+            return
+        try:
+            self._read_plan()
+        except (OSError, ValueError, RecursionError):
+            try:
+                with self.path.open("rb") as stream:
+                    parsed_line(stream.readline(MAX_LINE_BYTES))
+            except (OSError, ValueError):
+                raise RefusedError(
+                    f"{self.path} was not written by a collection; nothing was replaced",
+                    "choose another --output-dir, or delete the file yourself",
+                ) from None
+
+    def replace(self, plan: CollectionRecord) -> None:
+        """Write a new plan in place of an old one and its answers, which are deleted only once it is there.
+
+        A crash leaves the old collection, or a plan that is `replacing`: then `plan` deletes the old answers.
+        """
+        self.write_plan(plan.model_copy(update={"status": "replacing"}))
+        self._delete_answers()
+
+    def _delete_answers(self) -> None:
+        with storage_errors(str(self.path)):
+            for path in (self.path, self.torn_path):
+                path.unlink(missing_ok=True)
+            fsync_folder(self.path.parent)
 
     # --- reading -----------------------------------------------------------------------------------------
 
@@ -148,13 +170,11 @@ class ResponseFile:
                 stored.torn_from = start
                 problems.append(Problem(str(self.path), str(error), number, hint="delete the line to ask again"))
             else:
-                key = (record.question_id, record.temperature, record.iteration)
-                _require_of_plan(record, plan, expected.get(key), f"{self.path}:{number}")
-                stored.served.require_same_model(record.metadata.reported, f"{self.path}:{number}")
-                stored.served.new_fingerprint(record.metadata.reported)
-                if key in stored.lines:
+                where = f"{self.path}:{number}"
+                _require_of_plan(record, plan, expected.get(key_of(record)), where)
+                if key_of(record) in stored.lines:
                     problems.append(Problem(str(self.path), "this answer stands twice", number, hint="delete one"))
-                stored.lines[key] = Line(start, ending(record.finish_reason, record.metadata.reported))
+                stored.add(record, start, where)
                 stored.torn_from = None
             start += len(line)
             if len(problems) > MAX_PROBLEMS_SHOWN:
@@ -189,60 +209,15 @@ class ResponseFile:
         with storage_errors(str(self.torn_path)), self.path.open("r+b") as stream:
             stream.seek(cut)
             with self.torn_path.open("ab") as torn:
-                while block := stream.read(2**20):
-                    torn.write(block)
-                torn.write(b"\n")
+                torn.write(stream.read() + b"\n")
                 torn.flush()
                 os.fsync(torn.fileno())
             fsync_folder(self.path.parent)
             stream.truncate(cut)
             os.fsync(stream.fileno())
 
-    # --- replacing ---------------------------------------------------------------------------------------
 
-    def require_replaceable(self) -> None:
-        """Raises RefusedError unless what `replace` would delete was written by a collection."""
-        self._undo_unfinished_replacement()
-        if not self._holds_answers() and not self.plan_path.exists():
-            return
-        try:
-            self._read_plan()
-        except (OSError, ValueError, RecursionError):
-            if not self._starts_with_an_answer():
-                raise RefusedError(
-                    f"{self.path} was not written by a collection; nothing was replaced",
-                    "choose another --output-dir, or delete the file yourself",
-                ) from None
-
-    def _starts_with_an_answer(self) -> bool:
-        try:
-            with self.path.open("rb") as stream:
-                parsed_line(stream.readline(MAX_LINE_BYTES))
-        except (OSError, ValueError):
-            return False
-        return True
-
-    def replace(self, plan: CollectionRecord) -> None:
-        """Write a new plan in place of an old one and its answers, which are deleted only once it is there."""
-        olds = {path: path.with_name(f".old-{path.name}") for path in (self.path, self.plan_path)}
-        with storage_errors(str(self.path)):
-            for path, old in olds.items():
-                if path.exists():
-                    path.replace(old)
-            self.write_plan(plan)
-            for path in (*olds.values(), self.torn_path):
-                path.unlink(missing_ok=True)
-
-    def _undo_unfinished_replacement(self) -> None:
-        """After a crash inside `replace`: the old files come back, unless the new plan had been written."""
-        old_answers, old_plan = (path.with_name(f".old-{path.name}") for path in (self.path, self.plan_path))
-        with storage_errors(str(self.path)):
-            if old_plan.exists() and self.plan_path.exists():
-                old_plan.unlink()
-                old_answers.unlink(missing_ok=True)
-            for old, path in ((old_plan, self.plan_path), (old_answers, self.path)):
-                if old.exists() and not path.exists():
-                    old.replace(path)
+# --- one line ----------------------------------------------------------------------------------------------
 
 
 def parsed_line(line: bytes) -> ResponseRecord:
@@ -258,40 +233,49 @@ def parsed_line(line: bytes) -> ResponseRecord:
         raise ValueError(f"not JSON: {shorten(str(error), 200)}") from None
 
 
-def response_record(
-    plan: CollectionRecord, item: Item, reply: Reply, versions: Mapping[str, str], now: datetime | None = None
-) -> ResponseRecord:
+def _planned(plan: CollectionRecord, item: Item) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Fields of an answer's line and of its metadata that its plan decides."""
+    line = {
+        "question_set": plan.question_set,
+        "category": item.category,
+        "question_id": item.question_id,
+        "question": item.question,
+        "temperature": item.temperature,
+        "iteration": item.iteration,
+        "system_prompt": plan.system_prompt,
+    }
+    metadata = {
+        "weights_digest": plan.weights_digest,
+        "template_digest": plan.template_digest,
+        "sampling": plan.sampling,
+        "max_tokens": plan.max_new_tokens,
+        "seed": item.seed,
+        "backend": plan.backend,
+        "device": plan.device,
+        "dtype": plan.dtype,
+    }
+    return line, metadata
+
+
+def response_record(plan: CollectionRecord, item: Item, reply: Reply, versions: Mapping[str, str]) -> ResponseRecord:
     """The line of one answer."""
-    metadata = ResponseMetadata(
-        model=plan.model,
-        base_model=plan.base_model,
-        corpus_digest=plan.corpus_digest,
-        weights_digest=plan.weights_digest,
-        template_digest=plan.template_digest,
-        sampling=plan.sampling,
-        max_tokens=plan.max_new_tokens,
-        seed=item.seed,
-        tokens=reply.tokens,
-        backend=plan.backend,
-        device=plan.device,
-        dtype=plan.dtype,
-        versions=dict(versions),
-        reported=reply.metadata,
-    )
+    line, metadata = _planned(plan, item)
     return ResponseRecord(
-        timestamp=(now or datetime.now(UTC)).isoformat(timespec="milliseconds"),
-        question_set=plan.question_set,
-        category=item.category,
-        question_id=item.question_id,
-        question=item.question,
-        temperature=item.temperature,
-        iteration=item.iteration,
-        system_prompt=plan.system_prompt,
+        timestamp=datetime.now(UTC).isoformat(timespec="milliseconds"),
         response=reply.text,
         response_length=len(reply.text),
         latency_ms=round(reply.latency_ms, 1),
         finish_reason=reply.finish_reason,
-        metadata=metadata,
+        metadata=ResponseMetadata(
+            model=plan.model,
+            base_model=plan.base_model,
+            corpus_digest=plan.corpus_digest,
+            tokens=reply.tokens,
+            versions=dict(versions),
+            reported=reply.metadata,
+            **metadata,
+        ),
+        **line,
     )
 
 
@@ -300,22 +284,10 @@ def _require_of_plan(record: ResponseRecord, plan: CollectionRecord, item: Item 
     if item is None:
         asked = f"{record.question_id} at temperature {record.temperature:g}, iteration {record.iteration}"
         raise RefusedError(f"{where}: {shorten(asked)} is not part of this collection", OVERWRITE_HINT)
-    metadata = record.metadata
-    found: dict[str, tuple[Any, Any]] = {
-        "question_set": (record.question_set, plan.question_set),
-        "category": (record.category, item.category),
-        "question": (record.question, item.question),
-        "system_prompt": (record.system_prompt, plan.system_prompt),
-        "weights_digest": (metadata.weights_digest, plan.weights_digest),
-        "template_digest": (metadata.template_digest, plan.template_digest),
-        "sampling": (metadata.sampling, plan.sampling),
-        "max_tokens": (metadata.max_tokens, plan.max_new_tokens),
-        "seed": (metadata.seed, item.seed),
-        "backend": (metadata.backend, plan.backend),
-        "device": (metadata.device, plan.device),
-        "dtype": (metadata.dtype, plan.dtype),
-    }
-    for name, (is_, expected) in found.items():
-        if is_ != expected:
-            what = f"{where}: {name}: is {shorten(str(is_))}, in this collection {shorten(str(expected))}"
-            raise RefusedError(what, OVERWRITE_HINT)
+    line, metadata = _planned(plan, item)
+    for of, fields in ((record, line), (record.metadata, metadata)):
+        for name, expected in fields.items():
+            value = getattr(of, name)
+            if value != expected:
+                what = f"{name}: is {shorten(str(value))}, in this collection {shorten(str(expected))}"
+                raise RefusedError(f"{where}: {what}", OVERWRITE_HINT)

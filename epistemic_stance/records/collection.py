@@ -72,7 +72,8 @@ class CollectionRecord(Logged):
     """`*.plan.json` beside the responses: what they are answers to. A run continues only under an equal plan."""
 
     schema_version: int = Field(1, alias="schema")
-    status: Literal["running", "stopped", "failed", "finished"]
+    status: Literal["running", "stopped", "failed", "finished", "replacing"]
+    """`replacing`: the answers beside it are of an older plan and are deleted at the next start."""
     reason: str = ""
     """Why it stopped or failed."""
     started: str

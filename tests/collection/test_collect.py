@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import re
 import signal
 from collections import Counter
 from dataclasses import replace
@@ -31,7 +30,7 @@ from hypothesis import strategies as st
 
 from epistemic_stance.collection import run as stage
 from epistemic_stance.collection.design import Design, Item, plan_items, read_design, spread
-from epistemic_stance.collection.store import ResponseFile
+from epistemic_stance.collection.store import ResponseStore
 from epistemic_stance.foundation.errors import EndpointError, InputError, RefusedError, StoppedError, StorageError
 from epistemic_stance.foundation.files import folder_lock
 from epistemic_stance.foundation.reporter import Event, Finished, Progress, Started, Warned
@@ -305,7 +304,7 @@ def test_a_model_trained_from_the_demo_is_no_evidence_either(stub: StubBackend, 
     metadata |= {"settings": {}, "watch": None, "versions": {}}
     (model / "metadata.json").write_text(json.dumps(metadata))
     path, printed = run(small(tmp_path / "out", model=str(model)))
-    plan = ResponseFile(path).plan()
+    plan = ResponseStore(path).plan()
     assert plan is not None
     assert (plan.base_model, plan.corpus_digest) == ("demo", "c" * 64)
     assert {line["metadata"]["corpus_digest"] for line in lines_of(path)} == {"c" * 64}
@@ -410,7 +409,7 @@ def test_a_file_cut_anywhere_in_its_last_two_lines_is_completed(
     lines[-2] = lines[-2].replace(b'"response": "', b'"response": "\\ud83d\\ude00')
     assert any(b"\\u" in line for line in lines[-2:])
     torn = path.with_name("responses.jsonl.torn")
-    file, design = ResponseFile(path), read_design(settings)
+    file, design = ResponseStore(path), read_design(settings)
     plan = file.plan()
     assert plan is not None
     in_groups = [tuple(design.items[start : start + groups]) for start in range(0, 7, groups)]
@@ -710,7 +709,7 @@ def test_other_software_of_the_server_is_said_once_and_not_refused(tmp_path: Pat
     with endpoint_stub.stub(lambda ask: answer(system_fingerprint=f"fp_{len(server.asks)}")) as server:
         settings = small(tmp_path, endpoint=server.url, max_responses=6, concurrency=1)
         _, printed = run(settings)
-    assert re.findall(r"system_fingerprint (\S+) is new", printed) == ["fp_2"]
+    assert printed.count("its system_fingerprint is another") == 1
     with endpoint_stub.stub() as server:
         _, printed = run(small(tmp_path / "same", endpoint=server.url, max_responses=6))
     assert "fingerprint" not in printed
@@ -777,7 +776,7 @@ def test_overwrite_deletes_nothing_if_the_model_does_not_open(
     assert path.read_bytes() == before
 
 
-@pytest.mark.parametrize("step", range(6))
+@pytest.mark.parametrize("step", range(4))
 def test_an_overwrite_that_is_killed_leaves_the_old_or_the_new_collection(
     step: int, stub: StubBackend, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -785,7 +784,7 @@ def test_an_overwrite_that_is_killed_leaves_the_old_or_the_new_collection(
     path, _ = run(small(tmp_path))
     before = path.read_bytes()
     killed_at_change(step, small(tmp_path, seed=7, overwrite=True))
-    file = ResponseFile(path)
+    file = ResponseStore(path)
     plan = file.plan()
     assert plan is not None
     if plan.seed == 42:
@@ -837,7 +836,7 @@ def test_a_signal_stops_at_once_and_says_how_to_go_on(
     assert raised.value.exit_code == code
     assert f"12 of 25 answers are in {tmp_path / 'responses.jsonl'}" in str(raised.value)
     assert raised.value.hint == "the same command asks for the rest"
-    plan = ResponseFile(tmp_path / "responses.jsonl").plan()
+    plan = ResponseStore(tmp_path / "responses.jsonl").plan()
     assert plan is not None
     assert plan.status == "stopped"
     assert signal.getsignal(number) in (signal.default_int_handler, signal.SIG_DFL), "as it was before"
@@ -871,18 +870,18 @@ def test_after_an_overwrite_the_flag_is_not_to_be_repeated(stub: StubBackend, tm
 def test_a_second_signal_does_not_cut_the_writing_of_the_plan(
     stub: StubBackend, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    original = ResponseFile.write_plan
+    original = ResponseStore.write_plan
 
-    def write_plan(file: ResponseFile, plan: CollectionRecord) -> None:
+    def write_plan(file: ResponseStore, plan: CollectionRecord) -> None:
         if plan.status == "stopped":
             os.kill(os.getpid(), signal.SIGTERM)
         original(file, plan)
 
-    monkeypatch.setattr(ResponseFile, "write_plan", write_plan)
+    monkeypatch.setattr(ResponseStore, "write_plan", write_plan)
     stub.after = lambda written: os.kill(os.getpid(), signal.SIGINT)
     with pytest.raises(StoppedError):
         run(small(tmp_path))
-    plan = ResponseFile(tmp_path / "responses.jsonl").plan()
+    plan = ResponseStore(tmp_path / "responses.jsonl").plan()
     assert plan is not None
     assert plan.status == "stopped"
 
@@ -905,7 +904,7 @@ def test_a_server_that_gives_up_leaves_what_it_answered(stub: StubBackend, tmp_p
     stub.after = give_up
     with pytest.raises(EndpointError):
         run(small(tmp_path))
-    plan = ResponseFile(tmp_path / "responses.jsonl").plan()
+    plan = ResponseStore(tmp_path / "responses.jsonl").plan()
     assert plan is not None
     assert (plan.status, plan.reason) == ("failed", "the server is gone")
     stub.after = lambda written: None
