@@ -35,8 +35,6 @@ HARD_TEXTS = [
 
 IDENTITY = Identity(
     model="demo",
-    backend="transformers",
-    weights_digest=None,
     template_digest="t" * 64,
     device="cpu",
     dtype="float32",

@@ -35,20 +35,16 @@ class Reply:
 
 @dataclass(frozen=True)
 class Identity:
-    """What has to be the same for two runs to be one: goes into the plan and into every record."""
+    """What is known of a model or a server once it is opened; None = unknown. Goes into the plan."""
 
     model: str
     """As the user gave it."""
-    backend: str
-    """`transformers` or `endpoint`."""
-    weights_digest: str | None
-    """None = unknown: an endpoint does not say."""
-    template_digest: str | None
-    device: str | None
-    dtype: str | None
     versions: dict[str, str]
+    template_digest: str | None = None
+    device: str | None = None
+    dtype: str | None = None
     products: Products | None = None
-    """What multiplies; None = unknown."""
+    """What multiplies."""
 
 
 class Backend(Protocol):

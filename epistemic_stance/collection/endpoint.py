@@ -336,7 +336,7 @@ def open_endpoint(
     in clear, EndpointError if nothing answers.
     """
     address = checked_address(settings.endpoint or "", settings.api_key_variable)
-    identity = Identity(settings.model, "endpoint", None, None, None, None, {"openai": openai.__version__})
+    identity = Identity(settings.model, {"openai": openai.__version__})
     backend = EndpointBackend(settings, address, sampling, system_prompt, on_trouble, retries, identity)
     asyncio.run(backend.greet())
     if identity.versions.get("server") == OLLAMA and (sampling.top_k or sampling.repetition_penalty != 1):

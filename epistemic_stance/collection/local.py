@@ -50,8 +50,6 @@ class LocalBackend:
         self.slots = slots or automatic_slots(self.decoder, sampling.max_new_tokens)
         self.identity = Identity(
             model=opened.files.name,
-            backend="transformers",
-            weights_digest=opened.weights_digest,
             template_digest=opened.template_digest,
             device=opened.device,
             dtype=opened.dtype,

@@ -1,26 +1,43 @@
-"""Who is asked: what is known of a model before it is loaded, and how it is opened."""
+"""Who is asked. A backend is one module; its name and how it is found stand in this file."""
 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 
 from epistemic_stance.collection.backend import Backend, OpenBackend, Source
 from epistemic_stance.collection.design import Design
+from epistemic_stance.foundation.errors import InputError, Problem
 from epistemic_stance.foundation.files import sha256_of
 from epistemic_stance.foundation.reporter import Reporter
 from epistemic_stance.foundation.settings import CollectSettings
+from epistemic_stance.foundation.wording import shorten
 from epistemic_stance.models.find import TOKENIZER_FILES, ModelFiles, find_model, recorded_training
 from epistemic_stance.records.collection import CollectionRecord
 
 
 def find_source(settings: CollectSettings) -> Source:
-    """Raises InputError or RefusedError if there is no such model, or no such address."""
-    if settings.endpoint is None:
-        return local_source(find_model(settings.model), _open_local)
+    """Raises InputError or RefusedError if there is no such backend, model or address."""
+    name = settings.backend or ("transformers" if settings.endpoint is None else "endpoint")
+    if name not in BACKENDS:
+        raise InputError([Problem("--backend", f"is {shorten(name)}, expected {' or '.join(BACKENDS)}")])
+    if settings.endpoint is not None and name != "endpoint":
+        raise InputError([Problem("--endpoint", f"means nothing with --backend {name}")])
+    return BACKENDS[name](settings)
 
+
+def _endpoint(settings: CollectSettings) -> Source:
     from epistemic_stance.collection.endpoint import find
 
     return find(settings)
+
+
+def _transformers(settings: CollectSettings) -> Source:
+    return local_source(find_model(settings.model), _open_local)
+
+
+BACKENDS: dict[str, Callable[[CollectSettings], Source]] = {"transformers": _transformers, "endpoint": _endpoint}
+"""The name of a backend in --backend and in records -> how it is found. Its module is imported only then."""
 
 
 def local_source(files: ModelFiles, open_backend: OpenBackend, weights_digest: str | None = None) -> Source:

@@ -160,6 +160,9 @@ class CollectSettings:
     dtype: ComputeDtype = setting("auto", "Precision of the weights while answering.")
     slots: int = setting(0, "Answers generated side by side; 0 = by memory and device.")
     threads: int = setting(0, "CPU threads; 0 = torch's choice.")
+    backend: str | None = setting(
+        None, "What answers: transformers, on this machine, or endpoint, a server. Default: endpoint with --endpoint."
+    )
     endpoint: str | None = setting(
         None,
         "Ask an OpenAI-compatible server, for example http://127.0.0.1:8000/v1; --model is the name it has there.",

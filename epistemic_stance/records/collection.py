@@ -38,7 +38,7 @@ class ResponseMetadata(Logged):
     """Of this answer."""
     tokens: int | None
     """Up to the first stop token, without it."""
-    backend: Literal["transformers", "endpoint"]
+    backend: str
     device: str | None
     dtype: str | None
     versions: dict[str, str]
@@ -99,7 +99,8 @@ class CollectionRecord(Logged):
     """sha256 over the files of tokenizer, template and stop tokens; None = unknown."""
     template_digest: str | None
     template_arguments: dict[str, Any]
-    backend: Literal["transformers", "endpoint"]
+    backend: str
+    """`transformers`, `endpoint`, ..."""
     endpoint: str | None
     """Address without credentials."""
     device: str | None

@@ -734,6 +734,20 @@ def test_a_file_under_the_default_name_of_the_folder_is_bad_input(
         run(small(None))
 
 
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"backend": "ouija"}, "--backend: is ouija, expected transformers or endpoint"),
+        ({"backend": "transformers", "endpoint": "http://127.0.0.1:1/v1"}, "--endpoint: means nothing with --backend"),
+        ({"backend": "endpoint"}, "--endpoint: '' is not the base address of a server"),
+    ],
+)
+def test_a_backend_that_is_not_there_is_named(changes: dict[str, Any], said: str, tmp_path: Path) -> None:
+    with pytest.raises(InputError) as raised:
+        run(small(tmp_path, **changes))
+    assert said in str(raised.value)
+
+
 def test_answers_without_a_plan_are_not_touched(stub: StubBackend, tmp_path: Path) -> None:
     path = tmp_path / "responses.jsonl"
     path.write_text('{"question": "Who?", "category": "c", "response": "me"}\n')

@@ -147,9 +147,9 @@ def test_the_identity_says_what_is_known_of_a_server() -> None:
     with stub() as server:
         server_backend = backend(server.url + "/")
     identity = server_backend.identity
-    assert (identity.model, identity.backend, server_backend.address) == ("tiny", "endpoint", server.url)
+    assert (identity.model, server_backend.address) == ("tiny", server.url)
     assert identity.versions["server"] == "vLLM"
-    assert (identity.weights_digest, identity.template_digest, identity.device, identity.dtype) == (None,) * 4
+    assert (identity.template_digest, identity.device, identity.dtype, identity.products) == (None,) * 4
     assert server_backend.note == ""
 
 

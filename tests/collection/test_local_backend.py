@@ -173,15 +173,8 @@ def test_questions_beyond_the_model_are_named_before_anything_is_answered(tmp_pa
 
 def test_identity_says_what_was_asked(tmp_path: Path) -> None:
     backend = opened(tmp_path, slots=0)
-    name = str(tmp_path / "qwen2")
     identity = backend.identity
-    assert (identity.model, identity.backend, identity.device, identity.dtype) == (
-        name,
-        "transformers",
-        "cpu",
-        "float32",
-    )
-    assert identity.weights_digest == find_model(name).digest()
+    assert (identity.model, identity.device, identity.dtype) == (str(tmp_path / "qwen2"), "cpu", "float32")
     assert identity.template_digest == template_digest(load_tokenizer(tmp_path / "qwen2"))
     assert {"torch", "transformers"} <= identity.versions.keys()
     assert backend.slots == engine.SLOTS_PER_THREAD * torch.get_num_threads()
