@@ -1,24 +1,18 @@
-"""A run with answers and a small stance to label them with; `stance label` in a real process on a real terminal."""
+"""A run with answers, a small stance to label them with, and label files that are filled in."""
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
+import csv
+import io
 import json
-import os
-import pty
-import re
-import select
-import struct
-import sys
-import termios
-import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from epistemic_stance.foundation.reporter import Event, silent
+from epistemic_stance.foundation.settings import LabelSettings
+from epistemic_stance.labelling import run as labelling
+from epistemic_stance.labelling.sample import LabelledSample, read_sample
 from epistemic_stance.scoring.patterns import PatternSet, load_patterns
 from epistemic_stance.stance.load import load_stance
 
@@ -101,10 +95,10 @@ def answer_row(number: int, response: str, category: str = "noise", **fields: An
     return {"question": question, "category": category, "response": response, "iteration": number, **fields}
 
 
-def responses(arm: str, answers: int) -> list[str]:
+def responses(model: str, answers: int) -> list[str]:
     """One in five hums, one in eight is sorry, every text is its own."""
     return [
-        f"{arm[:4]} room {n}."
+        f"{model[:4]} room {n}."
         + (" I hum." if n % 5 == 0 else "")
         + (" Sorry for that." if n % 8 == 0 else "")
         + " Quiet otherwise."
@@ -118,118 +112,49 @@ def write_answers(file: Path, rows: Sequence[dict[str, Any]]) -> Path:
     return file
 
 
-def write_run(run: Path, answers: int = 40, arms: Sequence[str] = ("base", "checkpoint-008")) -> Path:
-    for arm in arms:
-        rows = [answer_row(n, text) for n, text in enumerate(responses(arm, answers))]
-        write_answers(run / "validation" / arm / "talk" / "responses.jsonl", rows)
+def write_run(run: Path, answers: int = 40, models: Sequence[str] = ("base", "checkpoint-008")) -> Path:
+    for model in models:
+        rows = [answer_row(n, text) for n, text in enumerate(responses(model, answers))]
+        write_answers(run / "validation" / model / "talk" / "responses.jsonl", rows)
     return run
 
 
-def lines_of(path: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in path.read_text(encoding="ascii").splitlines()]
+# --- labelling ---------------------------------------------------------------------------------------------
+
+Cells = dict[str, str]
 
 
-# --- a terminal --------------------------------------------------------------------------------------------
-
-PATIENCE_S = 60.0
-ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
-CLEAR = "\x1b[2J"
-
-
-def child_command(run: Path, **settings: Any) -> list[str]:
-    """`stance label RUN` with a flag for each setting."""
-    flags = [
-        [f"--{name.replace('_', '-')}", *([] if value is True else [str(value)])] for name, value in settings.items()
-    ]
-    return [sys.executable, "-m", "epistemic_stance.cli", "label", str(run), *(word for flag in flags for word in flag)]
+def label(run: Path, stance: Path, reporter: Callable[[Event], None] = silent, **settings: Any) -> LabelledSample:
+    """`stance label RUN`; by default with the smallest number."""
+    asked = LabelSettings(run=run, stance=str(stance), **{"number": LEAST_NUMBER, **settings})
+    return labelling.run(asked, reporter)
 
 
-@dataclass
-class Terminal:
-    """The master side of a terminal on which a command runs."""
-
-    pid: int
-    master: int
-    raw: str = ""
-    """All that was shown, escapes and all."""
-    ended: bool = False
-    code: int | None = None
-    sent: list[str] = field(default_factory=list)
-
-    def wait(self) -> str:
-        """Read until the command waits for a key or has ended; what was shown since the last screen was cleared."""
-        deadline = time.monotonic() + PATIENCE_S
-        while time.monotonic() < deadline:
-            if select.select([self.master], [], [], 0.02)[0]:
-                try:
-                    data = os.read(self.master, 2**16)
-                except OSError:
-                    data = b""
-                if not data:
-                    self._reap()
-                    return self.screen
-                self.raw += data.decode()
-            elif self._awaits_key():
-                return self.screen
-        raise AssertionError(f"nothing happened for {PATIENCE_S} s after {self.sent}: {self.screen}")
-
-    @property
-    def screen(self) -> str:
-        """As a person reads it."""
-        return ESCAPES.sub("", self.raw.rsplit(CLEAR, 1)[-1]).replace("\r\n", "\n")
-
-    def press(self, *keys: str) -> str:
-        """Press one key after the other, each once the command waits for it."""
-        shown = self.wait()
-        for key in keys:
-            assert not self.ended, shown
-            self.sent.append(key)
-            os.write(self.master, key.encode())
-            self._until_taken()
-            shown = self.wait()
-        return shown
-
-    def signal(self, number: int) -> str:
-        os.kill(self.pid, number)
-        while not self.ended:
-            self.wait()
-        return self.screen
-
-    def _awaits_key(self) -> bool:
-        """Raw mode: the command is inside getchar, and nothing typed is thrown away any more."""
-        return not termios.tcgetattr(self.master)[3] & termios.ICANON
-
-    def _until_taken(self) -> None:
-        """The command has read the key: it has left raw mode since, or shown something, or ended."""
-        deadline = time.monotonic() + PATIENCE_S
-        while time.monotonic() < deadline:
-            if not self._awaits_key() or select.select([self.master], [], [], 0.001)[0]:
-                return
-        raise AssertionError(f"the key {self.sent[-1]!r} was not taken: {self.screen}")
-
-    def _reap(self) -> None:
-        self.ended = True
-        self.code = os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
+def read(folder: Path, stance: Path) -> LabelledSample:
+    return read_sample(folder, patterns_of(stance))
 
 
-@contextmanager
-def terminal(
-    rows: int = 24, columns: int = 80, environment: dict[str, str] | None = None, **settings: Any
-) -> Iterator[Terminal]:
-    """Run `stance label` on a terminal of this size; it is killed at the end of the block if it still runs."""
-    command = child_command(**settings)
-    pid, master = pty.fork()
-    if pid == 0:
-        # Not os.environ as C has it: readline, which pytest imports, puts the size of its own terminal there.
-        kept = {name: value for name, value in os.environ.items() if name not in ("COLUMNS", "LINES")}
-        os.execve(command[0], command, {**kept, "TERM": "xterm", **(environment or {})})
-    fcntl.ioctl(master, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
-    shown = Terminal(pid, master)
-    try:
-        yield shown
-    finally:
-        if not shown.ended:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, 9)
-            os.waitpid(pid, 0)
-        os.close(master)
+def read_cells(path: Path) -> list[Cells]:
+    """The rows of a label file as any other program reads them."""
+    return list(csv.DictReader(io.StringIO(path.read_bytes().decode("utf-8-sig"), newline="")))
+
+
+def write_cells(path: Path, rows: Sequence[Cells], delimiter: str = ",") -> None:
+    text = io.StringIO(newline="")
+    writer = csv.DictWriter(text, list(rows[0]), delimiter=delimiter)
+    writer.writeheader()
+    writer.writerows(rows)
+    path.write_bytes(text.getvalue().encode("utf-8-sig"))
+
+
+def fill(path: Path, labels: Callable[[Cells], Mapping[str, str | int]], rows: int | None = None) -> None:
+    """Fill in the first rows of a label file, or all."""
+    cells = read_cells(path)
+    for row in cells[:rows]:
+        row.update({name: str(value) for name, value in labels(row).items()})
+    write_cells(path, cells)
+
+
+def true_labels(row: Cells) -> dict[str, str | int]:
+    """What the text of a row says."""
+    return {"humming": int("hum" in row["response"]), "half_sorry": int("Sorry" in row["response"])}

@@ -179,24 +179,23 @@ def findings_command(settings: FindingsSettings) -> None:
 def label_run_command(settings: LabelSettings) -> None:
     """Label a sample of a run's answers.
 
-    One key per pattern, two annotators if wished; then how well they agree, and how the rules err on each model.
+    Writes the sample as a CSV file to fill in; of what is filled in it prints how well people agree, how the rules err
+    on each model, and the rates that people would find.
     """
-    from rich.console import Console
+    from epistemic_stance.cli.label import label_answers
 
-    from epistemic_stance.labelling.run import run_label
-
-    run_label(settings, Console(highlight=False))
+    label_answers(settings)
 
 
 @command("score", LabelScoreSettings, label)
 def label_score_command(settings: LabelScoreSettings) -> None:
     """Score the patterns against labels that people gave.
 
-    Precision, recall, F1 and kappa per label and arm; exit 1 if one is below what --require asks.
+    Precision, recall, F1 and kappa per label and group; exit 1 if one is below what --require asks.
     """
-    from epistemic_stance.labelling.score_file import run_label_score
+    from epistemic_stance.cli.label import score_labels
 
-    run_label_score(settings)
+    score_labels(settings)
 
 
 @command("probe", ProbeSettings, app)

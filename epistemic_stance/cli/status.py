@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
+from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, fields
 from functools import partial
@@ -23,7 +24,8 @@ from epistemic_stance.foundation.settings import (
     TrainSettings,
 )
 from epistemic_stance.foundation.terminal import plain
-from epistemic_stance.labelling.labels import SAMPLE_FILE, label_files
+from epistemic_stance.labelling.folder import labels_in
+from epistemic_stance.labelling.sample import read_sample
 from epistemic_stance.models.find import ModelFiles
 from epistemic_stance.records.collection import CollectionRecord
 from epistemic_stance.records.probes import ProbesRecord
@@ -41,6 +43,7 @@ from epistemic_stance.records.training import RunRecord
 from epistemic_stance.records.validation import SelectionRecord
 from epistemic_stance.report.markdown import escaped
 from epistemic_stance.report.status_page import MARKER, Row, page, print_status
+from epistemic_stance.scoring.patterns import load_patterns
 from epistemic_stance.stance.check_pairs import check_pairs
 from epistemic_stance.stance.check_questions import check_question_sets
 from epistemic_stance.stance.load import corpus_digest, load_pairs, load_stance
@@ -329,13 +332,14 @@ def _probes(subject: Subject, name: str) -> Row:
 
 
 def _labels(subject: Subject, name: str) -> Row:
-    folder, again = subject.run.labels, command("label", subject.run.root)
-    drawn = _lines(folder / SAMPLE_FILE)
-    if not drawn:
+    again = command("label", subject.run.root)
+    if labels_in(subject.run.labels) is None:
         return Row(name, "missing", "none: how often the patterns are wrong is not known", again)
-    labelled = {path.stem: _lines(path) for path in label_files(folder)}
-    detail = f"of {drawn} answers: {', '.join(f'{key} {count}' for key, count in labelled.items()) or 'none yet'}"
-    whole = any(count >= drawn for count in labelled.values())
+    sample = read_sample(subject.run.labels, load_patterns(load_stance(subject.stance)))
+    labelled = Counter(annotator for answer in sample.answers for annotator in answer.marks)
+    given = ", ".join(f"{key} {count}" for key, count in labelled.items()) or "none yet"
+    detail = f"of {len(sample.answers)} answers: {given}"
+    whole = any(labelled[annotator] == len(sample.answers) for annotator in sample.annotators)
     return Row(name, "done", detail) if whole else Row(name, "unfinished", detail, again)
 
 

@@ -74,7 +74,7 @@ def _record(settings: AnalyzeSettings, scored_file: ScoredFile, scorer: Scorer) 
     for answer in answers:
         tally.add(answer.score)
     digest = corpus_digest(scorer.pairs)
-    labels = read_file_labels(file, settings.labels, scorer)
+    labels = read_file_labels(scored_file, settings.labels, scorer.patterns)
     exposed, categories = tally.questions_of("exposure"), tally.answers_of("category")
     return AnalysisRecord(
         file=str(file.path),

@@ -92,10 +92,10 @@ def _compare(settings: CompareSettings, reporter: Reporter) -> tuple[ComparisonR
     questions = compared_questions(before, after, scorer)
     measures = measures_of(scorer.patterns.patterns)
     labels = [
-        read_file_labels(replace(side.file, responses=counted), settings.labels, scorer)
+        read_file_labels(replace(side, answers=counted), settings.labels, scorer.patterns)
         for side, counted in (
-            (before, [answer.response for question in questions for answer in question.before]),
-            (after, [answer.response for question in questions for answer in question.after]),
+            (before, [answer for question in questions for answer in question.before]),
+            (after, [answer for question in questions for answer in question.after]),
         )
     ]
     record = ComparisonRecord(
@@ -254,8 +254,8 @@ def _corrected(
     told = [(column, measure) for column, measure in enumerate(measures) if measure.patterns]
     pairs = [
         (
-            labelled_counts(first, measure, keys, *counts_SQRC[0, :, column].T),
-            labelled_counts(second, measure, keys, *counts_SQRC[1, :, column].T),
+            labelled_counts(first.scores, measure, keys, *counts_SQRC[0, :, column].T),
+            labelled_counts(second.scores, measure, keys, *counts_SQRC[1, :, column].T),
         )
         for column, measure in told
     ]

@@ -1,27 +1,26 @@
-"""Rates and changes as people would label them: the labels of a run beside the counts of its answers."""
+"""Rates and changes as people would label them: the labels of a run beside the scores of its answers."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
-from epistemic_stance.evaluation.measures import Measure
+from epistemic_stance.evaluation.measures import Measure, measures_of
 from epistemic_stance.foundation.errors import InputError, Problem
 from epistemic_stance.foundation.similarity import question_key
-from epistemic_stance.labelling.label_matching import matched
-from epistemic_stance.labelling.labels import (
-    SAMPLE_FILE,
-    SampledAnswer,
-    labels_folder_of,
-    offered,
-    place_of,
-    read_label_folder,
-)
+from epistemic_stance.labelling.folder import DRAW_FILE, labels_in
+from epistemic_stance.labelling.sample import LabelledSample, SampledAnswer, read_sample
+from epistemic_stance.labelling.sheet import can_show
+from epistemic_stance.labelling.sources import source_of
 from epistemic_stance.records.analysis import CorrectedRateRecord, ScoreRecord
+from epistemic_stance.records.labels import DrawnAnswer
 from epistemic_stance.records.response_file import Response, ResponseFile
+from epistemic_stance.scoring.patterns import PatternSet
+from epistemic_stance.scoring.run import Answer, ScoredFile, scored
 from epistemic_stance.scoring.score import Scorer
 from epistemic_stance.statistics.detector import LabelledCounts, Refused, corrected_rate
 from epistemic_stance.statistics.estimates import IntArray
@@ -43,72 +42,99 @@ class LabelledScore:
 
 @dataclass(frozen=True)
 class FileLabels:
-    """The labels that speak for one file of answers."""
+    """The labels of answers in one file."""
 
     folder: Path
     scores: list[LabelledScore]
     notices: list[str]
 
 
-def read_file_labels(file: ResponseFile, folder: Path | None, scorer: Scorer) -> FileLabels | None:
-    """Labels of answers in `file`, from `folder` or from where its run keeps them; None if it has none.
+def read_file_labels(scored_file: ScoredFile, folder: Path | None, patterns: PatternSet) -> FileLabels | None:
+    """Labels of answers in a file, from `folder` or from where its run keeps them; None if it has none.
 
-    Labels of another model's answers, or of answers that are not in the file, do not count; the others are held against
-    what is found in the answers as the file has them. Raises InputError if the folder cannot be read.
+    Labels of another model's answers, or of answers that are not in the file, do not count. Raises InputError if the
+    folder cannot be read.
     """
-    if folder is not None and not (folder / SAMPLE_FILE).is_file():
+    file = scored_file.file
+    place = folder or source_of(file.path).labels
+    if labels_in(place) is None:
+        if folder is None:
+            return None
         hint = "a folder that `stance label` has made: RUN/labels"
-        raise InputError([Problem(str(folder), f"no {SAMPLE_FILE} in it", field="--labels", hint=hint)])
-    place = folder or labels_folder_of(file.path)
-    if place is None:
-        return None
-    sample = read_label_folder(place, scorer.patterns)
-    arm = _arm_of(file, {name: sample.digests(name) for name in sample.arms})
-    if arm is None:
+        raise InputError([Problem(str(folder), f"no {DRAW_FILE} in it", field="--labels", hint=hint)])
+    sample = read_sample(place, patterns)
+    model = _model_of(file, sample)
+    if model is None:
         return FileLabels(place, [], [f"{place} has no labels of the model that gave the answers in {file.path.name}"])
-    labelled = sample.labelled(arm)
-    responses = ((_question_set(file, response), response) for response in file.responses)
-    scores = [_scored(answer, response, scorer) for answer, response in matched(labelled, responses)]
-    notices = [f"labels: {notice}" for notice in sample.notices if notice.startswith((f"{arm}:", "no answer"))]
-    if labelled and not scores:
+    labelled = sample.labelled(model)
+    matched = _matched(labelled, file.path, scored_file.answers)
+    notices = [f"labels: {notice}" for notice in sample.notices]
+    if labelled and (unreached := sample.unreached(model)):
+        notices.append(f"labels: nothing is labelled yet of strata that hold {unreached:.0f} of its answers")
+    if labelled and not matched:
         notices.append(f"none of the answers that are labelled in {place} is in {file.path.name}")
-    return FileLabels(place, scores, notices)
+    return FileLabels(place, [_labelled_score(answer, found, patterns) for answer, found in matched], notices)
 
 
-def _arm_of(file: ResponseFile, arms: dict[str, set[str | None]]) -> str | None:
+def _model_of(file: ResponseFile, sample: LabelledSample) -> str | None:
     """By the weights, where both sides know them; else by the name of the folder that the answers are in."""
     digests = {origin.get("weights_digest") for origin in file.origins}
-    name = place_of(file.path).arm
-    known = [arm for arm, found in arms.items() if None not in found and found == digests]
+    name = source_of(file.path).model
+    drawn: defaultdict[str, set[str | None]] = defaultdict(set)
+    for answer in sample.draw.answers:
+        drawn[answer.model].add(answer.weights_digest)
+    known = [model for model, found in drawn.items() if None not in found and found == digests]
     if known:
         return name if name in known else known[0]
-    return name if name in arms and (None in arms[name] or None in digests) else None
+    return name if name in drawn and (None in drawn[name] or None in digests) else None
 
 
-def _question_set(file: ResponseFile, response: Response) -> str | None:
-    """By the folder that the answers are in, or what they say."""
-    named = place_of(file.path).question_set or response.origin.get("question_set")
-    return named if isinstance(named, str) else None
+def _matched(
+    drawn: Iterable[SampledAnswer], file: Path, answers: Iterable[Answer]
+) -> list[tuple[SampledAnswer, ScoreRecord]]:
+    """Drawn answers, each with the score of the answer in the file that it is.
+
+    It is the one with the same set, question, temperature, iteration and text; no answer is taken twice. A set that one
+    side does not know is like any.
+    """
+    waiting: defaultdict[tuple[object, ...], list[SampledAnswer]] = defaultdict(list)
+    for one in drawn:
+        waiting[_key(one.drawn)].append(one)
+    of_folder = source_of(file).question_set
+    matched = []
+    for answer in answers:
+        question_set = of_folder or answer.response.origin.get("question_set")
+        candidates = waiting.get(_key(answer.response), [])
+        for one in candidates:
+            if None in (question_set, one.drawn.question_set) or question_set == one.drawn.question_set:
+                candidates.remove(one)
+                matched.append((one, answer.score))
+                break
+    return matched
 
 
-def _scored(answer: SampledAnswer, response: Response, scorer: Scorer) -> LabelledScore:
-    """Patterns that the category of the response rules out are known to be absent."""
-    possible = frozenset(offered(response.category, scorer.patterns.patterns))
-    found = scorer.score(response)
-    truth = replace(found, patterns=sorted(answer.gold & possible))
-    return LabelledScore(question_key(response.question), found, truth, answer.ignored & possible, answer.weight)
+def _key(answer: DrawnAnswer | Response) -> tuple[object, ...]:
+    return question_key(answer.question), answer.temperature, answer.iteration, answer.response
+
+
+def _labelled_score(answer: SampledAnswer, found: ScoreRecord, patterns: PatternSet) -> LabelledScore:
+    """Patterns that the category of the answer rules out are known to be absent."""
+    possible = {name for name, pattern in patterns.patterns.items() if can_show(pattern, found.category)}
+    truth = replace(found, patterns=sorted(name for name in possible if answer.truth.get(name)))
+    doubtful = frozenset(possible - answer.truth.keys())
+    return LabelledScore(question_key(found.question), found, truth, doubtful, answer.weight)
 
 
 def labelled_counts(
-    labels: FileLabels, measure: Measure, questions: Sequence[str], hits_Q: IntArray, answers_Q: IntArray
+    labels: Sequence[LabelledScore], measure: Measure, questions: Sequence[str], hits_Q: IntArray, answers_Q: IntArray
 ) -> LabelledCounts:
     """Counts of a measure by question with the labels that count for it: those that no doubt could change."""
     rows = {question: row for row, question in enumerate(questions)}
     counting = [
-        (one, row, truth, found)
-        for one in labels.scores
-        if (row := rows.get(one.question)) is not None
-        for truth, found in [(measure.known(one.truth, one.doubtful), measure.shown(one.found))]
+        (label, row, truth, found)
+        for label in labels
+        if (row := rows.get(label.question)) is not None
+        for truth, found in [(measure.known(label.truth, label.doubtful), measure.shown(label.found))]
         if truth is not None and found is not None and answers_Q[row]
     ]
     return LabelledCounts(
@@ -116,7 +142,7 @@ def labelled_counts(
         answers_Q=answers_Q,
         truth_N=np.array([truth for _, _, truth, _ in counting], dtype=np.bool_),
         found_N=np.array([found for _, _, _, found in counting], dtype=np.bool_),
-        weight_N=np.array([one.weight for one, _, _, _ in counting], dtype=np.float64),
+        weight_N=np.array([label.weight for label, _, _, _ in counting], dtype=np.float64),
         question_N=np.array([row for _, row, _, _ in counting], dtype=np.int64),
     )
 
@@ -128,3 +154,55 @@ def corrected_rate_record(counts: LabelledCounts, seed: int) -> CorrectedRateRec
     if isinstance(rate, Refused):
         return CorrectedRateRecord(**labels, refused=rate.reason, estimate=None, low=None, high=None)
     return CorrectedRateRecord(**labels, refused=None, estimate=rate.estimate, low=rate.low, high=rate.high)
+
+
+# --- how the rules err -------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class RuleErrors:
+    """What the rules find in the answers that were drawn from, beside the labels."""
+
+    found: Mapping[str, frozenset[str]]
+    """Id of a drawn answer of which somebody said something, and which is in its file -> patterns found in it."""
+    counts: Mapping[str, Mapping[str, LabelledCounts]]
+    """Labelled model -> pattern or group -> its counts and labels."""
+    notices: list[str]
+
+
+def rule_errors(sample: LabelledSample, scorer: Scorer) -> RuleErrors:
+    """Hold the scores of all answers that were drawn from against the labels.
+
+    Raises InputError if a file is gone or cannot be read.
+    """
+    found: dict[str, frozenset[str]] = {}
+    counts: dict[str, dict[str, LabelledCounts]] = {}
+    notices = []
+    for model in sample.draw.models:
+        drawn = [answer for answer in sample.answers if answer.drawn.model == model and answer.marks]
+        files = [file for file in sample.draw.files if drawn and file.model == model]
+        answers: list[Answer] = []
+        labels: list[LabelledScore] = []
+        for file in files:
+            path = sample.folder.parent / file.file
+            of_file = scored(path, scorer).answers
+            answers += of_file
+            for answer, score in _matched(drawn, path, of_file):
+                found[answer.drawn.id] = frozenset(score.patterns)
+                if answer.weight > 0:
+                    labels.append(_labelled_score(answer, score, scorer.patterns))
+        if gone := sum(answer.drawn.id not in found for answer in drawn):
+            notices.append(f"{gone} of the {len(drawn)} labelled answers of {model} are in no file any more")
+        if labels:
+            measures = [one for one in measures_of(scorer.patterns.patterns) if one.kind in ("group", "pattern")]
+            counts[model] = {measure.name: _counts(measure, answers, labels) for measure in measures}
+    return RuleErrors(found, counts, notices)
+
+
+def _counts(measure: Measure, answers: Sequence[Answer], labels: Sequence[LabelledScore]) -> LabelledCounts:
+    shown: defaultdict[str, list[bool | None]] = defaultdict(list)
+    for answer in answers:
+        shown[question_key(answer.score.question)].append(measure.shown(answer.score))
+    hits_Q = np.array([each.count(True) for each in shown.values()], dtype=np.int64)
+    answers_Q = np.array([len(each) - each.count(None) for each in shown.values()], dtype=np.int64)
+    return labelled_counts(labels, measure, list(shown), hits_Q, answers_Q)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from epistemic_stance.evaluation.compare import change_record, count
-from epistemic_stance.evaluation.correction import FileLabels, corrected_rate_record, labelled_counts
+from epistemic_stance.evaluation.correction import corrected_rate_record, labelled_counts
 from epistemic_stance.evaluation.evidence import ModelEvidence, within
 from epistemic_stance.evaluation.measures import Measure
 from epistemic_stance.evaluation.rates import rate_record
@@ -55,10 +55,8 @@ class Evaluator:
         given = [score for file in files if file for score in file.scores if within(score.found, scope, split)]
         if model.missing(scope) or not given or not measure.patterns:
             return None
-        folder = next(file.folder for file in files if file)
         questions = model.answers(scope, split)
-        labels = FileLabels(folder, given, [])
-        labelled = labelled_counts(labels, measure, sorted(questions), *_counts(questions, measure))
+        labelled = labelled_counts(given, measure, sorted(questions), *_counts(questions, measure))
         return corrected_rate_record(labelled, self.seed)
 
     def plain_rate(self, model: ModelEvidence, scope: Scope) -> PlainRateRecord | None:

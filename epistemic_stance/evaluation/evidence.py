@@ -101,7 +101,7 @@ def read_evidence(run: RunFolder, name: str, wanted: Iterable[str], scorer: Scor
         if path.is_file():
             scored_file = scored(path, scorer)
             questions = answers_by_question(scored_file.answers)
-            labels = read_file_labels(scored_file.file, None, scorer)
+            labels = read_file_labels(scored_file, None, scorer.patterns)
             sets[question_set] = AnsweredSet(scored_file.file, questions, labels)
     metadata = run.metadata(name)
     return ModelEvidence(

@@ -143,7 +143,7 @@ class Tally:
         hits_Q = np.bincount(question_N[shown_N == 1], minlength=self.questions)
         answers_Q = np.bincount(question_N[shown_N != 2], minlength=self.questions)
         return corrected_rate_record(
-            labelled_counts(labels, measure, list(self._questions.numbers), hits_Q, answers_Q), seed
+            labelled_counts(labels.scores, measure, list(self._questions.numbers), hits_Q, answers_Q), seed
         )
 
     def _rates(self, labels: _Labels, shown_NM: NDArray[np.int8]) -> list[dict[str, RateRecord | None]]:

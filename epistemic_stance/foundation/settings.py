@@ -231,23 +231,19 @@ class LabelScoreSettings:
     require: list[str] = setting_list("Least F1 of a label, for example refusal=.85; exit 1 below. May be repeated.")
 
 
-DRAWN_PER_ARM = 200
-DRAW_SEED = 42
+DRAWN_PER_MODEL = 200
 
 
 @dataclass(frozen=True)
 class LabelSettings:
-    """One annotator's labels of a sample of a run's answers."""
+    """A sample of a run's answers, to be labelled in CSV files."""
 
-    run: Path = argument("Run folder with validation/ARM/SET/responses.jsonl, or one file or folder of answers.")
-    annotator: str = setting("first", "Whose labels these are; a second name labels the same sample in another order.")
-    arms: str = setting("", "Arms to draw from, for example base,checkpoint-050. Default: all that have answers.")
+    run: Path = argument("Run folder with validation/MODEL/SET/responses.jsonl, or one file or folder of answers.")
+    annotator: str = setting("first", "Whose labels file to write; a second name gets the same answers in other order.")
+    models: str = setting("", "Models to draw from, for example base,checkpoint-050. Default: all that have answers.")
     questions: str = setting("", "Question sets to draw from. Default: all but those with an answer key throughout.")
-    number: int | None = setting(None, f"Answers to draw per arm. Default: {DRAWN_PER_ARM}, or what was drawn.")
-    seed: int | None = setting(None, f"Seed of the draw. Default: {DRAW_SEED}, or that of the draw.")
-    redraw: bool = setting(False, "Draw anew; the old labels move aside, and those of answers drawn again are kept.")
-    stance: str = setting(DEFAULT_STANCE, "Stance whose patterns to label: a shipped name or a folder.")
-    report: bool = setting(False, "Only print agreement and the error of the rules; needs no terminal.")
+    number: int | None = setting(None, f"Answers to draw per model. Default: {DRAWN_PER_MODEL}, or what was drawn.")
+    stance: str | None = setting(None, f"Stance whose patterns to label. Default: the run's, else {DEFAULT_STANCE}.")
     judge: str | None = setting(
         None, "Ask an OpenAI-compatible server for a second opinion, for example http://127.0.0.1:8000/v1."
     )

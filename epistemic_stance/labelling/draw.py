@@ -1,4 +1,4 @@
-"""Which answers are labelled: a stratified sample of each arm, with weights that make its estimates unbiased.
+"""Which answers are labelled: a stratified sample of each model, with weights that make its estimates unbiased.
 
 Most answers show no rare pattern. A plain sample would hold a handful of those that matter, so answers are drawn by the
 rarest pattern that the rules find in them, and each stands for N_h / n_h answers of its stratum (Cochran, Sampling
@@ -12,9 +12,8 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from epistemic_stance.records.labels import DrawnAnswer, StratumRecord
-from epistemic_stance.records.response_file import Response
-from epistemic_stance.scoring.patterns import PatternSet
+from epistemic_stance.records.labels import DrawnAnswer
+from epistemic_stance.scoring.run import Answer
 
 NONE = "none"
 """Stratum of the answers in which the rules find nothing: what they miss is there."""
@@ -23,53 +22,36 @@ WANTED = 25
 SHARE_OF_NONE = 3
 """At least one answer in so many has no find."""
 LEAST_OF_STRATUM = 2
+SEED = 42
 
 
 @dataclass(frozen=True)
-class ArmAnswer:
-    """An answer of an arm, in a file of answers."""
+class Candidate:
+    """An answer that can be drawn."""
 
+    model: str
     question_set: str | None
-    response: Response
-
-
-@dataclass(frozen=True)
-class ArmDraw:
-    """What was drawn of one arm, each answer with the place that chance gave it among those of all arms."""
-
-    strata: dict[str, StratumRecord]
-    drawn: list[tuple[bytes, DrawnAnswer]]
+    answer: Answer
 
 
 def least_number(patterns: int) -> int:
-    """The smallest sample of an arm in which every stratum can have its part."""
+    """The smallest sample of a model in which every stratum can have its part."""
     return SHARE_OF_NONE * (patterns + 1)
 
 
-def draw_arm(arm: str, answers: Sequence[ArmAnswer], patterns: PatternSet, number: int, seed: int) -> ArmDraw:
-    """Draw `number` answers of an arm, or all of them if there are no more.
+def draw_model(candidates: Sequence[Candidate], number: int) -> list[DrawnAnswer]:
+    """Draw `number` answers of one model, or all of them if there are no more.
 
-    Which ones depends on the seed and on where they stand: a larger number draws the same answers of a stratum and
-    others. The ids are still to be given.
+    A larger number draws the same answers of a stratum and others. The ids are still to be given.
     """
-    texts = [(one.response.response, one.response.question, one.response.category) for one in answers]
-    found = [frozenset(hit.pattern for hit in patterns.find(*text)) for text in texts]
-    members = strata_of(found)
-    sizes = allocation({name: [found[index] for index in indices] for name, indices in members.items()}, number)
+    found = [frozenset(one.answer.score.patterns) for one in candidates]
+    strata = strata_of(found)
+    sizes = allocation({name: [found[index] for index in indices] for name, indices in strata.items()}, number)
     drawn = []
-    for name, indices in members.items():
-        by_chance = sorted(indices, key=lambda index: _lot("draw", seed, arm, answers[index]))
-        weight = len(indices) / sizes[name]
-        for index in by_chance[: sizes[name]]:
-            place = _lot("order", seed, arm, answers[index])
-            drawn.append((place, _drawn(arm, answers[index], name, weight)))
-    return ArmDraw({name: StratumRecord(answers=len(members[name]), drawn=sizes[name]) for name in members}, drawn)
-
-
-def in_order(draws: Sequence[ArmDraw]) -> list[DrawnAnswer]:
-    """The answers of all arms, shuffled and numbered: neither place nor id says anything about an answer."""
-    shuffled = sorted((one for draw in draws for one in draw.drawn), key=lambda one: one[0])
-    return [answer.model_copy(update={"id": f"{number:04d}"}) for number, (_, answer) in enumerate(shuffled, start=1)]
+    for name, indices in strata.items():
+        by_chance = sorted(indices, key=lambda index: _lot(candidates[index]))
+        drawn += [_drawn(candidates[index], name, len(indices) / sizes[name]) for index in by_chance[: sizes[name]]]
+    return drawn
 
 
 def strata_of(found: Sequence[frozenset[str]]) -> dict[str, list[int]]:
@@ -117,15 +99,15 @@ def allocation(strata: Mapping[str, Sequence[frozenset[str]]], number: int) -> d
     return drawn
 
 
-def _drawn(arm: str, answer: ArmAnswer, stratum: str, weight: float) -> DrawnAnswer:
-    response = answer.response
+def _drawn(candidate: Candidate, stratum: str, weight: float) -> DrawnAnswer:
+    response = candidate.answer.response
     digest = response.origin.get("weights_digest")
     return DrawnAnswer(
         id="",
-        arm=arm,
+        model=candidate.model,
         weights_digest=digest if isinstance(digest, str) else None,
-        question_set=answer.question_set,
-        question_id=response.question_id,
+        question_set=candidate.question_set,
+        line=response.line,
         category=response.category,
         question=response.question,
         temperature=response.temperature,
@@ -136,6 +118,10 @@ def _drawn(arm: str, answer: ArmAnswer, stratum: str, weight: float) -> DrawnAns
     )
 
 
-def _lot(purpose: str, seed: int, arm: str, answer: ArmAnswer) -> bytes:
-    """A number by lot for the place of an answer: the same in every draw with this seed."""
-    return hashlib.sha256(f"{purpose}|{seed}|{arm}|{answer.question_set}|{answer.response.line}".encode()).digest()
+def _lot(candidate: Candidate) -> str:
+    return lot(f"draw|{candidate.model}|{candidate.question_set}|{candidate.answer.response.line}")
+
+
+def lot(text: str) -> str:
+    """A place by chance, the same in every call."""
+    return hashlib.sha256(f"{SEED}|{text}".encode()).hexdigest()

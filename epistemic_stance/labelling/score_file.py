@@ -1,52 +1,57 @@
-"""`stance label score`: how well the patterns of a stance agree with labels that people gave."""
+"""`stance label score`: how well the patterns of a stance agree with labels that people gave to answers in a file."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-from rich.console import Console
-from rich.table import Table
-
-from epistemic_stance.foundation.errors import InputError, NotMetError, Problem
-from epistemic_stance.foundation.files import dump_json, read_text
+from epistemic_stance.foundation.errors import InputError, Problem
+from epistemic_stance.foundation.files import read_text
 from epistemic_stance.foundation.json_positions import parse_json
 from epistemic_stance.foundation.schema_errors import validated
 from epistemic_stance.foundation.settings import LabelScoreSettings
-from epistemic_stance.foundation.terminal import plain
 from epistemic_stance.foundation.wording import shorten
 from epistemic_stance.records.analysis import LabelledAnswer
 from epistemic_stance.scoring.patterns import PatternSet, load_patterns
 from epistemic_stance.stance.load import load_stance
-from epistemic_stance.statistics.agreement import Agreement, JudgedAnswer, agreements, by_arm
+from epistemic_stance.statistics.agreement import Agreement, JudgedAnswer, agreements, by_group
 
 OTHER_LABELS = frozenset({"correct"})
 """Labels that answer keys decide, not patterns: allowed in a file, and not scored here."""
 LINE_FORM = 'one object per line: {"id": ..., "question": ..., "response": ..., "labels": [...], "ignore": [...]}'
+ALL = "all"
 
 
-def run_label_score(settings: LabelScoreSettings) -> None:
-    """Print the agreement of patterns and labels, overall and per arm.
+@dataclass(frozen=True)
+class FileAgreement:
+    """Agreement of patterns and labels."""
 
-    Raises InputError for a file or a --require that cannot be read, NotMetError if a required figure is not reached.
-    """
+    answers: Mapping[str, int]
+    """`all`, and each group of answers -> how many there are."""
+    tables: Mapping[str, Mapping[str, Agreement]]
+    """The same -> pattern -> its confusion table."""
+    missed: Sequence[str]
+    """What is required of the patterns and not met, a sentence each."""
+
+
+def run(settings: LabelScoreSettings) -> FileAgreement:
+    """Raises InputError for a file or a --require that cannot be read."""
     patterns = load_patterns(load_stance(settings.stance))
     names = list(patterns.patterns)
     required = _required(settings.require, names)
     answers = judged(read_labelled(settings.file, names), patterns)
-    overall = agreements(answers, names)
-    arms = by_arm(answers)
-    tables = {arm: agreements(members, names) for arm, members in arms.items()}
-    console = Console(highlight=False)
-    if settings.json:
-        shown = {"labels": _figures(overall), "arms": {arm: _figures(table) for arm, table in tables.items()}}
-        console.out(dump_json(shown, indent=1), highlight=False)
-    else:
-        console.print(_table(f"all: {len(answers)} answers", overall))
-        for arm, members in arms.items():
-            console.print(_table(f"{shorten(arm)}: {len(members)} answers", tables[arm]))
-    _require(required, overall)
+    groups = {ALL: answers, **by_group(answers)}
+    tables = {name: agreements(members, names) for name, members in groups.items()}
+    missed = []
+    for label, least in required:
+        f1 = tables[ALL][label].f1
+        if f1 is None:
+            missed.append(f"{label}: F1 is undefined, no answer has the label; {least:g} is required")
+        elif f1 < least:
+            missed.append(f"{label}: F1 is {f1:.4f}, {least:g} is required")
+    return FileAgreement({name: len(members) for name, members in groups.items()}, tables, missed)
 
 
 def read_labelled(path: Path, names: Sequence[str]) -> list[LabelledAnswer]:
@@ -81,7 +86,7 @@ def judged(answers: Sequence[LabelledAnswer], patterns: PatternSet) -> list[Judg
     """Each answer with what the patterns find in it."""
     return [
         JudgedAnswer(
-            arm=answer.group,
+            group=answer.group,
             labels=frozenset(answer.labels),
             ignore=frozenset(answer.ignore),
             found=frozenset(hit.pattern for hit in patterns.find(answer.response, answer.question, answer.category)),
@@ -122,42 +127,3 @@ def _required(written: Sequence[str], names: Sequence[str]) -> list[tuple[str, f
     if problems:
         raise InputError(problems)
     return required
-
-
-def _require(required: Sequence[tuple[str, float]], overall: Mapping[str, Agreement]) -> None:
-    missed = []
-    for label, least in required:
-        f1 = overall[label].f1
-        if f1 is None:
-            missed.append(f"{label}: F1 is undefined, no answer has the label; {least:g} is required")
-        elif f1 < least:
-            missed.append(f"{label}: F1 is {f1:.4f}, {least:g} is required")
-    if missed:
-        raise NotMetError("\n".join(missed))
-
-
-def _figures(table: Mapping[str, Agreement]) -> dict[str, dict[str, int | float | None]]:
-    return {
-        label: {
-            "positives": found.positives,
-            "precision": found.precision,
-            "recall": found.recall,
-            "f1": found.f1,
-            "kappa": found.kappa,
-        }
-        for label, found in table.items()
-    }
-
-
-def _table(title: str, agreement: Mapping[str, Agreement]) -> Table:
-    table = Table("label", title=plain(title), title_justify="left")
-    for heading in ("positives", "precision", "recall", "F1", "kappa"):
-        table.add_column(heading, justify="right")
-    for label, found in agreement.items():
-        figures = [found.precision, found.recall, found.f1, found.kappa]
-        table.add_row(plain(label), str(found.positives), *(_shown(figure) for figure in figures))
-    return table
-
-
-def _shown(figure: float | None) -> str:
-    return "-" if figure is None else f"{figure:.3f}"

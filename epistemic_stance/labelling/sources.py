@@ -1,124 +1,92 @@
-"""Which answers a label command means: those of a run's arms and question sets, or one file of answers."""
+"""Which answers are labelled: those of a run's models and question sets, or one file of answers."""
 
 from __future__ import annotations
 
-import os
-import re
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
 from epistemic_stance.foundation.errors import InputError, Problem
-from epistemic_stance.foundation.files import sha256_of
-from epistemic_stance.foundation.settings import LabelSettings
 from epistemic_stance.foundation.wording import shorten
-from epistemic_stance.labelling.draw import ArmAnswer
-from epistemic_stance.labelling.labels import place_of
-from epistemic_stance.records.labels import SourceRecord
-from epistemic_stance.records.response_file import read_responses
-from epistemic_stance.records.run_folder import BASE, RESPONSES_FILE, VALIDATION
+from epistemic_stance.records.run_folder import LABELS, RESPONSES_FILE, VALIDATION, RunFolder
 from epistemic_stance.stance.load import Stance
 
-FORM = f"a run has {VALIDATION}/ARM/SET/{RESPONSES_FILE}"
+FORM = f"a run has {VALIDATION}/MODEL/SET/{RESPONSES_FILE}"
 
 
 @dataclass(frozen=True)
 class Source:
-    """A file of answers of one arm."""
-
-    arm: str
-    question_set: str | None
-    path: Path
-
-    def digest(self) -> str:
-        try:
-            return sha256_of(self.path)
-        except OSError as error:
-            raise InputError([Problem(str(self.path), f"cannot be read: {error.strerror}")]) from error
-
-    def read(self, labels: Path) -> tuple[SourceRecord, list[ArmAnswer]]:
-        """The answers, and what to note of the file in the label folder. Raises InputError."""
-        file = read_responses(self.path)
-        record = SourceRecord(
-            question_set=self.question_set,
-            file=os.path.relpath(self.path, labels.parent),
-            sha256=file.sha256,
-            answers=len(file.responses),
-        )
-        return record, [ArmAnswer(self.question_set, response) for response in file.responses]
-
-
-@dataclass(frozen=True)
-class Sources:
-    """What there is to draw from, and where its labels are kept."""
+    """A file of one model's answers, and where its labels are kept."""
 
     labels: Path
-    files: list[Source]
-
-    @property
-    def arms(self) -> list[str]:
-        return list(dict.fromkeys(source.arm for source in self.files))
-
-
-def find_sources(settings: LabelSettings, stance: Stance) -> Sources:
-    """The files of answers that the settings name. Raises InputError if there are none, or names that are not there."""
-    run = settings.run
-    if (run / VALIDATION).is_dir():
-        return _of_run(settings, stance)
-    place = place_of(run)
-    if place.question_set is not None:
-        hint = f"name the run: {place.labels.parent} --arms {place.arm} --questions {place.question_set}"
-        raise InputError([Problem(str(run), "these are answers of a run, whose arms are labelled together", hint=hint)])
-    file = run / RESPONSES_FILE if run.is_dir() else run
-    if not file.is_file():
-        raise InputError([Problem(str(run), "no answers there", hint=f"{FORM}; or name a file of answers")])
-    for flag, value in (("--arms", settings.arms), ("--questions", settings.questions)):
-        if value:
-            what = f'"{shorten(value)}" cannot be chosen: {file} is one arm and one set'
-            raise InputError([Problem("command line", what, field=flag, hint=FORM)])
-    return Sources(place.labels, [Source(place.arm, None, file)])
+    """Folder, whether or not it is there."""
+    model: str
+    question_set: str | None
+    """None = unknown: the file lies in no run."""
+    path: Path
 
 
-def _of_run(settings: LabelSettings, stance: Stance) -> Sources:
-    run = settings.run
-    files = [
-        path
-        for path in sorted((run / VALIDATION).glob(f"*/*/{RESPONSES_FILE}"))
-        if not any(part.startswith(".") for part in path.parts[-3:])
+def source_of(answers: Path) -> Source:
+    """What the path of a file of answers, or of a folder that holds responses.jsonl, says of them."""
+    path = (answers / RESPONSES_FILE if answers.is_dir() else answers).absolute()
+    if len(path.parents) > 3 and path.parents[2].name == VALIDATION and path.name == RESPONSES_FILE:
+        return Source(RunFolder(path.parents[3]).labels, path.parents[1].name, path.parent.name, path)
+    if path.name == RESPONSES_FILE:
+        return Source(path.parent / LABELS, path.parent.name, None, path)
+    return Source(path.with_name(f"{path.stem}_{LABELS}"), path.stem, None, path)
+
+
+def find_sources(run: Path, models: str, question_sets: str, stance: Stance) -> list[Source]:
+    """The files of answers of a run, or the one file that `run` names, of the models and sets in these comma lists.
+
+    An empty list means all models, and all sets but those of the stance that ask for facts alone. Raises InputError if
+    there are none, or for names that are not there.
+    """
+    folder = RunFolder(run)
+    if not folder.validation.is_dir():
+        return [_single(run, models or question_sets)]
+    answered = {model: sets for model in folder.models_validated() if (sets := folder.answered(model))}
+    sets = sorted({name for found in answered.values() for name in found})
+    wanted_models = _chosen("--models", models, answered)
+    wanted_sets = _chosen("--questions", question_sets, sets)
+    if not question_sets:
+        wanted_sets = [name for name in wanted_sets if not _graded(name, stance)]
+    found = [
+        Source(folder.labels, model, name, folder.answers(model, name).responses)
+        for model in wanted_models
+        for name in wanted_sets
+        if name in answered[model]
     ]
-    if not files:
-        raise InputError([Problem(str(run / VALIDATION), "no answers in it yet", hint=FORM)])
-    found = [Source(path.parts[-3], path.parts[-2], path) for path in files]
-    found.sort(key=lambda source: (_arm_order(source.arm), source.question_set or ""))
-    arms = list(dict.fromkeys(source.arm for source in found))
-    sets = list(dict.fromkeys(source.question_set or "" for source in found))
-    wanted_arms = _chosen("--arms", settings.arms, arms) or arms
-    wanted_sets = _chosen("--questions", settings.questions, sets) or [
-        name for name in sets if not graded(name, stance)
-    ]
-    kept = [source for source in found if source.arm in wanted_arms and source.question_set in wanted_sets]
-    empty = [arm for arm in wanted_arms if arm not in {source.arm for source in kept}]
-    if not kept or (empty and settings.arms):
-        what = f"no answers of {', '.join(empty)} to {', '.join(wanted_sets) or 'a set that patterns are counted in'}"
-        hint = f"there are answers to {', '.join(sets)}; name sets with --questions"
-        raise InputError([Problem(str(run / VALIDATION), what, hint=hint)])
-    return Sources(run / place_of(kept[0].path).labels.name, kept)
+    lacking = [model for model in wanted_models if model not in {source.model for source in found}]
+    if not found or (lacking and models):
+        what = f"no answers of {', '.join(lacking) or 'any model'} to {', '.join(wanted_sets) or 'any set'}"
+        hint = f"there are answers to {', '.join(sets)}; name sets with --questions" if sets else FORM
+        raise InputError([Problem(str(folder.validation), what, hint=hint)])
+    return found
 
 
-def graded(question_set: str, stance: Stance) -> bool:
-    """Whether every question of a set of the stance has an answer key: it asks for facts, not for conduct."""
-    questions = stance.question_sets.get(question_set)
-    return questions is not None and all(question.answer for question in questions.questions)
+def _single(answers: Path, chosen: str) -> Source:
+    source = source_of(answers)
+    if source.question_set is not None:
+        hint = f"name the run: {source.labels.parent} --models {source.model} --questions {source.question_set}"
+        what = "these are answers of a run, whose models are labelled together"
+    elif not source.path.is_file():
+        what, hint = "no answers there", f"{FORM}; or name a file of answers"
+    elif chosen:
+        what, hint = f'"{shorten(chosen)}" cannot be chosen: this is one model and one set', FORM
+    else:
+        return source
+    raise InputError([Problem(str(answers), what, hint=hint)])
 
 
-def _arm_order(arm: str) -> tuple[bool, str, int]:
-    """The base first, checkpoints by number."""
-    number = re.search(r"\d+$", arm)
-    return arm != BASE, arm[: number.start()] if number else arm, int(number[0]) if number else 0
+def _graded(question_set: str, stance: Stance) -> bool:
+    """Whether every question of a set has an answer key: it asks for facts, not for conduct."""
+    known = stance.question_sets.get(question_set)
+    return known is not None and all(question.answer for question in known.questions)
 
 
-def _chosen(flag: str, written: str, known: Collection[str]) -> Sequence[str]:
-    """Names of a comma list, in the order of `known`; raises InputError with those that are unknown."""
+def _chosen(flag: str, written: str, known: Collection[str]) -> list[str]:
+    """Names of a comma list, in the order of `known`, or all; raises InputError with those that are unknown."""
     names = {name.strip() for name in written.split(",")} - {""}
     problems = [
         Problem("command line", f'no answers of "{shorten(name)}"', field=flag, hint=f"known are {', '.join(known)}")
@@ -126,4 +94,4 @@ def _chosen(flag: str, written: str, known: Collection[str]) -> Sequence[str]:
     ]
     if problems:
         raise InputError(problems)
-    return [name for name in known if name in names]
+    return [name for name in known if name in names or not names]

@@ -1,4 +1,4 @@
-"""What `stance label` writes: the answers that were drawn, and what people or a judge model said of them."""
+"""What `stance label` records of a sample: which answers were drawn, from which files, and how much each stands for."""
 
 from __future__ import annotations
 
@@ -8,89 +8,49 @@ from pydantic import Field
 
 from epistemic_stance.records import Logged
 
-Weight = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-Count = Annotated[int, Field(ge=1, le=10**9)]
-
 
 class DrawnAnswer(Logged):
-    """One line of sample.jsonl. The order of the lines is random over arms and strata."""
+    """An answer to label."""
 
-    schema_version: Literal[1] = Field(1, alias="schema")
     id: str
-    arm: str
-    """Group of answers with one detector error: base, checkpoint-008, ..."""
+    """Each once; says nothing of the model."""
+    model: str
+    """Whose answer it is: base, checkpoint-008, ... Each model has an error of its own."""
     weights_digest: str | None
-    """Of the model that gave it; None = unknown."""
+    """Of that model; None = unknown."""
     question_set: str | None
-    question_id: str | None
+    line: int
+    """Of its file, from 1."""
     category: str
     question: str
     temperature: float | None
     iteration: int | None
     response: str
     stratum: str
-    """The pattern that is rarest in the arm among those that the rules found in it when it was drawn, or `none`."""
-    weight: Weight
-    """Answers of its arm that it stands for: N_h / n_h of its stratum."""
-    batch: int = 0
-    """Drawings of the arm before this answer came in, where these had other strata: its labels wait for others."""
+    """The pattern that is rarest in the model's answers among those found in this one, or `none`."""
+    weight: Annotated[float, Field(gt=0, allow_inf_nan=False)]
+    """Answers of its model that it stands for: N_h / n_h of its stratum."""
 
 
-class StratumRecord(Logged):
-    """A stratum of an arm: so many answers, of which so many were drawn."""
-
-    answers: Count
-    drawn: Count
-
-
-class SourceRecord(Logged):
+class DrawnFile(Logged):
     """A file of answers that was drawn from."""
 
+    model: str
     question_set: str | None
     file: str
     """Relative to the folder above the labels."""
-    sha256: str
-    answers: int
-
-
-class ArmRecord(Logged):
-    sources: list[SourceRecord]
-    strata: dict[str, StratumRecord]
 
 
 class DrawRecord(Logged):
-    """sample.json: how the sample was drawn."""
+    """draw.json: a stratified sample of each model's answers."""
 
     schema_version: Literal[1] = Field(1, alias="schema")
-    timestamp: str
-    """UTC, ISO 8601."""
     stance: str
-    seed: int
     number: int
-    """Answers asked for per arm; an arm that has fewer was drawn whole."""
-    arms: dict[str, ArmRecord]
+    """Answers asked for per model; a model that has fewer was drawn whole."""
+    files: list[DrawnFile]
+    answers: list[DrawnAnswer]
 
-
-class GivenLabels(Logged):
-    """One line of <annotator>.jsonl: the labels of one drawn answer. The last line of an id counts."""
-
-    schema_version: Literal[1] = Field(1, alias="schema")
-    id: str
-    labels: list[str]
-    """Patterns that the answer shows; the others on offer it does not show."""
-    unsure: list[str]
-    """Patterns of which the annotator could not tell."""
-    offered: list[str]
-    """Patterns that could be chosen. Of one that came later, or of another category, nothing is said."""
-    timestamp: str
-
-
-class JudgeLabels(GivenLabels):
-    """One line of judge-<model>.jsonl: a second opinion, never the truth. An unreadable reply has no labels."""
-
-    model: str
-    prompt_digest: str
-    """sha256 of what it was asked; if that changes, it is asked again."""
-    reply: str
-    """What the model said, its first 2,000 characters."""
-    readable: bool
+    @property
+    def models(self) -> list[str]:
+        return list(dict.fromkeys(file.model for file in self.files))

@@ -1,164 +1,172 @@
-"""What the labels say, for a terminal of 80 columns: do people agree, how far can the rules be trusted, and a judge."""
+"""What the labels say: do people agree, how do the rules err on each model, what rates are right."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Mapping
 from itertools import combinations
 
-from rich.console import Console
-from rich.table import Table
-
-from epistemic_stance.foundation.console import Printer, figure_table
+from epistemic_stance.evaluation.correction import RuleErrors
+from epistemic_stance.foundation.files import dump_json
 from epistemic_stance.foundation.settings import AnalyzeSettings
-from epistemic_stance.foundation.terminal import plain
 from epistemic_stance.foundation.wording import shorten
-from epistemic_stance.labelling.calibration import read_population
-from epistemic_stance.labelling.labels import LabelledSample
-from epistemic_stance.scoring.patterns import PatternSet
+from epistemic_stance.labelling.sample import LabelledSample
+from epistemic_stance.labelling.score_file import ALL, FileAgreement
+from epistemic_stance.labelling.sheet import Marks
+from epistemic_stance.report.layout import Section, Table
 from epistemic_stance.statistics.agreement import Agreement, JudgedAnswer, agreement
-from epistemic_stance.statistics.detector import MIN_POSITIVES, LabelledCounts, detector_error
+from epistemic_stance.statistics.detector import (
+    MIN_POSITIVES,
+    LabelledCounts,
+    Refused,
+    corrected_rate,
+    detector_error,
+)
 from epistemic_stance.statistics.estimates import Estimate
 
-PAIRS_WIDE = 2
+RULES, PEOPLE = "(rules)", "(people)"
+"""Beside the names of annotators and judges, which hold no brackets."""
+ABOUT_AGREEMENT = (
+    "Cohen's kappa over the drawn answers as they are, in which rare patterns are more frequent than in the run. "
+    "(people): what all who labelled an answer say of it. A judge model is a second opinion and is never taken for the "
+    "truth: an answer can talk it into something."
+)
 ABOUT_ERRORS = (
-    "Percent [95 % interval], each labelled answer counted with the answers of its arm that it stands for. yes: "
-    "answers labelled with the pattern. --number N --redraw draws more and keeps the labels of those that are drawn "
-    "again."
-)
-ABOUT_PEOPLE = (
-    "yes: answers labelled with the pattern, in all arms. doubt: those that do not count for it, because annotators "
-    "differ or could not tell."
-)
-ABOUT_JUDGE = (
-    "A judge model is a second opinion: its labels are never taken for the truth, and an answer can talk it into "
-    "something. Kappa and F1 over the drawn answers as they are, in which rare patterns are more frequent than in "
-    "the run; of two, the one named last is taken as the truth for F1."
+    "Percent [95 % interval]; each labelled answer counts for the answers of its model that it stands for. found: the "
+    "rate by the rules. corrected: the rate that people would find."
 )
 
 
-def print_report(sample: LabelledSample, patterns: PatternSet, console: Console) -> None:
-    """Agreement of annotators, error of the rules per arm, and the judges beside both.
-
-    Raises InputError if the answers that were drawn from are gone.
-    """
-    printer = Printer(console)
-    drawn = {arm: sum(answer.arm == arm for answer in sample.answers) for arm in sample.arms}
-    done = {name: sum(name in answer.given for answer in sample.answers) for name in sample.annotators}
-    printer.note(f"Labels in {sample.folder}", "bold")
-    printer.note(f"  drawn      {_listed(drawn)}")
-    printer.note(f"  labelled   {_listed(done) or 'nothing yet'}")
-    for notice in sample.notices:
-        printer.warning(notice)
-    if any(done.values()):
-        console.print(_people(sample))
-        for table in _between(sample):
-            console.print(table)
-        console.print(plain(ABOUT_PEOPLE, "dim"))
-        for arm in filter(sample.labelled, sample.arms):
-            population = read_population(sample, arm, patterns)
-            arms = {pattern: population.arm_of(pattern) for pattern in sample.patterns}
-            console.print(_errors(sample, arm, arms))
-            if few := [text for pattern, cells in arms.items() if (text := _more(pattern, cells))]:
-                what = (
-                    f"More that show it are needed before a rate of {arm} can be corrected, and to find them about so"
-                )
-                console.print(plain(f"{what} many more labels: {', '.join(few)}.", "dim"))
-            for notice in population.notices:
-                printer.warning(notice)
-        console.print(plain(ABOUT_ERRORS, "dim"))
-    for judge in sample.judges:
-        _print_judge(sample, judge, console, printer)
+def label_notices(sample: LabelledSample, errors: RuleErrors) -> list[str]:
+    """What a reader of the figures has to know."""
+    unreached = {model: number for model in errors.counts if (number := sample.unreached(model))}
+    return [
+        *sample.notices,
+        *errors.notices,
+        *(
+            f"nothing is labelled yet of strata that hold {number:.0f} of the answers of {model}"
+            for model, number in unreached.items()
+        ),
+    ]
 
 
-def _listed(counts: dict[str, int]) -> str:
+def label_sections(sample: LabelledSample, errors: RuleErrors) -> list[Section]:
+    """Counts, agreement of people, judges and rules, and for each labelled model how the rules err."""
+    drawn = Counter(one.drawn.model for one in sample.answers)
+    labelled = Counter(name for one in sample.answers for name in one.marks)
+    lead = [
+        f"  drawn      {_listed({model: drawn[model] for model in sample.draw.models})}",
+        f"  labelled   {_listed(labelled) or 'nothing yet'}",
+    ]
+    sections = [Section(f"Labels in {sample.folder}", 2, lead=lead)]
+    if labelled:
+        sections.append(Section("Agreement", 2, tables=[_agreement(sample, errors)], text=[ABOUT_AGREEMENT]))
+    for model, counts in errors.counts.items():
+        title = f"The rules on {model}: {len(sample.labelled(model))} labelled answers"
+        more = ", ".join(filter(None, (_more(name, each) for name, each in counts.items())))
+        text = f"More that show it are needed before a rate of {model} can be corrected, and to find them about so many"
+        below = [f"{text} more labels: {more}."] if more else []
+        sections.append(Section(title, 2, tables=[_errors(title, counts)], text=[*below, ABOUT_ERRORS]))
+    return sections
+
+
+def score_sections(found: FileAgreement) -> list[Section]:
+    """Agreement of the patterns with the labels of a file."""
+    head = ("label", "positives", "precision", "recall", "F1", "kappa")
+    sections = []
+    for name, agreements in found.tables.items():
+        title = f"{shorten(name)}: {found.answers[name]} answers"
+        rows = [
+            [label, str(cells.positives), *(_figure(value, 3) for value in _rates(cells).values())]
+            for label, cells in agreements.items()
+        ]
+        sections.append(Section(title, 2, tables=[Table(title, head, rows)]))
+    return sections
+
+
+def score_json(found: FileAgreement) -> str:
+    """The same for programs: `labels` of all answers, `arms` of each group."""
+    tables = {
+        name: {label: {"positives": cells.positives, **_rates(cells)} for label, cells in agreements.items()}
+        for name, agreements in found.tables.items()
+    }
+    return dump_json({"labels": tables.pop(ALL), "arms": tables}, indent=1)
+
+
+def _rates(cells: Agreement) -> dict[str, float | None]:
+    return {"precision": cells.precision, "recall": cells.recall, "f1": cells.f1, "kappa": cells.kappa}
+
+
+def _listed(counts: Mapping[str, int]) -> str:
     return ", ".join(f"{name} {count}" for name, count in counts.items())
 
 
-def _people(sample: LabelledSample) -> Table:
-    table = _table("The labels", "yes", "doubt")
-    for pattern in sample.patterns:
-        yes = sum(pattern in answer.gold for answer in sample.answers)
-        doubt = sum(
-            pattern in answer.ignored and any(pattern in said.offered for said in answer.given.values())
-            for answer in sample.labelled()
-        )
-        table.add_row(pattern, str(yes), str(doubt))
-    return table
+def _figure(figure: float | None, digits: int = 2) -> str:
+    return "-" if figure is None else f"{figure:.{digits}f}"
 
 
-def _between(sample: LabelledSample) -> Iterator[Table]:
-    """How far people agree: tables of as many pairs of annotators as 80 columns hold."""
-    pairs = list(combinations(sample.annotators, 2))
-    for first in range(0, len(pairs), PAIRS_WIDE):
-        shown = pairs[first : first + PAIRS_WIDE]
-        answers = [sample.between_people(*pair) for pair in shown]
-        headers = [f"{shorten(one, 12)}_{shorten(two, 12)}_{f}" for one, two in shown for f in ("kappa", "F1")]
-        table = _table("Agreement of annotators", *headers)
-        for pattern in sample.patterns:
-            table.add_row(pattern, *(figure for each in answers for figure in _figures(each, pattern)))
-        yield table
+# --- agreement ---------------------------------------------------------------------------------------------
 
 
-def _table(title: str, *headers: str) -> Table:
-    """One row per pattern, whose name is never broken."""
-    table = figure_table(title, "pattern", *headers)
-    table.columns[0].no_wrap = True
-    return table
+def _agreement(sample: LabelledSample, errors: RuleErrors) -> Table:
+    """Kappa of people with each other, of rules and judges with people, and of judges with the rules."""
+    names = (*sample.annotators, *sample.judges)
+    sides = {name: {one.drawn.id: one.marks[name] for one in sample.answers if name in one.marks} for name in names}
+    sides[RULES] = {id_: {name: name in found for name in sample.patterns} for id_, found in errors.found.items()}
+    sides[PEOPLE] = {one.drawn.id: one.truth for one in sample.labelled()}
+    pairs = [*combinations(sample.annotators, 2), *((name, PEOPLE) for name in (RULES, *sample.judges))]
+    pairs = [pair for pair in pairs if sides[PEOPLE]] + [(judge, RULES) for judge in sample.judges]
+    judged = [_judged(sides[one], sides[two]) for one, two in pairs]
+    head = ("pattern", *(f"{shorten(one, 12)}_{shorten(two, 12)}" for one, two in pairs))
+    rows = [
+        [pattern, *(_figure(agreement(answers, pattern).kappa) for answers in judged)] for pattern in sample.patterns
+    ]
+    return Table("Agreement", head, rows)
 
 
-def _errors(sample: LabelledSample, arm: str, arms: Mapping[str, LabelledCounts]) -> Table:
-    title = f"The rules against the labels, {arm}: {len(sample.labelled(arm))} answers"
-    table = _table(title, "yes", "precision", "recall", "specificity")
-    for pattern, cells in arms.items():
-        if not len(cells.truth_N):
-            table.add_row(pattern, *"----")
-            continue
-        error = detector_error(cells, AnalyzeSettings.seed)
-        shares = [_share(share) for share in (error.precision, error.sensitivity, error.specificity)]
-        table.add_row(pattern, str(error.positives), *shares)
-    return table
+def _judged(first: Mapping[str, Marks], second: Mapping[str, Marks]) -> list[JudgedAnswer]:
+    """Answers of which both sides say something; of a pattern of which one does not, nothing is known."""
+    judged = []
+    for one, two in ((first[identifier], second[identifier]) for identifier in first.keys() & second.keys()):
+        unknown = {name for name in (*one, *two) if one.get(name) is None or two.get(name) is None}
+        found, labels = (frozenset(name for name, mark in marks.items() if mark) for marks in (one, two))
+        judged.append(JudgedAnswer(None, labels, frozenset(unknown), found))
+    return judged
 
 
-def _more(pattern: str, cells: LabelledCounts) -> str:
-    """`refusal 13 (370)`: positives still needed, and the labels among which so many would be at the rate so far."""
-    yes, labelled = int(cells.truth_N.sum()), len(cells.truth_N)
-    needed = MIN_POSITIVES - yes
-    if needed <= 0 or not labelled:
-        return ""
-    return f"{pattern} {needed} ({math.ceil(needed * labelled / yes) if yes else '?'})"
+# --- errors of the rules -----------------------------------------------------------------------------------
 
 
-def _print_judge(sample: LabelledSample, judge: str, console: Console, printer: Printer) -> None:
-    said = [answer.judge[judge] for answer in sample.answers if judge in answer.judge]
-    unreadable = sum(not labels.readable for labels in said)
-    printer.note(f"\nJudge {said[0].model if said else judge}", "bold")
-    asked = f"asked about {len(said)} of {len(sample.answers)} answers"
-    printer.note(f"  {asked}; {unreadable} replies cannot be read and count as unknown")
-    pairs = ("judge_rules", "judge_labels", "rules_labels")
-    for arm in [None, *(sample.arms if len(sample.arms) > 1 else [])]:
-        headers = [f"{pair}_{figure}" for pair in pairs for figure in ("kappa", "F1")]
-        table = _table(f"Agreement, {arm or 'all arms'}", *headers)
-        columns: Sequence[list[JudgedAnswer]] = (
-            sample.judge_against_rules(judge, arm),
-            sample.judge_against_people(judge, arm),
-            sample.rules_against_people(arm),
-        )
-        for pattern in sample.patterns:
-            table.add_row(pattern, *(figure for answers in columns for figure in _figures(answers, pattern)))
-        console.print(table)
-    console.print(plain(ABOUT_JUDGE, "dim"))
+def _errors(title: str, measures: Mapping[str, LabelledCounts]) -> Table:
+    head = ("pattern", "precision", "recall", "F1", "found", "corrected")
+    return Table(
+        title,
+        head,
+        [[name, *(_error_cells(counts) if len(counts.truth_N) else "-----")] for name, counts in measures.items()],
+    )
 
 
-def _figures(answers: Sequence[JudgedAnswer], pattern: str) -> tuple[str, str]:
-    found: Agreement = agreement(answers, pattern)
-    return _shown(found.kappa), _shown(found.f1)
-
-
-def _shown(figure: float | None) -> str:
-    return "-" if figure is None else f"{figure:.2f}"
+def _error_cells(counts: LabelledCounts) -> list[str]:
+    error, corrected = detector_error(counts, AnalyzeSettings.seed), corrected_rate(counts, AnalyzeSettings.seed)
+    f1 = None
+    if error.precision and error.sensitivity and error.precision.estimate + error.sensitivity.estimate:
+        precision, recall = error.precision.estimate, error.sensitivity.estimate
+        f1 = 2 * precision * recall / (precision + recall)
+    rate = f"{100 * counts.hits_Q.sum() / counts.answers_Q.sum():.0f}"
+    shown = None if isinstance(corrected, Refused) else corrected
+    return [_share(error.precision), _share(error.sensitivity), _figure(f1), rate, _share(shown)]
 
 
 def _share(share: Estimate | None) -> str:
-    """`87 [71, 95]` in percent."""
-    return "-" if share is None else f"{100 * share.estimate:.0f} [{100 * share.low:.0f}, {100 * share.high:.0f}]"
+    """`87 [71,95]` in percent, short enough for three of them in a line."""
+    return "-" if share is None else f"{100 * share.estimate:.0f} [{100 * share.low:.0f},{100 * share.high:.0f}]"
+
+
+def _more(name: str, counts: LabelledCounts) -> str:
+    """`refusal 13 (370)`: positives still needed, and the labels among which so many would be at the rate so far."""
+    yes, labelled = int(counts.truth_N.sum()), len(counts.truth_N)
+    needed = MIN_POSITIVES - yes
+    if needed <= 0 or not labelled:
+        return ""
+    return f"{name} {needed} ({math.ceil(needed * labelled / yes) if yes else '?'})"

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 class JudgedAnswer:
     """One answer as people labelled it, and what the patterns found in it."""
 
-    arm: str | None
-    """Group that it is also scored in; None = in none."""
+    group: str | None
+    """Group of answers that it is also scored in; None = in none."""
     labels: frozenset[str]
     ignore: frozenset[str]
     """Labels on which people could not agree for this answer: it does not count for them."""
@@ -78,13 +78,13 @@ def agreements(answers: Sequence[JudgedAnswer], labels: Iterable[str]) -> dict[s
     return {label: agreement(answers, label) for label in labels}
 
 
-def by_arm(answers: Iterable[JudgedAnswer]) -> dict[str, list[JudgedAnswer]]:
-    """The answers of each arm, in the order in which the arms first occur."""
-    arms: dict[str, list[JudgedAnswer]] = {}
+def by_group(answers: Iterable[JudgedAnswer]) -> dict[str, list[JudgedAnswer]]:
+    """The answers of each group, in the order in which the groups first occur."""
+    groups: dict[str, list[JudgedAnswer]] = {}
     for answer in answers:
-        if answer.arm is not None:
-            arms.setdefault(answer.arm, []).append(answer)
-    return arms
+        if answer.group is not None:
+            groups.setdefault(answer.group, []).append(answer)
+    return groups
 
 
 def _ratio(numerator: int, denominator: int) -> float | None:

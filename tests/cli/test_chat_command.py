@@ -22,9 +22,9 @@ from typing import Any
 
 import pytest
 import torch
-from label_run import PATIENCE_S, Terminal
 from rich.console import Console
 from small_run import run, small_settings
+from terminal_process import PATIENCE_S, Terminal
 from tiny import save_tiny
 
 from epistemic_stance.cli.chat import Chat, run_chat

@@ -18,6 +18,7 @@ from typing import Any
 import huggingface_hub.constants
 import pytest
 from checkout import ROOT
+from label_run import fill, write_answers
 from rich.console import Console
 from small_run import run, small_settings
 from typer.core import TyperGroup
@@ -28,7 +29,9 @@ from epistemic_stance.cli import main as cli
 from epistemic_stance.cli.status import run_status, status_rows
 from epistemic_stance.foundation.errors import InputError, RefusedError
 from epistemic_stance.foundation.files import dump_json
-from epistemic_stance.foundation.settings import StatusSettings, TrainSettings
+from epistemic_stance.foundation.reporter import silent
+from epistemic_stance.foundation.settings import LabelSettings, StatusSettings, TrainSettings
+from epistemic_stance.labelling import run as labelling
 from epistemic_stance.records.collection import CollectionRecord
 from epistemic_stance.records.validation import RuleRecord, SelectionRecord
 from epistemic_stance.report.findings import FINDINGS
@@ -248,7 +251,7 @@ def test_a_damaged_file_is_a_row(own_run: Path, path: str, content: str | None, 
 
 
 def test_folders_where_files_should_be_are_rows(own_run: Path) -> None:
-    spoiled = ["run.json", "screening.json", "selection.json", "labels/sample.jsonl", "labels/first.jsonl"]
+    spoiled = ["run.json", "screening.json", "selection.json", "labels/draw.json", "labels/first.csv"]
     spoiled += ["validation/base/phase1/responses.jsonl", "validation/base/phase1/responses.plan.json"]
     for name in spoiled:
         (own_run / name).unlink(missing_ok=True)
@@ -371,13 +374,14 @@ def selection(chosen: str | None) -> SelectionRecord:
 def test_labels_are_counted_and_optional(own_run: Path) -> None:
     settings = StatusSettings(run=own_run)
     assert rows(settings)["labels"].state == "missing"
-    folder = own_run / "labels"
-    folder.mkdir()
-    (folder / "sample.jsonl").write_text('{"id": "1"}\n{"id": "2"}\n')
-    (folder / "first.jsonl").write_text('{"id": "1"}\n')
+    answers = [{"question": f"Why {number}?", "category": "experiential", "response": "So."} for number in (1, 2)]
+    write_answers(own_run / "validation/base/phase1/responses.jsonl", answers)
+    labelling.run(LabelSettings(run=own_run, stance="epistemic"), silent)
+    file = own_run / "labels/first.csv"
+    fill(file, lambda _row: {"refusal": 0}, 1)
     row = rows(settings)["labels"]
     assert (row.state, row.detail) == ("unfinished", "of 2 answers: first 1")
-    (folder / "first.jsonl").write_text('{"id": "1"}\n{"id": "2"}\n')
+    fill(file, lambda _row: {"refusal": 0})
     assert rows(settings)["labels"].state == "done"
 
 

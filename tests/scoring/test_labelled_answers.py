@@ -24,7 +24,7 @@ from epistemic_stance.foundation.similarity import words
 from epistemic_stance.labelling.score_file import judged, read_labelled
 from epistemic_stance.scoring.patterns import load_patterns
 from epistemic_stance.stance.load import load_pairs, load_stance
-from epistemic_stance.statistics.agreement import JudgedAnswer, agreement, by_arm
+from epistemic_stance.statistics.agreement import JudgedAnswer, agreement, by_group
 
 DATA = ROOT / "tests" / "data"
 OPEN, ASIDE = DATA / "labelled_answers.jsonl", DATA / "labelled_aside.jsonl"
@@ -69,7 +69,7 @@ def runs_of(text: str, length: int) -> set[tuple[str, ...]]:
 
 def recall_gap(answers: Sequence[JudgedAnswer], label: str) -> float:
     """How much better the patterns find `label` in one voice than in the other; both must have answers with it."""
-    recalls = [agreement(members, label).recall for members in by_arm(answers).values()]
+    recalls = [agreement(members, label).recall for members in by_group(answers).values()]
     assert len(recalls) == len(VOICES)
     first, second = recalls
     assert first is not None

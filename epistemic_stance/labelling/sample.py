@@ -1,0 +1,134 @@
+"""What people and judges say of the drawn answers, with the weights of those that are labelled so far.
+
+The truth is what all people who labelled a pattern of an answer say. Where they differ or one cannot tell, and where
+nobody labelled it, nothing is known, and the answer does not count for that pattern. A judge model is never the truth.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from epistemic_stance.foundation.errors import InputError, Problem
+from epistemic_stance.labelling.folder import DRAW_FILE, JUDGE, labels_in, sheet_names, sheet_path
+from epistemic_stance.labelling.sheet import Marks, Row, can_show, read_sheet
+from epistemic_stance.records.labels import DrawnAnswer, DrawRecord
+from epistemic_stance.scoring.patterns import PatternSet
+
+
+@dataclass(frozen=True)
+class SampledAnswer:
+    """A drawn answer with all that was said of it."""
+
+    drawn: DrawnAnswer
+    marks: Mapping[str, Marks]
+    """Annotator, or judge as `judge-MODEL` -> what they say of it; those who say nothing are absent."""
+    truth: Mapping[str, bool]
+    """Pattern -> whether the answer shows it; where it is not known the pattern is absent."""
+    weight: float
+    """Answers of its model that it stands for among those labelled so far; 0 for one that nobody labelled."""
+
+
+@dataclass(frozen=True)
+class LabelledSample:
+    """A label folder as it was read."""
+
+    folder: Path
+    draw: DrawRecord
+    patterns: list[str]
+    answers: list[SampledAnswer]
+    annotators: list[str]
+    judges: list[str]
+    """As `judge-MODEL`."""
+    notices: list[str]
+    """What a reader of the figures has to know of the label files."""
+
+    def labelled(self, model: str | None = None) -> list[SampledAnswer]:
+        """Those that somebody labelled, of one model or of all."""
+        return [one for one in self.answers if one.weight > 0 and model in (None, one.drawn.model)]
+
+    def unreached(self, model: str) -> float:
+        """Answers of a model in strata of which nothing is labelled yet: no estimate speaks for them."""
+        reached = {one.drawn.stratum for one in self.labelled(model)}
+        drawn = [one.drawn for one in self.answers if one.drawn.model == model]
+        return sum(one.weight for one in drawn if one.stratum not in reached)
+
+
+def read_sample(folder: Path, patterns: PatternSet) -> LabelledSample:
+    """Everything in a label folder. Raises InputError with the mistakes of all its files."""
+    draw = labels_in(folder)
+    if draw is None:
+        raise InputError([Problem(str(folder), f"no {DRAW_FILE} in it", hint="a folder that `stance label` has made")])
+    given: dict[str, dict[str, Marks]] = {}
+    notices: list[str] = []
+    problems: list[Problem] = []
+    for name in sheet_names(folder):
+        try:
+            rows = read_sheet(sheet_path(folder, name), draw.answers, patterns.patterns)
+        except InputError as error:
+            problems += error.problems
+            continue
+        given[name], found = _given(name, rows, draw.answers, patterns)
+        notices += found
+    if problems:
+        raise InputError(problems)
+    people = [name for name in given if not name.startswith(JUDGE)]
+    weights = _weights(draw.answers, {identifier for name in people for identifier in given[name]})
+    answers = [
+        SampledAnswer(
+            drawn=one,
+            marks={name: marks[one.id] for name, marks in given.items() if one.id in marks},
+            truth=_truth([given[name][one.id] for name in people if one.id in given[name]]),
+            weight=weights.get(one.id, 0.0),
+        )
+        for one in draw.answers
+    ]
+    judges = [name for name in given if name not in people]
+    return LabelledSample(folder, draw, list(patterns.patterns), answers, people, judges, notices)
+
+
+def _given(
+    name: str, rows: Mapping[str, Row], answers: Sequence[DrawnAnswer], patterns: PatternSet
+) -> tuple[dict[str, Marks], list[str]]:
+    """Id -> what a file says of it, without answers of which it says nothing; and what to note of the file.
+
+    A column in which some labelled rows have 1, the others are empty and none has 0 does not count: whoever marks only
+    what an answer shows has said nothing of the others, and every estimate would be far too high.
+    """
+    said = {identifier: row.marks for identifier, row in rows.items() if row.marks}
+    empty = {
+        (one.id, label)
+        for one in answers
+        for label, pattern in patterns.patterns.items()
+        if one.id in said and label not in said[one.id] and can_show(pattern, one.category)
+    }
+    one_sided = [
+        label
+        for label in patterns.patterns
+        if {marks[label] for marks in said.values() if label in marks} == {True}
+        and any(label == lacking for _, lacking in empty)
+    ]
+    notices = []
+    if one_sided:
+        what = f"{', '.join(one_sided)} not counted: 1 and empty cells but no 0"
+        notices.append(f"{name}: {what}; an empty cell is not labelled")
+    if empty:
+        rows_with = len({identifier for identifier, _ in empty})
+        notices.append(f"{name}: {rows_with} of {len(said)} labelled rows have empty cells, which count as unknown")
+    kept = {id_: {label: marks[label] for label in marks if label not in one_sided} for id_, marks in said.items()}
+    return {identifier: marks for identifier, marks in kept.items() if marks}, notices
+
+
+def _truth(said: Sequence[Marks]) -> dict[str, bool]:
+    labels = dict.fromkeys(label for marks in said for label in marks)
+    found = {label: {marks[label] for marks in said if label in marks} for label in labels}
+    return {label: True in marks for label, marks in found.items() if marks in ({True}, {False})}
+
+
+def _weights(drawn: Sequence[DrawnAnswer], labelled: set[str]) -> dict[str, float]:
+    """Weights of those labelled so far, which stand for all of their stratum: they are a random part of it."""
+    done = [one for one in drawn if one.id in labelled]
+    drawn_of, done_of = (Counter((one.model, one.stratum) for one in answers) for answers in (drawn, done))
+    return {one.id: one.weight * drawn_of[one.model, one.stratum] / done_of[one.model, one.stratum] for one in done}
