@@ -247,6 +247,7 @@ FOREIGN_ALLOWED = {
     Path("tests/foundation/test_structure.py"): r".*",
     Path(f"{PATTERNS}/words.toml"): MODEL_NAMES,
     Path(f"{PATTERNS}/performative.toml"): MODEL_NAMES,
+    Path("tests/data/graded_answers.jsonl"): r"Claude Monet",
 }
 """CI looks for reference data beside the checkout; this file has to spell what it looks for; models name themselves."""
 
