@@ -25,12 +25,12 @@ from typing import Any
 PROBE = """
 import json, os, sys
 os.environ["TRANSFORMERS_VERBOSITY"], os.environ["TOKENIZERS_PARALLELISM"] = "error", "false"
-from rich.console import Console
-from epistemic_stance.probing.probe import run_probe
-from epistemic_stance.settings import ProbeSettings
+from epistemic_stance.foundation.reporter import silent
+from epistemic_stance.foundation.settings import ProbeSettings
+from epistemic_stance.probing.run import run
 asked = json.loads(sys.argv[1])
-found = run_probe(ProbeSettings(overwrite=True, **asked), Console(file=sys.stderr, width=80, highlight=False))
-print(json.dumps({name: record.seconds for name, record in found.items()}))
+probes = run(ProbeSettings(overwrite=True, **asked), silent)
+print(json.dumps({name: record.seconds for name, record in probes.records.items()}))
 """
 TRAIN = ["--epochs=20", "--checkpoint-every=1", "--learning-rate=3e-4", "--nll-weight=0.2", "--lr-schedule=constant"]
 RUN_OF = 20

@@ -1,4 +1,4 @@
-"""What `stance screen` costs and what it misses, against full answers of the same models.
+"""What `stance validate --screen` costs and what it misses, against full answers of the same models.
 
     python benchmarks/screening.py RUN [--base MODEL] [--full-sets phase1,self_unseen] [--every 1] [--json out.json]
 
@@ -36,7 +36,7 @@ from epistemic_stance.evaluation.screening import FINALISTS, finalists, screened
 from epistemic_stance.foundation.reporter import silent
 from epistemic_stance.foundation.settings import CollectSettings, ProbeSettings
 from epistemic_stance.foundation.similarity import question_key
-from epistemic_stance.probing.targets import Arm, find_target
+from epistemic_stance.probing.targets import TargetModel, find_target
 from epistemic_stance.records.comparison import Verdict
 from epistemic_stance.records.response_file import Response, read_responses
 from epistemic_stance.scoring.score import Scorer
@@ -66,7 +66,7 @@ Bools = NDArray[np.bool_]
 
 @dataclass
 class Scored:
-    """Full answers to one set: arms A (the base first), questions Q, columns of a plan I, measures M."""
+    """Full answers to one set: models A (the base first), questions Q, columns of a plan I, measures M."""
 
     shown_AQIM: NDArray[np.int8]
     temperature_I: list[str]
@@ -86,16 +86,16 @@ def main() -> None:
     sets = asked.full_sets.split(",")
     target = find_target(ProbeSettings(str(asked.run), base=asked.base))
     assert target.base
-    arms = [target.base, *target.arms[asked.every - 1 :: asked.every]]
-    found: dict[str, Any] = {"arms": [arm.name for arm in arms], "threads": asked.threads}
-    found["screen"] = screened(asked.run, arms, asked.base, asked.threads)
-    found["full"] = full_answers(asked.run, arms, sets, asked.threads)
+    models = [target.base, *target.others[asked.every - 1 :: asked.every]]
+    found: dict[str, Any] = {"models": [model.name for model in models], "threads": asked.threads}
+    found["screen"] = screened(asked.run, models, asked.base, asked.threads)
+    found["full"] = full_answers(asked.run, models, sets, asked.threads)
     scorer = Scorer(*load_stance_and_pairs(target.stance))
     measures = screened_measures(scorer)
     started = time.perf_counter()
-    scores = {name: read_set(asked.run, arms, name, scorer, measures) for name in sets}
+    scores = {name: read_set(asked.run, models, name, scorer, measures) for name in sets}
     found["full"]["seconds_scoring"] = round(time.perf_counter() - started, 1)
-    found["same_texts"] = same_texts(asked.run, arms, sets)
+    found["same_texts"] = same_texts(asked.run, models, sets)
     columns = {name: [one.name for one in measures].index(name) for name in (PRAGMATIC_ONLY, PERFORMATIVE)}
     truth = {name: rates(scores, dict.fromkeys(sets), False)[1][:, column] for name, column in columns.items()}
     found["true_rates"] = {name: np.round(100 * rate_A, 1).tolist() for name, rate_A in truth.items()}
@@ -114,10 +114,11 @@ def usable(sets: Sequence[str]) -> dict[str, dict[str, tuple[str, int]]]:
 # --- asking ------------------------------------------------------------------------------------------------
 
 
-def screened(run: Path, arms: Sequence[Arm], base: str | None, threads: int) -> dict[str, Any]:
+def screened(run: Path, models: Sequence[TargetModel], base: str | None, threads: int) -> dict[str, Any]:
     """Screen anew, as a user would; seconds of the process and of its parts."""
-    epochs = ",".join(arm.name.removeprefix("checkpoint-") for arm in arms[1:])
-    command = [sys.executable, "-m", "epistemic_stance.cli", "screen", str(run), "--overwrite", f"--threads={threads}"]
+    epochs = ",".join(model.name.removeprefix("checkpoint-") for model in models[1:])
+    command = [sys.executable, "-m", "epistemic_stance.cli", "validate", str(run), "--screen"]
+    command += ["--overwrite", f"--threads={threads}"]
     command += [f"--base={base}"] if base else []
     started = time.perf_counter()
     subprocess.run([*command, f"--checkpoints={epochs}"], stdout=sys.stderr, check=True)
@@ -125,31 +126,31 @@ def screened(run: Path, arms: Sequence[Arm], base: str | None, threads: int) -> 
     record = json.loads((run / "screening.json").read_bytes())
     return {
         "seconds": round(seconds, 1),
-        "seconds_probing": round(sum(arm["probe_seconds"] for arm in record["arms"]), 1),
-        "seconds_asking": round(sum(arm["seconds"]["ask"] for arm in record["arms"]), 1),
-        "seconds_scoring": round(sum(arm["seconds"]["score"] for arm in record["arms"]), 1),
-        "answers_of_a_model": record["arms"][0]["answers"],
+        "seconds_probing": round(sum(model["probe_seconds"] for model in record["models"]), 1),
+        "seconds_asking": round(sum(model["seconds"]["ask"] - model["probe_seconds"] for model in record["models"]), 1),
+        "seconds_scoring": round(sum(model["seconds"]["score"] for model in record["models"]), 1),
+        "answers_of_a_model": record["models"][0]["answers"],
         "best": record["best"],
         "promising": record["promising"],
     }
 
 
-def full_answers(run: Path, arms: Sequence[Arm], sets: Sequence[str], threads: int) -> dict[str, Any]:
+def full_answers(run: Path, models: Sequence[TargetModel], sets: Sequence[str], threads: int) -> dict[str, Any]:
     """Ask what is missing; the seconds of each file stand beside it, for a second call asks nothing."""
     seconds, answers = {}, 0
-    for arm in arms:
+    for model in models:
         for name in sets:
-            folder = run / "validation" / arm.name / name
+            folder = run / "validation" / model.name / name
             times = folder / "benchmark_seconds"
             started = time.perf_counter()
-            settings = CollectSettings(arm.files.name, questions=name, output_dir=folder, threads=threads)
+            settings = CollectSettings(model.files.name, questions=name, output_dir=folder, threads=threads)
             collected = collect(settings, silent)
             if not times.exists():
                 times.write_text(f"{time.perf_counter() - started:.2f}\n")
-            seconds[f"{arm.name}/{name}"] = float(times.read_text())
+            seconds[f"{model.name}/{name}"] = float(times.read_text())
             answers += collected.plan.responses
-        print(f"{arm.name}: {seconds[f'{arm.name}/{sets[-1]}']:.0f} s for {sets[-1]}", file=sys.stderr)
-    return {"seconds_asking": round(sum(seconds.values()), 1), "answers_of_a_model": answers // len(arms)}
+        print(f"{model.name}: {seconds[f'{model.name}/{sets[-1]}']:.0f} s for {sets[-1]}", file=sys.stderr)
+    return {"seconds_asking": round(sum(seconds.values()), 1), "answers_of_a_model": answers // len(models)}
 
 
 # --- counting ----------------------------------------------------------------------------------------------
@@ -161,12 +162,14 @@ def key_of(response: Response) -> tuple[str, str, int]:
     return question_key(response.question), str(response.temperature), response.iteration
 
 
-def read_set(run: Path, arms: Sequence[Arm], name: str, scorer: Scorer, measures: Sequence[Measure]) -> Scored:
+def read_set(
+    run: Path, models: Sequence[TargetModel], name: str, scorer: Scorer, measures: Sequence[Measure]
+) -> Scored:
     halves = splits_of(scorer.stance.question_sets[name].questions)
     questions = {key: number for number, key in enumerate(halves)}
-    files = [read_responses(run / "validation" / arm.name / name) for arm in arms]
+    files = [read_responses(run / "validation" / model.name / name) for model in models]
     columns = sorted({key_of(response)[1:] for response in files[0].responses})
-    shown = np.full((len(arms), len(questions), len(columns), len(measures)), 2, dtype=np.int8)
+    shown = np.full((len(models), len(questions), len(columns), len(measures)), 2, dtype=np.int8)
     for number, file in enumerate(files):
         for response in file.responses:
             key, temperature, iteration = key_of(response)
@@ -179,13 +182,15 @@ def read_set(run: Path, arms: Sequence[Arm], name: str, scorer: Scorer, measures
     return Scored(shown, [one[0] for one in columns], [one[1] for one in columns], select)
 
 
-def same_texts(run: Path, arms: Sequence[Arm], sets: Sequence[str]) -> str:
+def same_texts(run: Path, models: Sequence[TargetModel], sets: Sequence[str]) -> str:
     """Screened answers that stand word for word in the full ones; batches of other sizes differ in the last bits."""
     same = total = 0
-    for arm in arms:
+    for model in models:
         for name in sets:
-            full = {key_of(one): one.response for one in read_responses(run / "validation" / arm.name / name).responses}
-            for one in read_responses(run / "screen" / arm.name / name).responses:
+            full = {
+                key_of(one): one.response for one in read_responses(run / "validation" / model.name / name).responses
+            }
+            for one in read_responses(run / "screen" / model.name / name).responses:
                 same += full[key_of(one)] == one.response
                 total += 1
     return f"{same} of {total}"
@@ -228,12 +233,12 @@ def earliest(hits_AQ: NDArray[np.int64], answers_Q: NDArray[np.int64]) -> list[i
     rate_A = hits_AQ.sum(axis=1) / answers_Q.sum()
     best = 1 + int(rate_A[1:].argmax())
     se = mean_estimate((hits_AQ[best] / answers_Q).tolist(), weights=answers_Q.tolist()).se or 0.0
-    return [arm for arm in range(1, len(rate_A)) if rate_A[arm] >= rate_A[best] - se][:FINALISTS]
+    return [model for model in range(1, len(rate_A)) if rate_A[model] >= rate_A[best] - se][:FINALISTS]
 
 
 def highest(hits_AQ: NDArray[np.int64], _: NDArray[np.int64]) -> list[int]:
     """And a third: simply the highest."""
-    return [1 + int(arm) for arm in np.argsort(-hits_AQ[1:].sum(axis=1), kind="stable")[:FINALISTS]]
+    return [1 + int(model) for model in np.argsort(-hits_AQ[1:].sum(axis=1), kind="stable")[:FINALISTS]]
 
 
 RULES = (named, earliest, highest)
@@ -269,7 +274,7 @@ def as_shipped(
         chosen = rule(hits_AQM[:, :, main], answers_Q)
         true_A = true_AM[:, main]
         found[rule.__name__] = {
-            "arms": chosen,
+            "models": chosen,
             "holds_the_best": 1 + int(true_A[1:].argmax()) in chosen,
             "shortfall": round(100 * float(true_A[1:].max() - true_A[chosen].max()), 1),
         }

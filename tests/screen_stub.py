@@ -71,12 +71,12 @@ def voiced(monkeypatch: pytest.MonkeyPatch, **says: Callable[[Item], str]) -> li
     """Models answer as told, by the last part of their names, and others deny; returns whom was asked what."""
     opened: list[tuple[str, Voice]] = []
 
-    def open_voice(settings: CollectSettings, *_: Any) -> Voice:
+    def open_voice(_opened: Any, settings: CollectSettings, *_: Any) -> Voice:
         name = Path(settings.model).name.replace("-", "_")
         voice = Voice(replace(IDENTITY, dtype="float32"), 7, says=says.get(name, lambda item: "I deny it."))
         opened.append((name, voice))
         return voice
 
-    monkeypatch.setattr(source, "_open_local", open_voice)
+    monkeypatch.setattr(source, "local_backend", open_voice)
     monkeypatch.setattr(plan, "git_revision", lambda: None)
     return opened

@@ -16,9 +16,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedTokenizerFast
 
+from epistemic_stance.foundation.files import MANIFEST
 from epistemic_stance.models.chat_template import encode_pair
 from epistemic_stance.stance.pairs import EncodedPair, Pair
 
@@ -191,3 +193,15 @@ def save_tiny(folder: Path, family: str = "qwen2", template: str = "qwen2.5", **
     tiny_model(family, **overrides).save_pretrained(folder)
     tiny_tokenizer(template).save_pretrained(folder)
     return folder
+
+
+def copied_model(source: Path, target: Path, factor: float) -> Path:
+    """A copy of a model without its manifest, one weight multiplied."""
+    target.mkdir(parents=True)
+    for path in source.iterdir():
+        if path.name not in (MANIFEST, "model.safetensors"):
+            (target / path.name).write_bytes(path.read_bytes())
+    weights = load_file(source / "model.safetensors")
+    name = "model.layers.0.mlp.up_proj.weight"
+    save_file(weights | {name: weights[name] * factor}, target / "model.safetensors", metadata={"format": "pt"})
+    return target

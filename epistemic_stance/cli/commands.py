@@ -24,8 +24,8 @@ from epistemic_stance.foundation.settings import (
     ProbeSettings,
     QuestionsSettings,
     ReportSettings,
+    RunSettings,
     ScoreSettings,
-    ScreenSettings,
     SelectSettings,
     StatusSettings,
     TrainSettings,
@@ -208,31 +208,24 @@ def probe_command(settings: ProbeSettings) -> None:
     _quiet_libraries()
     from rich.console import Console
 
-    from epistemic_stance.probing.run import run_probe
+    from epistemic_stance.cli.terminal_reporter import terminal_reporter
+    from epistemic_stance.probing.run import require_finite, run
+    from epistemic_stance.report.probe_table import print_probes
 
-    run_probe(settings, Console(highlight=False))
-
-
-@command("screen", ScreenSettings, app)
-def screen_command(settings: ScreenSettings) -> None:
-    """Take a cheap first look at a run.
-
-    Probes and a few answers of the base model and of every checkpoint, about a tenth of a full pass; says which
-    checkpoints are worth one, and decides nothing.
-    """
-    _quiet_libraries()
-    from rich.console import Console
-
-    from epistemic_stance.cli.screen import run_screen
-
-    run_screen(settings, Console(highlight=False))
+    console = Console(highlight=False)
+    with terminal_reporter(console) as reporter:
+        probes = run(settings, reporter)
+    print_probes([model.name for model in probes.target.models], probes.records, console)
+    require_finite(probes)
 
 
 @command("validate", ValidateSettings, app)
 def validate_command(settings: ValidateSettings) -> None:
     """Ask base and checkpoints everything.
 
-    A screen of all checkpoints, then all question sets of the base model and the promising ones, analysed and compared.
+    A cheap first look at all checkpoints (alone with --screen: about a tenth of a full pass, it says which checkpoints
+    are worth one and decides nothing), then all question sets of the base model and the promising ones, analysed and
+    compared.
     """
     _quiet_libraries()
     from rich.console import Console
@@ -266,8 +259,8 @@ def report_command(settings: ReportSettings) -> None:
     write_report(settings)
 
 
-@command("run", ValidateSettings, app)
-def run_command(settings: ValidateSettings) -> None:
+@command("run", RunSettings, app)
+def run_command(settings: RunSettings) -> None:
     """From checkpoints to a choice and a report.
 
     validate, select and report, one after the other; what is finished and unchanged is not done again.
@@ -275,9 +268,9 @@ def run_command(settings: ValidateSettings) -> None:
     _quiet_libraries()
     from rich.console import Console
 
-    from epistemic_stance.cli.run import run_run
+    from epistemic_stance.cli.run import run_pipeline
 
-    run_run(settings, Console(highlight=False))
+    run_pipeline(settings, Console(highlight=False))
 
 
 @command("answers", AnswersSettings, app)

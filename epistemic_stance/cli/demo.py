@@ -7,7 +7,8 @@ from dataclasses import replace
 from rich.console import Console
 
 from epistemic_stance.cli.answers import show_answers
-from epistemic_stance.cli.run import run_run
+from epistemic_stance.cli.run import run_pipeline
+from epistemic_stance.cli.terminal_reporter import unfailing
 from epistemic_stance.cli.train import train
 from epistemic_stance.foundation.errors import NotMetError, RefusedError
 from epistemic_stance.foundation.settings import (
@@ -15,8 +16,8 @@ from epistemic_stance.foundation.settings import (
     DEMO_NOTICE,
     AnswersSettings,
     DemoSettings,
+    RunSettings,
     TrainSettings,
-    ValidateSettings,
 )
 from epistemic_stance.foundation.terminal import plain
 from epistemic_stance.records.run_folder import RunFolder
@@ -55,11 +56,12 @@ def run_demo(settings: DemoSettings, console: Console) -> None:
         threads=settings.threads,
         checkpoint_at=",".join(map(str, wanted)),
     )
-    folder = train(recipe, console)
-    assert folder is not None, "no dry run, and nothing to resume"
-    show_answers(AnswersSettings(model=str(folder.checkpoint(settings.epochs)), base=DEMO_MODEL), console)
-    try:
-        run_run(ValidateSettings(folder.root, threads=settings.threads), console)
-    except NotMetError as verdict:
-        console.print(plain(f"not met: {verdict}", "yellow"))
+    with unfailing(console):
+        folder = train(recipe, console)
+        assert folder is not None, "no dry run, and nothing to resume"
+        show_answers(AnswersSettings(model=str(folder.checkpoint(settings.epochs)), base=DEMO_MODEL), console)
+        try:
+            run_pipeline(RunSettings(folder.root, threads=settings.threads), console)
+        except NotMetError as verdict:
+            console.print(plain(f"not met: {verdict}", "yellow"))
     console.print(plain(f"report: {folder.report_html}", "bold"), soft_wrap=True)

@@ -285,7 +285,7 @@ def _checkpoints(subject: Subject, name: str) -> Row:
 
 
 def _screening(subject: Subject, name: str) -> Row:
-    again = command("screen", subject.run.root)
+    again = command("validate", subject.run.root, "--screen")
     screening = read_record(subject.run.screening, ScreeningRecord)
     if screening is None:
         return Row(name, "missing", "no first look at all checkpoints", again)

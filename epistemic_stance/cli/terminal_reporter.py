@@ -26,15 +26,26 @@ LINES_GET_RARER = 1.5
 
 
 @contextmanager
-def terminal_reporter(console: Console) -> Iterator[TerminalReporter]:
-    """A reporter on a console, which from then on cannot fail: the work goes on without a reader."""
-    if not isinstance(console.file, UnfailingStream):
-        console.file = cast("IO[str]", UnfailingStream(console.file))
-    reporter = TerminalReporter(console)
+def unfailing(console: Console) -> Iterator[None]:
+    """Inside, the console cannot fail: the work goes on without a reader."""
+    stream = console.file
+    if not isinstance(stream, UnfailingStream):
+        console.file = cast("IO[str]", UnfailingStream(stream))
     try:
-        yield reporter
+        yield
     finally:
-        reporter.close()
+        console.file = stream
+
+
+@contextmanager
+def terminal_reporter(console: Console) -> Iterator[TerminalReporter]:
+    """A reporter on a console that cannot fail meanwhile."""
+    reporter = TerminalReporter(console)
+    with unfailing(console):
+        try:
+            yield reporter
+        finally:
+            reporter.close()
 
 
 class TerminalReporter:

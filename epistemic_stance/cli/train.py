@@ -30,9 +30,9 @@ def train(settings: TrainSettings, console: Console) -> RunFolder | None:
         except (StoppedError, NumericError):
             write_cards(RunFolder(settings.output_dir))
             raise
-    if folder is not None:
-        write_cards(folder)
-        _print_summary(folder, settings, console)
+        if folder is not None:
+            write_cards(folder)
+            _print_summary(folder, settings, console)
     return folder
 
 

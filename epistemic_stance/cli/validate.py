@@ -2,129 +2,102 @@
 
 from __future__ import annotations
 
-import os
-import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Sequence
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
-from rich.progress import Progress as Bar
 
 from epistemic_stance.cli.evaluate import write_analysis, write_comparison
-from epistemic_stance.cli.screen import run_screen
-from epistemic_stance.cli.terminal_reporter import BAR_WIDTH
-from epistemic_stance.collection.design import Design, read_design
-from epistemic_stance.collection.run import Collected
-from epistemic_stance.collection.run import run as collect
+from epistemic_stance.cli.model_passes import (
+    ModelPass,
+    collection_of,
+    probe_settings,
+    run_passes,
+    trained_corpus,
+)
+from epistemic_stance.cli.screen import header, make_prober, prepare_screening, run_screening, screen
+from epistemic_stance.cli.terminal_reporter import terminal_reporter
 from epistemic_stance.evaluation.rule import freeze_rule, rule_of
-from epistemic_stance.foundation.console import Printer, duration, program
+from epistemic_stance.foundation.console import program
 from epistemic_stance.foundation.errors import InputError, Problem
-from epistemic_stance.foundation.reporter import Event, Progress, Warned, silent
+from epistemic_stance.foundation.files import folder_lock
+from epistemic_stance.foundation.reporter import Finished, Progress, Reporter, Started, Warned, silent
 from epistemic_stance.foundation.settings import (
     DEMO_MODEL,
     DEMO_NOTICE,
     AnalyzeSettings,
-    CollectSettings,
     CompareSettings,
-    ProbeSettings,
-    ScreenSettings,
+    RunSettings,
     ValidateSettings,
 )
+from epistemic_stance.foundation.signals import stoppable
+from epistemic_stance.foundation.terminal import plain
 from epistemic_stance.foundation.wording import shorten
-from epistemic_stance.probing.run import run_probe
-from epistemic_stance.probing.targets import Arm, Target, find_target
-from epistemic_stance.records.run_folder import RunFolder, require_run_folder
-from epistemic_stance.records.screening import ScreeningRecord
+from epistemic_stance.probing.targets import Target, TargetModel, find_target
+from epistemic_stance.records.run_folder import BASE, RunFolder, require_run_folder
+from epistemic_stance.report.screening_table import print_screening
 from epistemic_stance.stance.load import Stance, load_stance
 from epistemic_stance.stance.trained_questions import TRAINED
 
 ALL = "all"
 
 
-@dataclass(frozen=True)
-class Pass:
-    """One model and one question set."""
+def run_validate(settings: ValidateSettings, console: Console) -> None:
+    """The command: the first look alone, or all of it."""
+    if not settings.screen:
+        validate(settings, console)
+        console.print(plain(f"next: {program()} select {settings.run}"), soft_wrap=True)
+        return
+    if settings.questions:
+        what = "cannot be chosen with --screen: the stance says which sets a first look asks"
+        raise InputError([Problem("command line", what, field="--questions")])
+    with terminal_reporter(console) as reporter:
+        record = screen(settings, reporter)
+    print_screening(record, console)
 
-    arm: str
-    design: Design
-    collection: CollectSettings
-    folder: Path
 
+def validate(settings: RunSettings, console: Console) -> None:
+    """Probe and ask every model, opened once, then analyse and compare.
 
-def run_validate(settings: ValidateSettings, console: Console) -> Path:
-    """Screen, probe, collect, analyse, compare; returns the folder of it all.
-
-    What is finished and unchanged is not done again. Raises what the stages raise; whatever was answered is kept, and
-    the same command does the rest.
+    Without named checkpoints a first look at all of them is taken, and those that it finds promising are opened a
+    second time for the rest; the base model is asked everything the first time. What is finished and unchanged is not
+    done again. Raises what the stages raise; whatever was answered is kept, and the same command does the rest.
     """
-    printer = Printer(console)
-    require_run_folder(settings.run)
-    checkpoints, pace = settings.checkpoints if settings.checkpoints != ALL else "", None
-    stance = load_stance(find_target(_probe_settings(settings, checkpoints)).stance)
-    names = _sets(settings, stance)
-    freeze_rule(RunFolder(settings.run), rule_of(stance))
-    if not settings.checkpoints:
-        screening = run_screen(_screen_settings(settings), console)
-        checkpoints, pace = ",".join(screening.promising), _pace(screening)
-        if not checkpoints:
-            what = "the screen found no checkpoint to look at longer"
-            raise InputError([Problem(str(settings.run), what, hint="name some with --checkpoints, or all")])
-    probes = _probe_settings(settings, checkpoints)
-    target = find_target(probes)
-    passes = _passes(settings, target, names)
-    _print_header(settings, target, passes, pace, printer)
-    if stance.probes is not None:
-        with _silence() as nobody:
-            run_probe(probes, nobody)
-    _collect(passes, console, printer)
-    printer.note("analysing and comparing ...")
-    for one in passes:
-        write_analysis(AnalyzeSettings(one.folder, stance=target.stance), silent)
-    for one in passes:
-        if one.arm != passes[0].arm:
-            before = target.folder / passes[0].arm / one.design.question_set
-            write_comparison(CompareSettings(before, one.folder, stance=target.stance), silent)
-    printer.note(f"answers, analyses and comparisons: {target.folder}")
-    printer.note(f"next: {program()} select {settings.run}")
-    return target.folder
+    run = require_run_folder(settings.run)
+    checkpoints = settings.checkpoints if settings.checkpoints != ALL else ""
+    target = find_target(probe_settings(settings, checkpoints))
+    stance = load_stance(target.stance)
+    names = _question_sets(settings, stance)
+    passes = [_full_pass(settings, run, target, model, names) for model in target.models]
+    screening = None if settings.checkpoints else prepare_screening(settings, "")
+    freeze_rule(run, rule_of(stance))
+    again = "the same command without --overwrite" if settings.overwrite else "the same command"
+    kept = f"what was answered lies in {run.validation}"
+    with (
+        terminal_reporter(console) as reporter,
+        folder_lock(run.validation),
+        stoppable(kept, f"{again} does the rest"),
+    ):
+        prober = make_prober(stance, target, settings)
+        if screening is not None:
+            reporter(Started("First look at all checkpoints", header(screening)))
+            record = run_screening(screening, prober, reporter, also=passes[0].collections)
+            reporter(Finished())
+            print_screening(record, console)
+            passes = [one for one in passes if one.model.name in (BASE, *record.promising)]
+        reporter(Started("stance validate", _header(run, target, passes)))
+        if target.base_model == DEMO_MODEL and screening is None:
+            reporter(Warned(DEMO_NOTICE))
+        run_passes(passes, settings, prober, reporter)
+        _evaluate(passes, target, reporter)
+        reporter(Finished([f"answers, analyses and comparisons: {run.validation}"]))
 
 
-def _screen_settings(settings: ValidateSettings) -> ScreenSettings:
-    return ScreenSettings(
-        settings.run,
-        base=settings.base,
-        stance=settings.stance,
-        choices=settings.choices,
-        seed=settings.seed,
-        device=settings.device,
-        dtype=settings.dtype,
-        threads=settings.threads,
-        slots=settings.slots,
-    )
-
-
-def _probe_settings(settings: ValidateSettings, checkpoints: str) -> ProbeSettings:
-    return ProbeSettings(
-        str(settings.run),
-        base=settings.base,
-        stance=settings.stance,
-        checkpoints=checkpoints,
-        choices=settings.choices,
-        device=settings.device,
-        dtype=settings.dtype,
-        threads=settings.threads,
-    )
-
-
-def _sets(settings: ValidateSettings, stance: Stance) -> list[str]:
+def _question_sets(settings: RunSettings, stance: Stance) -> list[str]:
     """Raises InputError for a set that the stance does not have."""
     names = [part.strip() for part in settings.questions.split(",") if part.strip()]
+    known = ", ".join(stance.question_sets)
     problems = [
         Problem("--questions", f"{shorten(name)} is no question set of the stance", hint=f"it has {known}")
-        for known in [", ".join(stance.question_sets)]
         for name in names
         if name not in (*stance.question_sets, TRAINED)
     ]
@@ -133,146 +106,32 @@ def _sets(settings: ValidateSettings, stance: Stance) -> list[str]:
     return names or [*(name for name, design in stance.designs.items() if design.sampled and name != TRAINED), TRAINED]
 
 
-def _passes(settings: ValidateSettings, target: Target, names: Sequence[str]) -> list[Pass]:
-    """Every set of every model, the base model first."""
-    assert target.base, "a run folder always has a base model"
-    passes = []
-    for arm in (target.base, *target.arms):
-        for name in names:
-            collection = _collect_settings(settings, target, arm, name)
-            passes.append(Pass(arm.name, read_design(collection), collection, target.folder / arm.name / name))
-    return passes
+def _full_pass(
+    settings: RunSettings, run: RunFolder, target: Target, model: TargetModel, names: Sequence[str]
+) -> ModelPass:
+    files = (run.answers(model.name, name) for name in names)
+    return ModelPass(model, [collection_of(settings, target, model, one, "comprehensive") for one in files])
 
 
-def _collect_settings(settings: ValidateSettings, target: Target, arm: Arm, questions: str) -> CollectSettings:
-    return CollectSettings(
-        model=arm.files.name,
-        stance=target.stance,
-        questions=questions,
-        corpus=_corpus(target) if questions == TRAINED else None,
-        system_prompt=target.trained.system_prompt if target.trained else None,
-        seed=settings.seed,
-        output_dir=target.folder / arm.name / questions,
-        device=settings.device,
-        dtype=settings.dtype,
-        slots=settings.slots,
-        threads=settings.threads,
-    )
-
-
-def _pace(screening: ScreeningRecord) -> float | None:
-    """Seconds an answer took in the screen; None if all were there already."""
-    asked = sum(arm.asked for arm in screening.arms)
-    return sum(arm.seconds["ask"] for arm in screening.arms) / asked if asked else None
-
-
-def _corpus(target: Target) -> Path | None:
-    """The pairs that the run was trained on, where they are not the stance's."""
-    written = target.trained.settings.get("corpus") if target.trained else None
-    return Path(written) if written else None
-
-
-def _print_header(
-    settings: ValidateSettings, target: Target, passes: Sequence[Pass], pace: float | None, printer: Printer
-) -> None:
-    sets = list(dict.fromkeys(one.design.question_set for one in passes))
-    total = sum(len(one.design.items) for one in passes)
-    models = 1 + len(target.arms)
-    rows = [
-        ("run", str(settings.run)),
-        ("models", f"{target.base_model} and {', '.join(arm.name for arm in target.arms)}"),
-        ("asked", f"{', '.join(sets)}: {total // models:,} answers of each of {models} models = {total:,}"),
-        ("time", f"about {duration(pace * total)}, at the pace of the screen" if pace else "known after the first set"),
-        ("answers", str(target.folder)),
+def _header(run: RunFolder, target: Target, passes: Sequence[ModelPass]) -> list[tuple[str, str]]:
+    sets = ", ".join(one.design.question_set for one in passes[0].collections)
+    each = sum(one.total for one in passes[0].collections)
+    models = len(passes)
+    return [
+        ("run", str(run.root)),
+        ("models", f"{target.base_model} and {', '.join(one.model.name for one in passes[1:])}"),
+        ("asked", f"{sets}: {each:,} answers of each of {models} models = {models * each:,}"),
+        ("answers", str(run.validation)),
     ]
-    printer.header("stance validate", rows)
-    if target.base_model == DEMO_MODEL:
-        printer.warning(DEMO_NOTICE)
 
 
-@contextmanager
-def _silence() -> Iterator[Console]:
-    with Path(os.devnull).open("w", encoding="utf-8") as nowhere:
-        yield Console(file=nowhere)
-
-
-# --- one view over all collections -------------------------------------------------------------------------
-
-
-def _collect(passes: Sequence[Pass], console: Console, printer: Printer) -> None:
-    overall = _Overall(console, sum(len(one.design.items) for one in passes))
-    with overall.shown():
-        for one in passes:
-            part = _Part(printer, overall, f"{one.arm} {one.design.question_set}")
-            part.finished(collect(one.collection, part))
-    printer.note(f"{overall.done:,} answers, {overall.asked:,} of them now, in {duration(overall.seconds)}")
-
-
-class _Overall:
-    """Answers of all collections, with the time left at the pace so far."""
-
-    def __init__(self, console: Console, total: int) -> None:
-        columns = (
-            BarColumn(BAR_WIDTH),
-            MofNCompleteColumn(),
-            TimeElapsedColumn(),
-            TextColumn("{task.fields[now]}"),
-        )
-        self._progress = Bar(*columns, console=console, transient=True) if console.is_terminal else None
-        self._task = self._progress.add_task("answers", total=total, now="") if self._progress else None
-        self.total, self.done, self.asked = total, 0, 0
-        self.warned: set[str] = set()
-        """Each is said once; that of the demo stands in the header."""
-        self._begun = time.monotonic()
-
-    @property
-    def seconds(self) -> float:
-        return time.monotonic() - self._begun
-
-    @contextmanager
-    def shown(self) -> Iterator[None]:
-        if self._progress is None:
-            yield
-            return
-        with self._progress:
-            yield
-
-    def add(self, answers: int, asked: int, what: str) -> None:
-        self.done += answers
-        self.asked += asked
-        if self._progress and self._task is not None:
-            self._progress.update(self._task, completed=self.done, now=f"{self.left}; {what}")
-
-    @property
-    def left(self) -> str:
-        """Judged by the answers that were asked for now; those that were there took no time."""
-        if not self.asked:
-            return "time left unknown"
-        return f"about {duration(self.seconds / self.asked * (self.total - self.done))} left"
-
-
-class _Part:
-    """A reporter of one collection as a part of all: only what goes wrong is said, and one line when it is done."""
-
-    def __init__(self, printer: Printer, overall: _Overall, what: str) -> None:
-        self._printer, self._overall, self._what = printer, overall, what
-        self._done: int | None = None
-        self._started = time.monotonic()
-
-    def __call__(self, event: Event) -> None:
-        if isinstance(event, Progress):
-            added = event.done - (self._done or 0)
-            self._overall.add(added, 0 if self._done is None else added, self._what)
-            self._done = event.done
-        elif isinstance(event, Warned) and event.text not in self._overall.warned and DEMO_NOTICE not in event.text:
-            self._overall.warned.add(event.text)
-            self._printer.warning(f"{self._what}: {event.text}")
-
-    def finished(self, collected: Collected) -> None:
-        total = collected.plan.responses
-        self._overall.add(total - (self._done or 0), 0, self._what)
-        spent = (
-            f"{collected.asked} now, {duration(time.monotonic() - self._started)}" if collected.asked else "all there"
-        )
-        left = f"; {self._overall.left}" if self._overall.done < self._overall.total else ""
-        self._printer.note(f"  {self._what}: {total} answers, {spent}{left}")
+def _evaluate(passes: Sequence[ModelPass], target: Target, reporter: Reporter) -> None:
+    """Analyse every file of answers, and compare those of checkpoints with the base model's."""
+    collections = [one for each in passes for one in each.collections]
+    corpus, base = trained_corpus(target), passes[0].collections
+    for number, one in enumerate(collections):
+        reporter(Progress(number, len(collections), "files evaluated", f"{one.model} {one.design.question_set}"))
+        write_analysis(AnalyzeSettings(one.files.responses, stance=target.stance, corpus=corpus), silent)
+        if one.model != BASE:
+            before = base[number % len(base)].files.responses
+            write_comparison(CompareSettings(before, one.files.responses, stance=target.stance, corpus=corpus), silent)

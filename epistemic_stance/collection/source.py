@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from epistemic_stance.collection.backend import Backend, OpenBackend, Source
 from epistemic_stance.collection.design import Design
@@ -14,6 +16,9 @@ from epistemic_stance.foundation.settings import CollectSettings
 from epistemic_stance.foundation.wording import shorten
 from epistemic_stance.models.find import TOKENIZER_FILES, ModelFiles, find_model, recorded_training
 from epistemic_stance.records.collection import CollectionRecord
+
+if TYPE_CHECKING:
+    from epistemic_stance.models.open import OpenedModel
 
 
 def find_source(settings: CollectSettings) -> Source:
@@ -56,16 +61,28 @@ def local_source(files: ModelFiles, open_backend: OpenBackend, weights_digest: s
 def _open_local(
     settings: CollectSettings, design: Design, begun: CollectionRecord | None, _reporter: Reporter
 ) -> Backend:
-    """Load the model. What is automatic is as it was when the collection was begun."""
-    from epistemic_stance.collection.local import LocalBackend
     from epistemic_stance.models.open import open_model
 
-    opened = open_model(
-        find_model(settings.model),
-        device=settings.device,
-        dtype=settings.dtype,
-        threads=settings.threads or (begun.threads if begun and begun.threads else 0),
-        products=begun.products if begun else None,
-    )
-    slots = settings.slots or (begun.slots if begun and begun.slots else 0)
+    files = find_model(settings.model)
+    opened = open_model(files, device=settings.device, dtype=settings.dtype, threads=settings.threads)
+    return local_backend(opened, settings, design, begun)
+
+
+def local_backend(
+    opened: OpenedModel, settings: CollectSettings, design: Design, begun: CollectionRecord | None
+) -> Backend:
+    """Have an opened model answer. What is automatic is as it was when the collection was begun.
+
+    Raises InputError if the chat template refuses a question, NumericError if the model computes NaN.
+    """
+    import torch
+
+    from epistemic_stance.collection.local import LocalBackend
+
+    threads = settings.threads or (begun and begun.threads) or opened.threads
+    products = (begun and begun.products) or opened.products
+    torch.set_num_threads(threads)
+    if (threads, products) != (opened.threads, opened.products):
+        opened = replace(opened, threads=threads, products=products)
+    slots = settings.slots or (begun and begun.slots) or 0
     return LocalBackend(opened, design.sampling, system_prompt=design.system_prompt, slots=slots)

@@ -15,7 +15,7 @@ from epistemic_stance.evaluation.rates import rate_record
 from epistemic_stance.foundation.errors import RefusedError
 from epistemic_stance.records.probes import ProbesRecord
 from epistemic_stance.records.response_file import ResponseFile
-from epistemic_stance.records.screening import ProbeSummaryRecord, ScreenedArmRecord, ScreenedMeasureRecord
+from epistemic_stance.records.screening import ProbeSummaryRecord, ScreenedMeasureRecord, ScreenedModelRecord
 from epistemic_stance.scoring.run import Answer, scored
 from epistemic_stance.scoring.score import Scorer
 from epistemic_stance.statistics.estimates import mean_estimate
@@ -26,7 +26,7 @@ FINALISTS = 3
 
 
 @dataclass(frozen=True)
-class ArmAnswers:
+class ModelAnswers:
     """What one model answered to all screened sets."""
 
     files: list[ResponseFile]
@@ -41,19 +41,19 @@ class ArmAnswers:
 
 def screened_measures(scorer: Scorer) -> list[Measure]:
     """The groups of patterns that the stance is about, and what may be wrong with an answer's form."""
-    found = measures_of(scorer.patterns.patterns)
-    return [measure for measure in found if measure.name in GROUPS or measure.kind == "form"]
+    measures = measures_of(scorer.patterns.patterns)
+    return [measure for measure in measures if measure.name in GROUPS or measure.kind == "form"]
 
 
-def read_answers(paths: Iterable[Path], scorer: Scorer) -> ArmAnswers:
+def read_answers(paths: Iterable[Path], scorer: Scorer) -> ModelAnswers:
     """Read and score one model's answers. Raises InputError."""
     files = [scored(path, scorer) for path in paths]
     questions = answers_by_question(answer for file in files for answer in file.answers)
-    return ArmAnswers([file.file for file in files], questions)
+    return ModelAnswers([file.file for file in files], questions)
 
 
 def measured(
-    arm: ArmAnswers, base: ArmAnswers | None, measures: Sequence[Measure], seed: int
+    model: ModelAnswers, base: ModelAnswers | None, measures: Sequence[Measure], seed: int
 ) -> list[ScreenedMeasureRecord]:
     """Rates of a model, and their changes unless it is the base model (None).
 
@@ -61,13 +61,13 @@ def measured(
     """
     changes = {}
     if base is not None:
-        _require_asked_alike(base, arm)
-        changes = {one.name: one.overall for one in compare_measures(_paired(base, arm), measures, seed)}
-    found = []
+        _require_asked_alike(base, model)
+        changes = {one.name: one.overall for one in compare_measures(_paired(base, model), measures, seed)}
+    records = []
     for measure in measures:
-        counts = [count(answers, measure) for _, answers in sorted(arm.questions.items())]
-        hits_Q, answers_Q = np.array([told for told in counts if told[1]], dtype=np.int64).reshape(-1, 2).T
-        found.append(
+        counts = [count(answers, measure) for _, answers in sorted(model.questions.items())]
+        hits_Q, answers_Q = np.array([pair for pair in counts if pair[1]], dtype=np.int64).reshape(-1, 2).T
+        records.append(
             ScreenedMeasureRecord(
                 name=measure.name,
                 kind=measure.kind,
@@ -76,10 +76,10 @@ def measured(
                 change=changes.get(measure.name),
             )
         )
-    return found
+    return records
 
 
-def _paired(base: ArmAnswers, arm: ArmAnswers) -> list[ComparedQuestion]:
+def _paired(base: ModelAnswers, model: ModelAnswers) -> list[ComparedQuestion]:
     pairs = []
     for key, before in sorted(base.questions.items()):
         first = before[0]
@@ -90,14 +90,14 @@ def _paired(base: ArmAnswers, arm: ArmAnswers) -> list[ComparedQuestion]:
                 category=first.response.category,
                 exposure=first.score.exposure,
                 before=before,
-                after=arm.questions[key],
+                after=model.questions[key],
             )
         )
     return pairs
 
 
-def _require_asked_alike(base: ArmAnswers, arm: ArmAnswers) -> None:
-    for before, after in zip(base.files, arm.files, strict=True):
+def _require_asked_alike(base: ModelAnswers, model: ModelAnswers) -> None:
+    for before, after in zip(base.files, model.files, strict=True):
         differences = find_differences(before, after, match_questions(before, after))
         if differences:
             lines = [f"\n  {one.what}: {one.before} and {one.after}" for one in differences]
@@ -116,22 +116,22 @@ def probe_summary(record: ProbesRecord) -> ProbeSummaryRecord:
     )
 
 
-def measure_in(arm: ScreenedArmRecord, name: str) -> ScreenedMeasureRecord | None:
-    return next((measure for measure in arm.measures if measure.name == name), None)
+def measure_in(model: ScreenedModelRecord, name: str) -> ScreenedMeasureRecord | None:
+    return next((measure for measure in model.measures if measure.name == name), None)
 
 
-def find_promising(arms: Sequence[ScreenedArmRecord]) -> tuple[str, list[str]]:
+def find_promising(models: Sequence[ScreenedModelRecord]) -> tuple[str, list[str]]:
     """The checkpoint with the highest share of answers that are pragmatic only, and up to FINALISTS to look at longer.
 
     Of equal ones the earliest is the highest. The others are named in the order of their epochs.
     """
     rates: dict[str, float] = {}
     errors: dict[str, float] = {}
-    for arm in arms:
-        measure = measure_in(arm, PRAGMATIC_ONLY)
-        if arm.epoch is not None and measure is not None and measure.rate is not None:
-            rates[arm.name] = measure.rate.estimate
-            errors[arm.name] = measure.se or 0.0
+    for model in models:
+        measure = measure_in(model, PRAGMATIC_ONLY)
+        if model.epoch is not None and measure is not None and measure.rate is not None:
+            rates[model.name] = measure.rate.estimate
+            errors[model.name] = measure.se or 0.0
     best = max(rates, key=lambda name: rates[name])
     chosen = finalists(list(rates.values()), errors[best])
     return best, [name for number, name in enumerate(rates) if number in chosen]

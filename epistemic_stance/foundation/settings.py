@@ -270,23 +270,6 @@ class ProbeSettings:
 
 
 @dataclass(frozen=True)
-class ScreenSettings:
-    """A cheap first look at a run's base model and checkpoints."""
-
-    run: Path = argument("Run folder: its base model and every checkpoint are screened.")
-    checkpoints: str = setting("", "Epochs of the checkpoints to screen, for example 10,50. Default: all.")
-    base: str | None = setting(None, "Model to compare with. Default: the one the run was trained from.")
-    stance: str | None = setting(None, "The run's stance, where its folder has moved. Default: as the run recorded it.")
-    choices: int = setting(ProbeSettings.choices, "Multiple choice questions of the probes; 0 = none.")
-    seed: int = setting(CollectSettings.seed, "Seed of all sampling, that of the full answers to come.")
-    device: DeviceName = setting("auto", "Where to run: auto, cpu, cuda or mps.")
-    dtype: ComputeDtype = setting("auto", "Precision of the weights.")
-    threads: int = setting(0, "CPU threads; 0 = torch's choice.")
-    slots: int = setting(0, "Answers generated side by side; 0 = by memory and device.")
-    overwrite: bool = setting(False, "Probe and ask anew what is finished and unchanged, or was asked otherwise.")
-
-
-@dataclass(frozen=True)
 class ChatSettings:
     """Whom to talk to, and how they answer."""
 
@@ -317,12 +300,13 @@ class StatusSettings:
 
 
 @dataclass(frozen=True)
-class ValidateSettings:
-    """Full passes over a run's base model and a few of its checkpoints."""
+class RunSettings:
+    """From a run's checkpoints to a choice: full passes over its base model and a few of its checkpoints."""
 
     run: Path = argument("Run folder of a training.")
     checkpoints: str = setting(
-        "", "Epochs to ask, for example 50,100,150,200, or all. Default: those that a screen of all finds promising."
+        "",
+        "Epochs to ask, for example 50,100,150,200, or all. Default: those that a first look finds promising.",
     )
     questions: str = setting("", "Question sets to ask, for example phase1,safety. Default: all that are sampled.")
     base: str | None = setting(None, "Model to compare with. Default: the one the checkpoints were trained from.")
@@ -333,6 +317,17 @@ class ValidateSettings:
     dtype: ComputeDtype = setting("auto", "Precision of the weights while answering.")
     slots: int = setting(0, "Answers generated side by side; 0 = by memory and device.")
     threads: int = setting(0, "CPU threads; 0 = torch's choice.")
+    overwrite: bool = setting(False, "Probe and ask anew what is finished and unchanged, or was asked otherwise.")
+
+
+@dataclass(frozen=True)
+class ValidateSettings(RunSettings):
+    """The same up to the comparisons, or only the first look."""
+
+    screen: bool = setting(
+        False,
+        "Only a cheap first look: probes and a few answers to select questions, of all checkpoints or those named.",
+    )
 
 
 @dataclass(frozen=True)

@@ -64,3 +64,14 @@ class StopAtOnce(StopSignals):
         self.requested = number
         if not self._held:
             raise KeyboardInterrupt
+
+
+@contextlib.contextmanager
+def stoppable(kept: str, hint: str) -> Iterator[None]:
+    """Raises StoppedError, saying what is kept and how to go on, when a signal arrives inside."""
+    with StopAtOnce() as signals:
+        try:
+            yield
+        except KeyboardInterrupt:
+            number = signals.requested or signal.SIGINT
+            raise StoppedError(f"stopped by {signal.Signals(number).name}; {kept}", number, hint) from None

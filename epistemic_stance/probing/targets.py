@@ -25,27 +25,32 @@ SINGLE = "model"
 
 
 @dataclass(frozen=True)
-class Arm:
-    """A model to probe."""
+class TargetModel:
+    """A model of a target."""
 
     name: str
     """`base`, the checkpoint's folder, or `model` for one that lies in no run folder."""
     files: ModelFiles
-    output: Path
+    probes: Path
+    """Where its figures are written."""
 
 
 @dataclass(frozen=True)
 class Target:
-    base: Arm | None
+    base: TargetModel | None
     """What the others are compared with; None = nobody knows what the model was made from."""
-    arms: list[Arm]
-    """The others, in order."""
+    others: list[TargetModel]
+    """Checkpoints by epoch, or the one model."""
     folder: Path
     """Holds all that is written."""
     base_model: str | None
     stance: str
     trained: CheckpointMetadata | None
     """What the first checkpoint says of its training."""
+
+    @property
+    def models(self) -> list[TargetModel]:
+        return [*([self.base] if self.base else []), *self.others]
 
 
 def find_target(settings: ProbeSettings) -> Target:
@@ -83,8 +88,8 @@ def _run_target(settings: ProbeSettings, run: Path, folders: Sequence[Path]) -> 
         what = "does not say what it was trained from"
         raise InputError([Problem(str(checkpoints[0].folder / METADATA_FILE), what, hint="give --base MODEL")])
     return Target(
-        base=Arm(BASE, _base_files(base, settings, trained), output / BASE / PROBES_FILE),
-        arms=[Arm(one.folder.name, one, output / one.folder.name / PROBES_FILE) for one in checkpoints],
+        base=TargetModel(BASE, _base_files(base, settings, trained), output / BASE / PROBES_FILE),
+        others=[TargetModel(one.folder.name, one, output / one.folder.name / PROBES_FILE) for one in checkpoints],
         folder=output,
         base_model=base,
         stance=_stance(settings, trained),
@@ -100,10 +105,10 @@ def _single_target(settings: ProbeSettings, files: ModelFiles) -> Target:
     trained = recorded_training(files.folder)
     base = settings.base or (trained.base_model if trained else None)
     return Target(
-        base=Arm(BASE, _base_files(base, settings, trained), settings.output_dir / BASE / PROBES_FILE)
+        base=TargetModel(BASE, _base_files(base, settings, trained), settings.output_dir / BASE / PROBES_FILE)
         if base
         else None,
-        arms=[Arm(SINGLE, files, settings.output_dir / PROBES_FILE)],
+        others=[TargetModel(SINGLE, files, settings.output_dir / PROBES_FILE)],
         folder=settings.output_dir,
         base_model=base,
         stance=_stance(settings, trained),

@@ -153,7 +153,7 @@ class ProbesRecord(Logged):
     base_model: str | None
     identity: ProbeIdentity
     seconds: float
-    """Loading included."""
+    """Without loading the model."""
     threads: int
     versions: dict[str, str]
     notes: list[str]

@@ -1,4 +1,4 @@
-"""What `stance screen` writes: a cheap first look at a run's base model and checkpoints."""
+"""What `stance validate --screen` writes: a cheap first look at a run's base model and checkpoints."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class ScreenedMeasureRecord(Logged):
     """From the base model, paired by question; None for the base model itself."""
 
 
-class ScreenedArmRecord(Logged):
+class ScreenedModelRecord(Logged):
     """One model."""
 
     name: str
@@ -62,7 +62,7 @@ class ScreenedArmRecord(Logged):
     asked: int
     """Of these, answers that this command asked for; the others were there."""
     seconds: dict[str, float]
-    """Stage -> those that this command spent on it."""
+    """Stage -> those that this command spent on it; `ask` includes loading and probing."""
     probe_seconds: float | None
     """Those of the command that probed it."""
     probes: ProbeSummaryRecord | None
@@ -85,7 +85,7 @@ class ScreeningRecord(Logged):
     """Of the pairs that the checkpoints were trained on."""
     seed: int
     sets: list[ScreenedSetRecord]
-    arms: list[ScreenedArmRecord]
+    models: list[ScreenedModelRecord]
     """The base model, then the checkpoints by epoch."""
     ranked_by: str
     """Measure by which checkpoints are promising."""

@@ -130,13 +130,13 @@ def _rates(points: Sequence[tuple[int, RateRecord | None]], name: str, colour: i
 
 def _screening(material: Material) -> list[Section]:
     screening = material.screening
-    if screening is None or not screening.arms:
+    if screening is None or not screening.models:
         return []
-    groups = [measure.name for measure in screening.arms[0].measures if measure.kind == "group"]
+    groups = [measure.name for measure in screening.models[0].measures if measure.kind == "group"]
     found = {
         name: [
             (model.epoch or 0, next((measure.rate for measure in model.measures if measure.name == name), None))
-            for model in screening.arms
+            for model in screening.models
         ]
         for name in groups
     }
@@ -148,7 +148,7 @@ def _screening(material: Material) -> list[Section]:
     ]
     rows = [
         [model.name, *(figures.interval(found[name][number][1]) for name in groups)]
-        for number, model in enumerate(screening.arms)
+        for number, model in enumerate(screening.models)
     ]
     asked = sum(each.answers for each in screening.sets)
     text = (

@@ -9,8 +9,6 @@ from rich.console import Console
 
 from epistemic_stance.foundation.console import figure_table
 from epistemic_stance.foundation.terminal import plain
-from epistemic_stance.probing.material import Material
-from epistemic_stance.probing.targets import Target
 from epistemic_stance.records.probes import EstimateRecord, LeaningRecord, ProbesRecord, YesNoRecord
 
 UNKNOWN = "unknown"
@@ -25,32 +23,14 @@ HOW_TO_READ = (
 )
 
 
-def header_rows(target: Target, material: Material, device: str, dtype: str) -> list[tuple[str, str]]:
-    sets = ", ".join(f"{len(questions)} of {name}" for name, questions in material.yes_no.items())
-    return [
-        ("models", f"{_models(target)}, compared with {target.base_model or 'no base model: none is known'}"),
-        ("yes or no", sets or "none"),
-        ("choices", f"{len(material.choices)} questions" if material.choices else "none"),
-        ("text", f"{len(material.paragraphs)} paragraphs" if material.paragraphs else "none"),
-        ("computed", f"on {device} in {dtype}"),
-        ("figures", str(target.folder)),
-    ]
-
-
-def _models(target: Target) -> str:
-    return target.arms[0].files.name if len(target.arms) == 1 else str(len(target.arms))
-
-
-def print_probes(found: Mapping[str, ProbesRecord], target: Target, console: Console) -> None:
-    """One row a model, one table a question set. What is not known is called so and never printed as 0."""
-    names = [*(["base"] if target.base else []), *(arm.name for arm in target.arms)]
-    console.print(_overview(names, found))
-    sets = dict.fromkeys(one.question_set for record in found.values() for one in record.yes_no)
-    for name in sets:
-        console.print(_by_category(name, names, found))
+def print_probes(names: Sequence[str], records: Mapping[str, ProbesRecord], console: Console) -> None:
+    """One row for each named model, one table a question set. What is unknown is called so and never printed as 0."""
+    console.print(_overview(names, records))
+    for name in dict.fromkeys(one.question_set for record in records.values() for one in record.yes_no):
+        console.print(_by_category(name, names, records))
     console.print(plain(HOW_TO_READ, "dim"))
     notes: dict[str, list[str]] = {}
-    for name, record in found.items():
+    for name, record in records.items():
         for note in record.notes:
             notes.setdefault(note, []).append(name)
     for note, named in notes.items():
@@ -61,13 +41,13 @@ def _named(names: Sequence[str]) -> str:
     return names[0] if len(names) == 1 else f"{len(names)} models, {names[0]} the first"
 
 
-def _overview(names: Sequence[str], found: Mapping[str, ProbesRecord]) -> Any:
-    sets = list(dict.fromkeys(one.question_set for record in found.values() for one in record.yes_no))
+def _overview(names: Sequence[str], records: Mapping[str, ProbesRecord]) -> Any:
+    sets = list(dict.fromkeys(one.question_set for record in records.values() for one in record.yes_no))
     made = figure_table(
         "Probes", "model", "KL", "top-1", "perplex-_ity_ratio", "choices_right", *sets, "acquies-_cence", "yes/no_said"
     )
     for name in names:
-        record = found.get(name)
+        record = records.get(name)
         cells = [plain(cell) for cell in (_overview_cells(record, sets) if record else [NOT_PROBED])]
         made.add_row(plain(_short(name)), *cells)
     return made
@@ -87,15 +67,15 @@ def _overview_cells(record: ProbesRecord, sets: Sequence[str]) -> list[str]:
     ]
 
 
-def _by_category(name: str, names: Sequence[str], found: Mapping[str, ProbesRecord]) -> Any:
-    records = {arm: _set_of(record, name) for arm, record in found.items()}
-    categories = list(dict.fromkeys(one for record in records.values() if record for one in record.categories))
-    made = figure_table(f"Preference by category: {name}", "model", *categories)
-    for arm in names:
-        record = records.get(arm)
+def _by_category(question_set: str, names: Sequence[str], records: Mapping[str, ProbesRecord]) -> Any:
+    figures = {name: _set_of(record, question_set) for name, record in records.items()}
+    categories = list(dict.fromkeys(one for record in figures.values() if record for one in record.categories))
+    made = figure_table(f"Preference by category: {question_set}", "model", *categories)
+    for name in names:
+        record = figures.get(name)
         parts = record.categories if record else {}
-        cells = [_preference(parts.get(one)) for one in categories] if arm in found else [NOT_PROBED]
-        made.add_row(plain(_short(arm)), *(plain(cell) for cell in cells))
+        cells = [_preference(parts.get(one)) for one in categories] if name in records else [NOT_PROBED]
+        made.add_row(plain(_short(name)), *(plain(cell) for cell in cells))
     return made
 
 

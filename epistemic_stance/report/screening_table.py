@@ -4,26 +4,25 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterator
-from pathlib import Path
 
 from rich.console import Console
 
 from epistemic_stance.evaluation.measures import PERFORMATIVE, PRAGMATIC_ONLY
 from epistemic_stance.evaluation.screening import FINALISTS, measure_in
 from epistemic_stance.foundation.console import figure_table, program
-from epistemic_stance.foundation.settings import DEFAULT_STANCE
 from epistemic_stance.foundation.terminal import plain
 from epistemic_stance.records.probes import EstimateRecord
-from epistemic_stance.records.run_folder import RunFolder
-from epistemic_stance.records.screening import ScreenedArmRecord, ScreenedMeasureRecord, ScreeningRecord
+from epistemic_stance.records.screening import ScreenedMeasureRecord, ScreenedModelRecord, ScreeningRecord
 
 UNKNOWN = "unknown"
-MARK = ">"
+MARK, INCONCLUSIVE = ">", "-"
+"""The word is too long for 80 columns."""
 HOW_TO_READ = (
     "Percent of answers to `select` questions, and how it moved from the base model. Every answer counts once, and "
     "whole questions are the units: one with four answers weighs as much as four with one each. rose, fell: told "
-    "apart from chance, with all rates of a model accounted for. KL: from the base model on the neutral text, in nats "
-    "a token. choices: multiple choice questions right; * the 95 % interval of the change leaves out 0.\n"
+    f"apart from chance, with all rates of a model accounted for; {INCONCLUSIVE}: inconclusive. KL: from the base "
+    "model on the neutral text, in nats a token. choices: multiple choice questions right; * the 95 % interval of the "
+    "change leaves out 0.\n"
     f"{MARK} promising, {FINALISTS} at most: of the checkpoints within one standard error of the highest pragmatic "
     "only, the earliest and the highest ones. A screen chooses what to look at longer and decides nothing: of many "
     "checkpoints the best looks better than it is, and the `report` questions were not asked."
@@ -42,28 +41,27 @@ def print_screening(record: ScreeningRecord, console: Console) -> None:
         "choices",
         "repeti-_tive",
     )
-    for arm in record.arms:
-        made.add_row(*(plain(cell, "bold" if arm.name in record.promising else "") for cell in _cells(arm, record)))
+    for model in record.models:
+        made.add_row(*(plain(cell, "bold" if model.name in record.promising else "") for cell in _cells(model, record)))
     console.print(made)
     console.print(plain(HOW_TO_READ, "dim"))
     console.print(plain(f"Highest pragmatic only: {record.best}. Promising: {', '.join(record.promising)}."))
-    if not any(_rose(arm) for arm in record.arms if arm.name in record.promising):
+    if not any(_rose(model) for model in record.models if model.name in record.promising):
         what = "no promising checkpoint is told apart from the base model: these answers cannot tell, or nothing moved"
         console.print(plain(f"note: {what}", "yellow"))
-    console.print("Next, all answers of these and of the base model, then the report questions set side by side:")
-    for line in next_commands(record):
-        console.print(plain(f"  {line}"), soft_wrap=True)
+    console.print("Next, all answers of these and of the base model, the choice and the report:")
+    console.print(plain(f"  {next_command(record)}"), soft_wrap=True)
 
 
-def _cells(arm: ScreenedArmRecord, record: ScreeningRecord) -> Iterator[str]:
-    mark = MARK if arm.name in record.promising else " "
-    yield f"{mark} {'base' if arm.epoch is None else arm.epoch}"
-    main, performative, repetitive = (measure_in(arm, name) for name in (PRAGMATIC_ONLY, PERFORMATIVE, "repetitive"))
+def _cells(model: ScreenedModelRecord, record: ScreeningRecord) -> Iterator[str]:
+    mark = MARK if model.name in record.promising else " "
+    yield f"{mark} {'base' if model.epoch is None else model.epoch}"
+    main, performative, repetitive = (measure_in(model, name) for name in (PRAGMATIC_ONLY, PERFORMATIVE, "repetitive"))
     yield _with_interval(main)
     yield _verdict(main)
     yield _rate(performative, 0)
     yield _verdict(performative)
-    probes = arm.probes
+    probes = model.probes
     yield UNKNOWN if probes is None or probes.kl is None else f"{probes.kl.value:.3f}"
     yield (
         UNKNOWN
@@ -84,7 +82,9 @@ def _rate(measure: ScreenedMeasureRecord | None, digits: int) -> str:
 
 def _verdict(measure: ScreenedMeasureRecord | None) -> str:
     """Nothing for the base model, which has no change."""
-    return "" if measure is None or measure.change is None else measure.change.verdict
+    if measure is None or measure.change is None:
+        return ""
+    return INCONCLUSIVE if measure.change.verdict == "inconclusive" else measure.change.verdict
 
 
 def _star(change: EstimateRecord | None) -> str:
@@ -93,26 +93,12 @@ def _star(change: EstimateRecord | None) -> str:
     return "*" if change.low > 0 or change.high < 0 else ""
 
 
-def _rose(arm: ScreenedArmRecord) -> bool:
-    measure = measure_in(arm, PRAGMATIC_ONLY)
+def _rose(model: ScreenedModelRecord) -> bool:
+    measure = measure_in(model, PRAGMATIC_ONLY)
     return measure is not None and measure.change is not None and "rose" in measure.change.verdict
 
 
-def next_commands(record: ScreeningRecord) -> Iterator[str]:
-    """Full answers of the base model and the promising checkpoints to the first set that was screened."""
-    run, name = RunFolder(Path(record.run)), record.sets[0].name
-    stance = "" if record.stance == DEFAULT_STANCE else f" --stance {shlex.quote(record.stance)}"
-    folders = {arm.name: _quoted(run.answers(arm.name, name).responses.parent) for arm in record.arms}
-    chosen = [arm for arm in record.arms if arm.epoch is None or arm.name in record.promising]
-    for arm in chosen:
-        asked = f"--model {shlex.quote(arm.model)}{stance} --questions {name}"
-        yield f"{program()} collect {asked} --output-dir {folders[arm.name]}"
-    for arm in chosen[1:]:
-        yield f"{program()} analyze {folders[arm.name]}{stance} --split report"
-        yield f"{program()} compare {folders[chosen[0].name]} {folders[arm.name]}{stance} --split report"
-    if len(record.sets) > 1:
-        yield f"and the same with --questions {', '.join(one.name for one in record.sets[1:])}"
-
-
-def _quoted(path: Path) -> str:
-    return shlex.quote(str(path))
+def next_command(record: ScreeningRecord) -> str:
+    """All answers of the promising checkpoints and the base model, the choice and the report."""
+    epochs = [str(model.epoch) for model in record.models if model.name in record.promising]
+    return shlex.join([program(), "run", record.run, "--checkpoints", ",".join(epochs)])

@@ -52,7 +52,7 @@ REWRITES = [
     Rewrite(r"--model Qwen/\S+", "--model demo", "the Hub is not reached from a test"),
     Rewrite(r"^(python collect_\w+\.py .*)$", r"\1 --max-responses 4 --max-new-tokens 8", "seconds instead of hours"),
     Rewrite(r"^(stance collect .*)$", r"\1 --max-responses 4 --max-new-tokens 8", "seconds instead of minutes"),
-    Rewrite(r"^(stance (?:probe|screen) .*)$", r"\1 --choices 6 --threads 1", "seconds instead of minutes"),
+    Rewrite(r"^(stance (?:probe|validate) .*)$", r"\1 --choices 6 --threads 1", "seconds instead of minutes"),
     Rewrite(r"^(stance answers .*)$", r"\1 --max-new-tokens 8", "seconds instead of a minute"),
 ]
 """Applied in this order. Of two commands that come out the same the first is run."""
@@ -88,7 +88,7 @@ SAYS = {
     "stance compare base_phase1 post_training_phase1": r"inconclusive",
     "stance questions": r"self_unseen +270 ",
     "stance probe fine_tuned_model": r"KL and top-1",
-    "stance screen fine_tuned_model": r"pragmatic",
+    "stance validate fine_tuned_model --screen": r"pragmatic",
     "make demo": r"\.venv/bin/stance demo",
     "make test": r"\.venv/bin/pytest",
 }

@@ -2,37 +2,49 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
+from collect_stub import lines_of
 from rich.console import Console
 from screen_stub import voiced
 from select_run import DENIES, PRAGMATIC, RIGHT, WRONG, write_stance
 from small_run import run, small_settings
 
-from epistemic_stance.cli.run import run_run
+from epistemic_stance.cli.run import run_pipeline
 from epistemic_stance.collection.design import Item
+from epistemic_stance.foundation import files
 from epistemic_stance.foundation.errors import NotMetError
-from epistemic_stance.foundation.settings import ValidateSettings
+from epistemic_stance.foundation.settings import RunSettings
+from epistemic_stance.models import open as opening
+from epistemic_stance.records.analysis import ScoreRecord
+from epistemic_stance.scoring.score import Scorer
 
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run folder with checkpoints 2 and 3; only read."""
+    """A run folder with checkpoints 2 and 3, of a stance that is probed and screened; only read."""
     folder = tmp_path_factory.mktemp("running")
-    return run(replace(small_settings(folder), stance=str(write_stance(folder / "stance")))).root
+    stance = write_stance(folder / "stance")
+    (stance / "text.txt").write_text("The tide is lower, lowest, and lowish again.\n")
+    toml = (stance / "stance.toml").read_text()
+    screened = toml.replace('"self.json"\n', '"self.json"\nscreen = { temperatures = [0.7], iterations = 1 }\n')
+    (stance / "stance.toml").write_text(f'{screened}[probes]\nneutral_text = "text.txt"\n')
+    return run(replace(small_settings(folder), stance=str(stance))).root
 
 
 @pytest.fixture
-def settings(trained: Path, tmp_path: Path) -> ValidateSettings:
+def settings(trained: Path, tmp_path: Path) -> RunSettings:
     folder = tmp_path / "run"
     folder.mkdir()
     for name in ("checkpoints", "run.json", "logs"):
         (folder / name).symlink_to(trained / name)
-    return ValidateSettings(folder, checkpoints="all", threads=1, slots=7, device="cpu")
+    return RunSettings(folder, checkpoints="all", threads=1, slots=7, device="cpu")
 
 
 def is_fact(item: Item) -> bool:
@@ -53,16 +65,16 @@ def forgetful(item: Item) -> str:
     return (RIGHT if item.seed % 2 else WRONG) if is_fact(item) else PRAGMATIC
 
 
-def walked(settings: ValidateSettings) -> tuple[dict[str, object], str, NotMetError | None]:
+def walked(settings: RunSettings) -> tuple[dict[str, object], str, NotMetError | None]:
     output, verdict = io.StringIO(), None
     try:
-        run_run(settings, Console(file=output, width=100, highlight=False))
+        run_pipeline(settings, Console(file=output, width=100, highlight=False))
     except NotMetError as error:
         verdict = error
     return json.loads((settings.run / "selection.json").read_text()), output.getvalue(), verdict
 
 
-def test_one_command_ends_in_a_choice_and_a_page(settings: ValidateSettings, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_command_ends_in_a_choice_and_a_page(settings: RunSettings, monkeypatch: pytest.MonkeyPatch) -> None:
     asked = voiced(monkeypatch, model=base, checkpoint_002=honest, checkpoint_003=forgetful)
     selection, printed, verdict = walked(settings)
     assert selection["chosen"] == "checkpoint-002", "the other gained more and lost its facts"
@@ -80,10 +92,67 @@ def test_one_command_ends_in_a_choice_and_a_page(settings: ValidateSettings, mon
 
 
 def test_where_nothing_qualifies_the_page_is_written_all_the_same(
-    settings: ValidateSettings, monkeypatch: pytest.MonkeyPatch
+    settings: RunSettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     voiced(monkeypatch, model=base, checkpoint_002=base, checkpoint_003=forgetful)
     selection, _, verdict = walked(settings)
     assert selection["chosen"] is None
     assert verdict is not None
     assert "none qualifies" in (settings.run / "report.html").read_text().lower()
+
+
+class Counts:
+    """How often the dear steps are done: loading a model, reading a weights file for its digest, scoring an answer."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.loads = self.hashed = self.scored = 0
+        load, digest, score = opening.load_model, hashlib.file_digest, Scorer.score
+
+        def counted_load(*arguments: Any) -> Any:
+            self.loads += 1
+            return load(*arguments)
+
+        def counted_digest(stream: Any, name: str) -> Any:
+            self.hashed += str(stream.name).endswith(".safetensors")
+            return digest(stream, name)
+
+        def counted_score(scorer: Scorer, *arguments: Any) -> ScoreRecord:
+            self.scored += 1
+            return score(scorer, *arguments)
+
+        monkeypatch.setattr(files, "_digests", {})
+        monkeypatch.setattr(opening, "load_model", counted_load)
+        monkeypatch.setattr(hashlib, "file_digest", counted_digest)
+        monkeypatch.setattr(Scorer, "score", counted_score)
+
+
+def answers_in(folder: Path) -> int:
+    return sum(len(lines_of(path)) for path in folder.glob("*/*/responses.jsonl"))
+
+
+def test_each_model_is_loaded_and_hashed_once_and_each_answer_scored_once(
+    settings: RunSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Base and two checkpoints, all question sets and probes, from the first answer to the report."""
+    voiced(monkeypatch, model=base, checkpoint_002=honest, checkpoint_003=forgetful)
+    counts = Counts(monkeypatch)
+    walked(settings)
+    assert counts.loads == 3
+    assert counts.hashed == 3
+    assert counts.scored == answers_in(settings.run / "validation") > 0
+    walked(settings)
+    assert (counts.loads, counts.hashed) == (3, 3), "what is there is not done again"
+    assert counts.scored == answers_in(settings.run / "validation")
+
+
+def test_with_a_first_look_only_the_finalists_are_loaded_twice(
+    settings: RunSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    voiced(monkeypatch, model=base, checkpoint_002=honest, checkpoint_003=forgetful)
+    counts = Counts(monkeypatch)
+    walked(replace(settings, checkpoints=""))
+    finalists = json.loads((settings.run / "screening.json").read_text())["promising"]
+    assert finalists
+    assert counts.loads == 3 + len(finalists)
+    assert counts.hashed == 3
+    assert counts.scored == answers_in(settings.run / "validation") + answers_in(settings.run / "screen")

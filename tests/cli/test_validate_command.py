@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 from collect_stub import lines_of
+from command import assert_refused, stance
 from rich.console import Console
 from screen_stub import voiced, write_stance
 from small_run import run, small_settings
-from test_cli import assert_refused, stance
 
 from epistemic_stance.cli.validate import run_validate
 from epistemic_stance.collection.design import Item
@@ -111,7 +111,7 @@ def test_stopped_it_keeps_what_was_answered_and_goes_on(
 def test_without_checkpoints_the_screen_names_them(settings: ValidateSettings, monkeypatch: pytest.MonkeyPatch) -> None:
     voiced(monkeypatch, checkpoint_003=admits)
     printed = validated(replace(settings, checkpoints=""))
-    assert "stance screen" in printed
+    assert "First look at all checkpoints" in printed
     promising = json.loads((settings.run / "screening.json").read_text())["promising"]
     assert promising == ["checkpoint-003"]
     arms = {path.name for path in (settings.run / "validation").iterdir() if (path / "often").is_dir()}

@@ -16,8 +16,8 @@ from typing import Any
 import pytest
 from checkout import ROOT
 from collect_stub import keys_of, lines_of, without_times
+from command import assert_refused, environment, imported, stance
 from endpoint_stub import after, answer, stub
-from test_cli import assert_refused, environment, imported, stance
 
 from epistemic_stance.collection.design import read_design
 from epistemic_stance.collection.local import grouped

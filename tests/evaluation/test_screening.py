@@ -1,4 +1,4 @@
-"""`stance screen`: a cheap first look at base and checkpoints, what it counts, keeps, names and refuses."""
+"""`stance validate --screen`: a cheap first look at base and checkpoints, what it counts, keeps, names and refuses."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from collect_stub import lines_of, without_times
+from command import stance
 from rich.console import Console
 from screen_stub import (
     ALL_PATTERNS,
@@ -24,18 +25,19 @@ from screen_stub import (
     write_stance,
 )
 from small_run import run, small_settings
-from test_cli import stance
-from test_probing_run import copied_model
+from tiny import copied_model
 
-from epistemic_stance.cli.screen import run_screen
+from epistemic_stance.cli.screen import screen
+from epistemic_stance.cli.terminal_reporter import terminal_reporter
 from epistemic_stance.collection.design import Item, read_design
 from epistemic_stance.evaluation.screening import find_promising, measure_in
 from epistemic_stance.foundation.errors import InputError, RefusedError, StanceError, StoppedError
-from epistemic_stance.foundation.settings import DEMO_NOTICE, CollectSettings, ScreenSettings
+from epistemic_stance.foundation.settings import DEMO_NOTICE, CollectSettings, ValidateSettings
 from epistemic_stance.foundation.similarity import question_key
 from epistemic_stance.records.analysis import RateRecord
 from epistemic_stance.records.probes import ProbesRecord
-from epistemic_stance.records.screening import ScreenedArmRecord, ScreenedMeasureRecord, ScreeningRecord
+from epistemic_stance.records.screening import ScreenedMeasureRecord, ScreenedModelRecord, ScreeningRecord
+from epistemic_stance.report.screening_table import print_screening
 from epistemic_stance.stance.load import load_stance
 from epistemic_stance.stance.splits import splits_of
 
@@ -48,24 +50,29 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def settings(trained: Path, tmp_path: Path) -> ScreenSettings:
+def settings(trained: Path, tmp_path: Path) -> ValidateSettings:
     """A copy of the run that a test may write into."""
     folder = tmp_path / "run"
     folder.mkdir()
     (folder / "checkpoints").symlink_to(trained / "checkpoints")
-    return ScreenSettings(folder, choices=0, threads=1, slots=7, device="cpu")
+    return ValidateSettings(folder, choices=0, threads=1, slots=7, device="cpu")
 
 
-def screened(settings: ScreenSettings) -> tuple[ScreeningRecord, str]:
+def screened(settings: ValidateSettings) -> tuple[ScreeningRecord, str]:
+    """The record, and what the command prints."""
     output = io.StringIO()
-    return run_screen(settings, Console(file=output, width=80)), output.getvalue()
+    console = Console(file=output, width=80)
+    with terminal_reporter(console) as reporter:
+        record = screen(settings, reporter)
+    print_screening(record, console)
+    return record, output.getvalue()
 
 
 def number_of(item: Item) -> int:
     return int(item.question_id.removeprefix("often").removeprefix("once"))
 
 
-def rate_of(arm: ScreenedArmRecord, name: str) -> RateRecord:
+def rate_of(arm: ScreenedModelRecord, name: str) -> RateRecord:
     measure = measure_in(arm, name)
     assert measure is not None
     assert measure.rate is not None
@@ -75,11 +82,11 @@ def rate_of(arm: ScreenedArmRecord, name: str) -> RateRecord:
 # --- what it does ------------------------------------------------------------------------------------------
 
 
-def test_base_and_checkpoints_are_probed_asked_and_set_side_by_side(settings: ScreenSettings) -> None:
+def test_base_and_checkpoints_are_probed_asked_and_set_side_by_side(settings: ValidateSettings) -> None:
     """The tiny model itself answers, and no stub."""
     record, output = screened(settings)
     assert ScreeningRecord.model_validate_json((settings.run / "screening.json").read_bytes()) == record
-    assert [(arm.name, arm.epoch) for arm in record.arms] == [
+    assert [(arm.name, arm.epoch) for arm in record.models] == [
         ("base", None),
         ("checkpoint-002", 2),
         ("checkpoint-003", 3),
@@ -88,7 +95,7 @@ def test_base_and_checkpoints_are_probed_asked_and_set_side_by_side(settings: Sc
         ("often", SELECTED, 2 * SELECTED),
         ("once", SELECTED, SELECTED),
     ]
-    for arm in record.arms:
+    for arm in record.models:
         assert arm.answers == arm.asked == ANSWERS
         for one in record.sets:
             lines = lines_of(settings.run / "screen" / arm.name / one.name / "responses.jsonl")
@@ -99,15 +106,15 @@ def test_base_and_checkpoints_are_probed_asked_and_set_side_by_side(settings: Sc
         assert neutral is not None
         assert arm.probes is not None
         assert arm.probes.kl == neutral.kl
-    assert len({arm.weights_digest for arm in record.arms}) == 3
+    assert len({arm.weights_digest for arm in record.models}) == 3
     assert max(map(len, output.partition("Screen of")[2].partition("Next,")[0].splitlines()[1:])) <= 80
     rows = re.findall(r"^[> ] (base|\d+) ", output.partition("Screen of")[2], re.MULTILINE)
     assert rows == ["base", "2", "3"]
-    assert re.search(rf"^  base +{ANSWERS} answers, \d+ s; about \d+ s left$", output, re.MULTILINE)
-    assert re.search(rf"^  checkpoint-003 +{ANSWERS} answers, \d+ s$", output, re.MULTILINE)
+    for model in record.models:
+        assert re.search(rf"^  {model.name} +{ANSWERS} answers, {ANSWERS} of them now, \d+ s$", output, re.MULTILINE)
 
 
-def test_only_select_questions_are_asked(settings: ScreenSettings, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_select_questions_are_asked(settings: ValidateSettings, monkeypatch: pytest.MonkeyPatch) -> None:
     opened = voiced(monkeypatch)
     record, _ = screened(settings)
     halves = splits_of(load_stance(record.stance).question_sets["often"].questions)
@@ -116,7 +123,7 @@ def test_only_select_questions_are_asked(settings: ScreenSettings, monkeypatch: 
     assert {halves[question_key(item.question)] for item in asked} == {"select"}
 
 
-def test_rates_and_changes_by_hand(settings: ScreenSettings, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_rates_and_changes_by_hand(settings: ValidateSettings, monkeypatch: pytest.MonkeyPatch) -> None:
     """Every answer counts once: a set of 20 questions asked twice is two thirds of 60 answers."""
     voiced(
         monkeypatch,
@@ -124,7 +131,7 @@ def test_rates_and_changes_by_hand(settings: ScreenSettings, monkeypatch: pytest
         checkpoint_003=lambda item: "A boundary, as designed; I deny it." if number_of(item) % 2 else "A boundary.",
     )
     record, output = screened(settings)
-    base, second, third = record.arms
+    base, second, third = record.models
     assert [rate_of(arm, "performative").estimate for arm in (base, second)] == pytest.approx([1.0, 1 / 3])
     assert rate_of(second, "pragmatic_only").estimate == pytest.approx(2 / 3)
     assert rate_of(second, "pragmatic_only").questions == 2 * SELECTED
@@ -158,37 +165,31 @@ def test_rates_and_changes_by_hand(settings: ScreenSettings, monkeypatch: pytest
     assert re.search(r"^> 2 +67 \[\d+, \d+\]  rose +33  fell", output, re.MULTILINE)
 
 
-def test_nothing_told_apart_is_said(settings: ScreenSettings, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nothing_told_apart_is_said(settings: ValidateSettings, monkeypatch: pytest.MonkeyPatch) -> None:
     voiced(monkeypatch)
     record, output = screened(settings)
     assert record.promising == ["checkpoint-002", "checkpoint-003"]
-    row = r"^> 3 +0 \[0, \d+\]  inconclusive +100  inconclusive +\d\.\d{3}  unknown +0\.0$"
+    row = r"^> 3 +0 \[0, \d+\]  - +100  - +\d\.\d{3}  unknown +0\.0$"
     assert re.search(row, output, re.MULTILINE), "every model is one row of 80 columns"
     assert "no promising checkpoint is told apart from the base model" in " ".join(output.split())
 
 
-def test_the_next_commands_name_base_and_promising_checkpoints(
-    settings: ScreenSettings, monkeypatch: pytest.MonkeyPatch
+def test_the_next_command_names_the_promising_checkpoints(
+    settings: ValidateSettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     voiced(monkeypatch, checkpoint_003=lambda item: "A boundary.")
     record, output = screened(settings)
     assert record.promising == ["checkpoint-003"]
-    base = record.arms[0].model
-    into, once = settings.run / "validation", "--questions often --output-dir"
-    stance_flag = f"--stance {record.stance}"
-    assert f"collect --model {base} {stance_flag} {once} {into}/base/often\n" in output
-    assert f"compare {into}/base/often {into}/checkpoint-003/often {stance_flag} --split report\n" in output
-    assert f"analyze {into}/checkpoint-003/often {stance_flag} --split report\n" in output
-    assert "checkpoint-002/often" not in output
+    assert f" run {settings.run} --checkpoints 3\n" in output
 
 
 # --- which checkpoints are promising -----------------------------------------------------------------------
 
 
-def arm(epoch: int | None, rate: float, se: float | None = 0.05) -> ScreenedArmRecord:
+def arm(epoch: int | None, rate: float, se: float | None = 0.05) -> ScreenedModelRecord:
     share = RateRecord(estimate=rate, low=0, high=1, questions=40, answers=60)
     measure = ScreenedMeasureRecord(name="pragmatic_only", kind="group", rate=share, se=se, change=None)
-    return ScreenedArmRecord(
+    return ScreenedModelRecord(
         name="base" if epoch is None else f"checkpoint-{epoch:03d}",
         epoch=epoch,
         model="m",
@@ -228,23 +229,23 @@ def test_the_standard_error_is_that_of_the_best() -> None:
 # --- again, and after a stop -------------------------------------------------------------------------------
 
 
-def test_what_is_there_is_not_asked_again(settings: ScreenSettings, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_there_is_not_asked_again(settings: ValidateSettings, monkeypatch: pytest.MonkeyPatch) -> None:
     opened = voiced(monkeypatch)
     first, _ = screened(replace(settings, checkpoints="2"))
-    assert [one.name for one in first.arms] == ["base", "checkpoint-002"]
+    assert [one.name for one in first.models] == ["base", "checkpoint-002"]
     opened.clear()
     second, output = screened(settings)
     assert {name for name, _ in opened} == {"checkpoint_003"}
-    assert [one.asked for one in second.arms] == [0, 0, ANSWERS]
-    assert second.arms[1].measures == first.arms[1].measures
-    assert f"base             all {ANSWERS} answers are there" in output
+    assert [one.asked for one in second.models] == [0, 0, ANSWERS]
+    assert second.models[1].measures == first.models[1].measures
+    assert f"base             {ANSWERS} answers, all there" in output
     opened.clear()
     again, _ = screened(replace(settings, overwrite=True, checkpoints="2"))
-    assert [one.asked for one in again.arms] == [ANSWERS, ANSWERS]
+    assert [one.asked for one in again.models] == [ANSWERS, ANSWERS]
     assert len(opened) == 4
 
 
-def test_answers_before_a_signal_are_kept(settings: ScreenSettings, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_answers_before_a_signal_are_kept(settings: ValidateSettings, monkeypatch: pytest.MonkeyPatch) -> None:
     def says(item: Item) -> str:
         return f"A boundary at {item.seed}."
 
@@ -267,22 +268,22 @@ def test_answers_before_a_signal_are_kept(settings: ScreenSettings, monkeypatch:
     assert stopped.value.exit_code == 130
     opened = voiced(monkeypatch, checkpoint_002=says)
     record, _ = screened(settings)
-    assert [one.asked for one in record.arms] == [0, SELECTED, ANSWERS]
+    assert [one.asked for one in record.models] == [0, SELECTED, ANSWERS]
     assert {file: without_times(file.read_bytes()) for file in files} == expected
-    assert [one.measures for one in record.arms] == [one.measures for one in whole.arms]
+    assert [one.measures for one in record.models] == [one.measures for one in whole.models]
     assert [name for name, _ in opened] == ["checkpoint_002", "checkpoint_003", "checkpoint_003"]
 
 
-def test_a_warning_is_passed_on_once(settings: ScreenSettings, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_warning_is_passed_on_once(settings: ValidateSettings, monkeypatch: pytest.MonkeyPatch) -> None:
     def noting(item: Item) -> str:
         opened[-1][1].note = "the machine is slow"
         return "I deny it."
 
     opened = voiced(monkeypatch, checkpoint_002=noting, checkpoint_003=noting)
-    assert screened(settings)[1].count("warning: the machine is slow") == 1
+    assert screened(settings)[1].count("the machine is slow") == 1
 
 
-def test_the_demo_is_named_for_what_it_is(settings: ScreenSettings, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_demo_is_named_for_what_it_is(settings: ValidateSettings, monkeypatch: pytest.MonkeyPatch) -> None:
     voiced(monkeypatch)
     assert screened(replace(settings, base="demo"))[1].count(DEMO_NOTICE) == 1
 
@@ -310,14 +311,14 @@ def test_a_screen_costs_about_a_tenth_of_a_full_pass() -> None:
 # --- what is refused ---------------------------------------------------------------------------------------
 
 
-def refused(settings: ScreenSettings, kind: type[StanceError]) -> str:
+def refused(settings: ValidateSettings, kind: type[StanceError]) -> str:
     with pytest.raises(kind) as error:
         screened(settings)
     assert not (settings.run / "screening.json").exists()
     return str(error.value)
 
 
-def test_a_folder_that_is_no_run(settings: ScreenSettings, tmp_path: Path) -> None:
+def test_a_folder_that_is_no_run(settings: ValidateSettings, tmp_path: Path) -> None:
     assert "nowhere: no such run folder" in refused(replace(settings, run=tmp_path / "nowhere"), InputError)
     assert "holds no checkpoints/, so it is no run" in refused(replace(settings, run=tmp_path), InputError)
     (tmp_path / "checkpoints").mkdir()
@@ -333,11 +334,11 @@ def test_a_folder_that_is_no_run(settings: ScreenSettings, tmp_path: Path) -> No
         (HEAD + SET.format("often") + SCREEN.format(1), "has no patterns"),
     ],
 )
-def test_a_stance_that_cannot_be_screened(settings: ScreenSettings, tmp_path: Path, toml: str, message: str) -> None:
+def test_a_stance_that_cannot_be_screened(settings: ValidateSettings, tmp_path: Path, toml: str, message: str) -> None:
     assert message in refused(replace(settings, stance=str(write_stance(tmp_path / "small", toml))), InputError)
 
 
-def test_a_stance_without_the_two_groups(settings: ScreenSettings, tmp_path: Path) -> None:
+def test_a_stance_without_the_two_groups(settings: ValidateSettings, tmp_path: Path) -> None:
     folder = write_stance(tmp_path / "small")
     (folder / "patterns.toml").write_text(PATTERNS.replace("pragmatic", "other"))
     message = refused(replace(settings, stance=str(folder)), InputError)
@@ -345,22 +346,22 @@ def test_a_stance_without_the_two_groups(settings: ScreenSettings, tmp_path: Pat
 
 
 def test_a_stance_without_probes_is_screened_without_them(
-    settings: ScreenSettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    settings: ValidateSettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     voiced(monkeypatch)
     folder = write_stance(tmp_path / "small", STANCE.replace(PROBES, ""))
     record, output = screened(replace(settings, stance=str(folder)))
-    assert [one.probes for one in record.arms] == [None, None, None]
+    assert [one.probes for one in record.models] == [None, None, None]
     assert re.search(r"^. base .* unknown +unknown", output, re.MULTILINE)
     assert not (settings.run / "validation").exists()
 
 
-def test_a_run_of_another_stance(settings: ScreenSettings) -> None:
+def test_a_run_of_another_stance(settings: ValidateSettings) -> None:
     message = refused(replace(settings, stance="epistemic"), RefusedError)
     assert "was trained on the stance small, not on epistemic" in message
 
 
-def test_a_checkpoint_that_was_trained_again(settings: ScreenSettings, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_checkpoint_that_was_trained_again(settings: ValidateSettings, monkeypatch: pytest.MonkeyPatch) -> None:
     voiced(monkeypatch)
     source = (settings.run / "checkpoints").resolve()
     (settings.run / "checkpoints").unlink()
@@ -374,10 +375,10 @@ def test_a_checkpoint_that_was_trained_again(settings: ScreenSettings, monkeypat
     message = refused(settings, RefusedError)
     assert "weights_digest: was" in message
     assert "--overwrite what is there" in message
-    assert screened(replace(settings, overwrite=True))[0].arms[2].asked == ANSWERS
+    assert screened(replace(settings, overwrite=True))[0].models[2].asked == ANSWERS
 
 
-def test_models_that_were_not_asked_alike(settings: ScreenSettings, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_models_that_were_not_asked_alike(settings: ValidateSettings, monkeypatch: pytest.MonkeyPatch) -> None:
     voiced(monkeypatch)
     screened(settings)
     (settings.run / "screening.json").unlink()
@@ -391,6 +392,6 @@ def test_models_that_were_not_asked_alike(settings: ScreenSettings, monkeypatch:
 
 
 def test_the_command_line_explains_itself() -> None:
-    done = stance(["screen", "--help"])
+    done = stance(["validate", "--help"])
     assert done.returncode == 0
     assert "decides nothing" in " ".join(done.stdout.split())

@@ -12,17 +12,17 @@ from typing import Any
 import pytest
 import torch
 from rich.console import Console
-from safetensors.torch import load_file, save_file
 from small_run import run, small_settings
-from tiny import TEMPLATES, save_tiny
+from tiny import TEMPLATES, copied_model, save_tiny
 
+from epistemic_stance.cli.terminal_reporter import terminal_reporter
 from epistemic_stance.foundation.errors import InputError, NumericError, RefusedError, StoppedError
-from epistemic_stance.foundation.files import MANIFEST
 from epistemic_stance.foundation.settings import DEMO_NOTICE, ProbeSettings
 from epistemic_stance.models.find import DEMO_FOLDER
 from epistemic_stance.probing import run as probe
-from epistemic_stance.probing.run import run_probe
+from epistemic_stance.probing.run import Probes, require_finite
 from epistemic_stance.records.probes import ProbesRecord
+from epistemic_stance.report.probe_table import print_probes
 
 STANCE = """
 schema = 1
@@ -76,9 +76,19 @@ def settings(trained: tuple[Path, Path], tmp_path: Path) -> ProbeSettings:
 
 
 def probed(settings: ProbeSettings) -> tuple[dict[str, ProbesRecord], str]:
+    """The figures, and what the command prints."""
     output = io.StringIO()
-    found = run_probe(settings, Console(file=output, width=80))
-    return found, output.getvalue()
+    probes = run_and_print(settings, output)
+    require_finite(probes)
+    return probes.records, output.getvalue()
+
+
+def run_and_print(settings: ProbeSettings, output: io.StringIO) -> Probes:
+    console = Console(file=output, width=80)
+    with terminal_reporter(console) as reporter:
+        probes = probe.run(settings, reporter)
+    print_probes([model.name for model in probes.target.models], probes.records, console)
+    return probes
 
 
 def measured_in(output: str) -> list[str]:
@@ -140,18 +150,6 @@ def test_what_is_finished_is_skipped_and_what_changed_is_redone(settings: ProbeS
     assert found["checkpoint-002"].yes_no[0].overall.preference_change is not None
 
 
-def copied_model(source: Path, target: Path, factor: float) -> Path:
-    """A copy of a model without its manifest, one weight multiplied."""
-    target.mkdir(parents=True)
-    for path in source.iterdir():
-        if path.name not in (MANIFEST, "model.safetensors"):
-            (target / path.name).write_bytes(path.read_bytes())
-    weights = load_file(source / "model.safetensors")
-    name = "model.layers.0.mlp.up_proj.weight"
-    save_file(weights | {name: weights[name] * factor}, target / "model.safetensors", metadata={"format": "pt"})
-    return target
-
-
 def test_changed_weights_are_measured_anew(trained: tuple[Path, Path], settings: ProbeSettings, tmp_path: Path) -> None:
     source = trained[0] / "checkpoints" / "checkpoint-002"
     model = copied_model(source, tmp_path / "model", 1.0)
@@ -173,9 +171,10 @@ def test_a_checkpoint_that_is_not_finite_does_not_hide_the_others(
     copied_model(source / "checkpoint-002", broken / "checkpoints" / "checkpoint-002", torch.nan)
     copied_model(source / "checkpoint-003", broken / "checkpoints" / "checkpoint-003", 1.0)
     output = io.StringIO()
-    with pytest.raises(NumericError, match=r"no figures of checkpoint-002: the model computes NaN") as stopped:
-        run_probe(replace(settings, target=str(broken)), Console(file=output, width=80))
-    assert stopped.value.exit_code == 4
+    probes = run_and_print(replace(settings, target=str(broken)), output)
+    with pytest.raises(NumericError, match=r"no figures of checkpoint-002: the model computes NaN") as failed:
+        require_finite(probes)
+    assert failed.value.exit_code == 4
     assert settings.output_dir is not None
     assert not (settings.output_dir / "checkpoint-002").exists()
     assert (settings.output_dir / "checkpoint-003" / "probes.json").is_file()
@@ -214,14 +213,14 @@ def test_the_demo_is_named_for_what_it_is(settings: ProbeSettings) -> None:
 
 
 def test_what_was_measured_before_a_signal_is_kept(settings: ProbeSettings, monkeypatch: pytest.MonkeyPatch) -> None:
-    whole = probe._probe_one
+    whole = probe.Prober.probe
 
-    def interrupted(probing: Any, arm: Any, identity: Any) -> ProbesRecord:
-        if arm.name == "checkpoint-003":
+    def interrupted(prober: Any, model: Any, opened: Any) -> ProbesRecord:
+        if model.name == "checkpoint-003":
             raise KeyboardInterrupt
-        return whole(probing, arm, identity)
+        return whole(prober, model, opened)
 
-    monkeypatch.setattr(probe, "_probe_one", interrupted)
+    monkeypatch.setattr(probe.Prober, "probe", interrupted)
     with pytest.raises(StoppedError, match="stopped by SIGINT") as stopped:
         probed(settings)
     assert stopped.value.exit_code == 130

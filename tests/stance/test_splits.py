@@ -7,10 +7,10 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+from command import assert_refused
+from command import stance as run
 from hypothesis import given
 from hypothesis import strategies as st
-from test_cli import assert_refused
-from test_cli import stance as run
 
 from epistemic_stance.foundation.similarity import question_key
 from epistemic_stance.records.written import AnswerKey, Question
