@@ -13,6 +13,7 @@ from epistemic_stance.foundation.reporter import Event, silent
 from epistemic_stance.foundation.settings import LabelSettings
 from epistemic_stance.labelling import run as labelling
 from epistemic_stance.labelling.sample import LabelledSample, read_sample
+from epistemic_stance.records.labels import DrawnAnswer
 from epistemic_stance.scoring.patterns import PatternSet, load_patterns
 from epistemic_stance.stance.load import load_stance
 
@@ -132,6 +133,23 @@ def label(run: Path, stance: Path, reporter: Callable[[Event], None] = silent, *
 
 def read(folder: Path, stance: Path) -> LabelledSample:
     return read_sample(folder, patterns_of(stance))
+
+
+def drawn_answer(number: int, response: str, category: str = "noise") -> DrawnAnswer:
+    return DrawnAnswer(
+        id=f"a{number}",
+        model="base",
+        weights_digest=None,
+        question_set="talk",
+        line=number,
+        category=category,
+        question="What is heard?",
+        temperature=0.7,
+        iteration=1,
+        response=response,
+        stratum="none",
+        weight=1.0,
+    )
 
 
 def read_cells(path: Path) -> list[Cells]:

@@ -94,23 +94,15 @@ def _matched(
 ) -> list[tuple[SampledAnswer, ScoreRecord]]:
     """Drawn answers, each with the score of the answer in the file that it is.
 
-    It is the one with the same set, question, temperature, iteration and text; no answer is taken twice. A set that one
-    side does not know is like any.
+    It is the one with the same set, question, temperature, iteration and text; no answer is taken twice. A file outside
+    a run is of any set.
     """
+    question_set = source_of(file).question_set
     waiting: defaultdict[tuple[object, ...], list[SampledAnswer]] = defaultdict(list)
     for one in drawn:
-        waiting[_key(one.drawn)].append(one)
-    of_folder = source_of(file).question_set
-    matched = []
-    for answer in answers:
-        question_set = of_folder or answer.response.origin.get("question_set")
-        candidates = waiting.get(_key(answer.response), [])
-        for one in candidates:
-            if None in (question_set, one.drawn.question_set) or question_set == one.drawn.question_set:
-                candidates.remove(one)
-                matched.append((one, answer.score))
-                break
-    return matched
+        if None in (question_set, one.drawn.question_set) or question_set == one.drawn.question_set:
+            waiting[_key(one.drawn)].append(one)
+    return [(waiting[key].pop(), answer.score) for answer in answers if waiting.get(key := _key(answer.response))]
 
 
 def _key(answer: DrawnAnswer | Response) -> tuple[object, ...]:

@@ -125,7 +125,7 @@ def _draw(
         for one in sources
     ]
     numbered = _numbered(answers, old.answers if old else [])
-    return DrawRecord(stance=scorer.stance.name, number=number, files=drawn_from, answers=numbered)
+    return DrawRecord(number=number, files=drawn_from, answers=numbered)
 
 
 def _require_held(old: Sequence[DrawnAnswer], new: Sequence[DrawnAnswer], folder: Path) -> None:

@@ -45,7 +45,6 @@ class DrawRecord(Logged):
     """draw.json: a stratified sample of each model's answers."""
 
     schema_version: Literal[1] = Field(1, alias="schema")
-    stance: str
     number: int
     """Answers asked for per model; a model that has fewer was drawn whole."""
     files: list[DrawnFile]

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 from label_run import Cells, fill
+from phrases import PATTERNS, Row, phrases_stance, row, written
 from rich.console import Console
-from test_compare import PATTERNS, Row, phrases_stance, row, written
 
 from epistemic_stance.cli.evaluate import write_analysis, write_comparison
 from epistemic_stance.evaluation.measures import Measure, measures_of

