@@ -47,9 +47,11 @@ def _asked(design: Design) -> str:
 
 
 def _place(plan: CollectionRecord) -> str:
-    if plan.endpoint is not None:
-        return f"{plan.endpoint}; the server does not say which weights it has"
-    return f"{plan.device}, {plan.dtype}, {plan.slots} answers side by side, {_many(plan.threads or 1, 'thread')}"
+    side_by_side = f"{plan.slots} answers side by side" if plan.slots else None
+    threads = _many(plan.threads, "thread") if plan.threads else None
+    known = [part for part in (plan.endpoint, plan.device, plan.dtype, side_by_side, threads) if part]
+    unknown = "" if plan.weights_digest else f"{plan.backend} does not say which weights it has"
+    return "; ".join(part for part in (", ".join(known), unknown) if part)
 
 
 def finished(endings: Counter[str], asked: int, seconds: float, limit: int, lines: Sequence[str]) -> Finished:

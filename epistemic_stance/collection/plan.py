@@ -96,7 +96,7 @@ def completed(plan: CollectionRecord, backend: Backend) -> CollectionRecord:
 
 def differences(begun: CollectionRecord, plan: CollectionRecord, names: tuple[str, ...] = MUST_MATCH) -> list[str]:
     """`field: was X, is Y` of the named fields that are not as they were begun."""
-    if begun.backend == "endpoint" and names is MUST_MATCH:
+    if begun.weights_digest is None and names is MUST_MATCH:
         names = ("model", *names)  # nothing else says which weights a server has
     was, now = begun.model_dump(mode="json"), plan.model_dump(mode="json")
     return [

@@ -41,7 +41,10 @@ def _transformers(settings: CollectSettings) -> Source:
     return local_source(find_model(settings.model), _open_local)
 
 
-BACKENDS: dict[str, Callable[[CollectSettings], Source]] = {"transformers": _transformers, "endpoint": _endpoint}
+BACKENDS: dict[str, Callable[[CollectSettings], Source]] = {
+    "transformers": _transformers,
+    "endpoint": _endpoint,
+}
 """The name of a backend in --backend and in records -> how it is found. Its module is imported only then."""
 
 
