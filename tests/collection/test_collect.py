@@ -400,7 +400,8 @@ def test_answers_that_were_deleted_by_hand_are_asked_again(stub: StubBackend, tm
 def test_a_file_cut_anywhere_in_its_last_two_lines_is_completed(
     groups: int, stub: StubBackend, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Every byte, those inside an escape too. Whole lines of an incomplete group are set aside with the torn one."""
+    """Every third byte, and all around the line end and inside an escape. Whole lines of an incomplete group are set
+    aside with the torn one."""
     monkeypatch.setattr(os, "fsync", lambda descriptor: None)
     settings = small(tmp_path, slots=groups, max_responses=7)
     path, _ = run(settings)
@@ -413,8 +414,11 @@ def test_a_file_cut_anywhere_in_its_last_two_lines_is_completed(
     plan = file.plan()
     assert plan is not None
     in_groups = [tuple(design.items[start : start + groups]) for start in range(0, 7, groups)]
-    for cut in range(1, len(lines[-2] + lines[-1]) + 1):
-        data = b"".join(lines)[:-cut]
+    whole = b"".join(lines)
+    tail, escape = len(lines[-2] + lines[-1]), len(whole) - whole.rindex(b"\\ud83d")
+    near = [*range(len(lines[-1]) - 3, len(lines[-1]) + 4), *range(escape - 14, escape + 2)]
+    for cut in sorted({*range(1, tail + 1, 3), *near}):
+        data = whole[:-cut]
         path.write_bytes(data)
         torn.unlink(missing_ok=True)
         stored = file.read(plan, design.items)
