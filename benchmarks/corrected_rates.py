@@ -116,7 +116,7 @@ def simulated_pair(
 
 
 def chosen(counts: LabelledCounts) -> tuple[float, float] | None:
-    found = detector.corrected_rate(counts, 1)
+    found = detector.corrected_rate(counts)
     return None if isinstance(found, Refused) else (found.low, found.high)
 
 
@@ -249,7 +249,7 @@ def changes(generator: np.random.Generator, runs: int) -> None:
 
 def change_cells(pairs: list[tuple[LabelledCounts, LabelledCounts]], rates: tuple[float, float]) -> str:
     corrected = [
-        change for pair in pairs if isinstance(change := detector.corrected_changes([pair], 1)[0], CorrectedChange)
+        change for pair in pairs if isinstance(change := detector.corrected_changes([pair])[0], CorrectedChange)
     ]
     share, half = coverage([(change.low, change.high) for change in corrected], rates[1] - rates[0])
     found = [

@@ -95,7 +95,7 @@ def _record(settings: AnalyzeSettings, scored_file: ScoredFile, scorer: Scorer) 
             name: counted for name, counted in sorted(categories.items()) if len(categories) <= MOST_PARTS
         },
         exposure_questions={name: exposed[name] for name in EXPOSURES if name in exposed},
-        measures=tally.measured(settings.seed, labels),
+        measures=tally.measured(labels),
         labels=str(labels.folder) if labels else None,
         rules=_rules(answers, measures),
         words=tally.word_counts(),

@@ -214,7 +214,7 @@ def compare_measures(
         ]
     )
     overall = _changes(counts_SQRC, seed)
-    corrected = _corrected(questions, measures, counts_SQRC, labels, seed)
+    corrected = _corrected(questions, measures, counts_SQRC, labels)
     records = []
     for index, (measure, change) in enumerate(zip(measures, overall, strict=True)):
         parts = _changes(counts_SQRC[:, :, index : index + 1] * parts_QP[None, :, :, None], seed)
@@ -244,7 +244,6 @@ def _corrected(
     measures: Sequence[Measure],
     counts_SQRC: IntArray,
     labels: Sequence[FileLabels | None],
-    seed: int,
 ) -> dict[str, CorrectedChangeRecord]:
     """Measure -> its corrected change, where both sides have labels; these changes are one family."""
     first, second = labels
@@ -259,7 +258,7 @@ def _corrected(
         )
         for column, measure in told
     ]
-    changes = corrected_changes(pairs, seed)
+    changes = corrected_changes(pairs)
     return {measure.name: _corrected_record(change) for (_, measure), change in zip(told, changes, strict=True)}
 
 

@@ -139,9 +139,9 @@ def labelled_counts(
     )
 
 
-def corrected_rate_record(counts: LabelledCounts, seed: int) -> CorrectedRateRecord:
+def corrected_rate_record(counts: LabelledCounts) -> CorrectedRateRecord:
     """`detector.corrected_rate` as it goes into a file."""
-    rate = corrected_rate(counts, seed)
+    rate = corrected_rate(counts)
     labels = {"labelled": len(counts.truth_N), "positives": int(np.count_nonzero(counts.truth_N))}
     if isinstance(rate, Refused):
         return CorrectedRateRecord(**labels, refused=rate.reason, estimate=None, low=None, high=None)

@@ -57,7 +57,7 @@ class Evaluator:
             return None
         questions = model.answers(scope, split)
         labelled = labelled_counts(given, measure, sorted(questions), *_counts(questions, measure))
-        return corrected_rate_record(labelled, self.seed)
+        return corrected_rate_record(labelled)
 
     def plain_rate(self, model: ModelEvidence, scope: Scope) -> PlainRateRecord | None:
         """Share of all answers to the sets, whatever half or exposure."""

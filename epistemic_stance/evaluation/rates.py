@@ -112,7 +112,7 @@ class Tally:
     def question_N(self) -> NDArray[np.int64]:
         return np.array(self._questions.of_answers, dtype=np.int64)
 
-    def measured(self, seed: int, labels: FileLabels | None = None) -> list[MeasuredRecord]:
+    def measured(self, labels: FileLabels | None = None) -> list[MeasuredRecord]:
         """Every measure's rates, corrected as well where there are labels."""
         shown_NM = self.shown_NM()
         rates = {name: self._rates(labels, shown_NM) for name, labels in self._parts.items()}
@@ -125,7 +125,7 @@ class Tally:
                 kind=measure.kind,
                 group=measure.group,
                 overall=rates["all"][index][""],
-                corrected=self._corrected(index, shown_NM, seed, labels),
+                corrected=self._corrected(index, shown_NM, labels),
                 exposures=exposures[index],
                 categories=_in_order(rates["category"][index], sorted(rates["category"][index])),
                 temperatures=_in_order(rates["temperature"][index], sorted(rates["temperature"][index], key=_degrees)),
@@ -134,7 +134,7 @@ class Tally:
         ]
 
     def _corrected(
-        self, index: int, shown_NM: NDArray[np.int8], seed: int, labels: FileLabels | None
+        self, index: int, shown_NM: NDArray[np.int8], labels: FileLabels | None
     ) -> CorrectedRateRecord | None:
         measure = self._measures[index]
         if labels is None or not labels.scores or not measure.patterns:
@@ -143,7 +143,7 @@ class Tally:
         hits_Q = np.bincount(question_N[shown_N == 1], minlength=self.questions)
         answers_Q = np.bincount(question_N[shown_N != 2], minlength=self.questions)
         return corrected_rate_record(
-            labelled_counts(labels.scores, measure, list(self._questions.numbers), hits_Q, answers_Q), seed
+            labelled_counts(labels.scores, measure, list(self._questions.numbers), hits_Q, answers_Q)
         )
 
     def _rates(self, labels: _Labels, shown_NM: NDArray[np.int8]) -> list[dict[str, RateRecord | None]]:

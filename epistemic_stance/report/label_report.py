@@ -9,7 +9,6 @@ from itertools import combinations
 
 from epistemic_stance.evaluation.correction import RuleErrors
 from epistemic_stance.foundation.files import dump_json
-from epistemic_stance.foundation.settings import AnalyzeSettings
 from epistemic_stance.foundation.wording import shorten
 from epistemic_stance.labelling.sample import LabelledSample
 from epistemic_stance.labelling.score_file import ALL, FileAgreement
@@ -148,7 +147,7 @@ def _errors(title: str, measures: Mapping[str, LabelledCounts]) -> Table:
 
 
 def _error_cells(counts: LabelledCounts) -> list[str]:
-    error, corrected = detector_error(counts, AnalyzeSettings.seed), corrected_rate(counts, AnalyzeSettings.seed)
+    error, corrected = detector_error(counts), corrected_rate(counts)
     f1 = None
     if error.precision and error.sensitivity and error.precision.estimate + error.sensitivity.estimate:
         precision, recall = error.precision.estimate, error.sensitivity.estimate

@@ -1,8 +1,6 @@
 """Rates corrected for the errors of the rules, from labelled answers; one interval for labels and questions together.
 
-Letters of array shapes: Q questions, K kinds of them, N labelled answers, B draws, and
-P six weights of a question: of answers in which the rules found it, and of all; of labelled finds that are true, and of
-all; of the other labelled answers that are true, and of all.
+Letters of array shapes: Q questions, N labelled answers, S the three shares p, v and m below.
 
 Which estimator. Rogan and Gladen (American Journal of Epidemiology 107, 1978) correct a found rate p to
 (p + Sp - 1) / (Se + Sp - 1). The labelled answers are drawn by what the rules found in the very answers whose rate is
@@ -14,19 +12,20 @@ the same number, without a division by Se + Sp - 1, always in 0 to 1, and of use
 
 Which interval. As in Lang and Reiczigel (Preventive Veterinary Medicine 113, 2014) and Lee et al. (arXiv 2511.21140)
 the uncertainty of p and of the calibration are in one interval. Theirs take the two for independent, which here would
-give up to two and a half times the width: labels and rate come from the same answers. So questions are weighed at
-random, each with all its answers and labels (Bayesian bootstrap: Rubin, Annals of Statistics 9, 1981), and to each of
-p, v and m half an answer of either outcome is added: for independent answers that is Jeffreys' Beta posterior, so that
-no error among thirty labels does not pass for no error ever. Measured in docs/statistics.md.
+give up to two and a half times the width: labels and rate come from the same answers. So the variance is that over
+whole questions, each with all its answers and labels, of the linearised rate (Cochran 1977, chapter 6), and the
+interval is that of a Beta distribution with this variance. To each of p, v and m half an effective answer of either
+outcome is added, which for independent answers is Jeffreys' prior, so that no error among thirty labels does not pass
+for no error ever. Measured in docs/statistics.md.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy.special import ndtr, stdtr, stdtrit
+from scipy.special import stdtr, stdtrit
 
 from epistemic_stance.records.comparison import Verdict
 from epistemic_stance.statistics.changes import verdict_of
@@ -38,8 +37,8 @@ from epistemic_stance.statistics.estimates import (
     IntArray,
     effective_number,
 )
+from epistemic_stance.statistics.rates import beta_interval
 
-DRAWS = 2000
 MIN_POSITIVES = 20
 """Labelled answers of a model that show it; with fewer nothing is corrected."""
 MIN_LABELS = 5
@@ -138,20 +137,18 @@ class CorrectedChange:
         return verdict_of(self.change, self.low, self.high, self.adjusted_p)
 
 
-def detector_error(counts: LabelledCounts, seed: int) -> DetectorError:
+def detector_error(counts: LabelledCounts) -> DetectorError:
     """How the rules err on this model, with 95 % intervals for questions and labels like these."""
     truth_N, found_N = counts.truth_N, counts.found_N
     precision = sensitivity = specificity = None
     if _why_not(counts, 0) is None:
-        side = _Side(counts, np.ones(len(counts.answers_Q)))
-        shares, draws = side.shares(), _draws([side], seed)[0]
-        cells, drawn = _cells(shares), _cells(draws)
+        shares = _Shares(counts, np.ones(len(counts.answers_Q)))
         if found_N.any():
-            precision = _interval(shares[1], draws[1], side.tail())
+            precision = shares.interval(_precision)
         if truth_N.any():
-            sensitivity = _interval(cells[0] / (cells[0] + cells[1]), drawn[0] / (drawn[0] + drawn[1]), side.tail())
+            sensitivity = shares.interval(_sensitivity)
         if not truth_N.all():
-            specificity = _interval(cells[3] / (cells[2] + cells[3]), drawn[3] / (drawn[2] + drawn[3]), side.tail())
+            specificity = shares.interval(_specificity)
     return DetectorError(
         true_found=int(np.count_nonzero(truth_N & found_N)),
         true_missed=int(np.count_nonzero(truth_N & ~found_N)),
@@ -165,29 +162,23 @@ def detector_error(counts: LabelledCounts, seed: int) -> DetectorError:
     )
 
 
-def corrected_rate(counts: LabelledCounts, seed: int) -> Estimate | Refused:
+def corrected_rate(counts: LabelledCounts) -> Estimate | Refused:
     """The rate as people would label it, with the 95 % interval for questions and labels like these.
 
     Refused where there are too few labels.
     """
     reason = _why_not(counts, MIN_POSITIVES)
-    if reason is not None:
-        return Refused(reason)
-    side = _Side(counts, np.ones(len(counts.answers_Q)))
-    return _interval(_rate(side.shares()), _rate(_draws([side], seed)[0]), side.tail())
+    return Refused(reason) if reason is not None else _Shares(counts, np.ones(len(counts.answers_Q))).interval(_rate)
 
 
-def corrected_changes(
-    pairs: Sequence[tuple[LabelledCounts, LabelledCounts]], seed: int
-) -> list[CorrectedChange | Refused]:
+def corrected_changes(pairs: Sequence[tuple[LabelledCounts, LabelledCounts]]) -> list[CorrectedChange | Refused]:
     """Changes of corrected rates, each side with errors of its own, paired by question; refused as `corrected_rate` is.
 
     Row q of both sides of a pair is the same question. Questions answered on one side only do not count, nor do their
-    labels; the others weigh as in `changes.paired_changes`. They are weighed at random together, once for both
-    sides. The p value is that of Student's t for the change over the spread of its draws. Pairs that are refused do not
-    enter Holm's adjustment.
+    labels; the others weigh as in `changes.paired_changes`. Interval and p value are Student's t over the standard
+    error of the difference by question. Pairs that are refused do not enter Holm's adjustment.
     """
-    changes = [_corrected_change(before, after, seed) for before, after in pairs]
+    changes = [_corrected_change(before, after) for before, after in pairs]
     adjusted = iter(_holm([change.p for change in changes if isinstance(change, CorrectedChange)]))
     return [
         replace(change, adjusted_p=next(adjusted)) if isinstance(change, CorrectedChange) else change
@@ -195,7 +186,7 @@ def corrected_changes(
     ]
 
 
-def _corrected_change(before: LabelledCounts, after: LabelledCounts, seed: int) -> CorrectedChange | Refused:
+def _corrected_change(before: LabelledCounts, after: LabelledCounts) -> CorrectedChange | Refused:
     if len(before.answers_Q) != len(after.answers_Q):
         raise ValueError("row q of both sides is the same question")
     both_Q = (before.answers_Q > 0) & (after.answers_Q > 0)
@@ -205,14 +196,23 @@ def _corrected_change(before: LabelledCounts, after: LabelledCounts, seed: int) 
         if reason is not None:
             return Refused(f"{name}: {reason}")
     weight_Q = before.answers_Q * after.answers_Q / np.maximum(before.answers_Q + after.answers_Q, 1)
-    sides = [_Side(counts, weight_Q / np.maximum(counts.answers_Q, 1)) for counts in (before, after)]
-    first, second = (float(_rate(side.shares())) for side in sides)
-    first_B, second_B = (_rate(shares) for shares in _draws(sides, seed))
-    change_B = second_B - first_B
-    questions = int(np.count_nonzero(both_Q))
-    interval = _interval(second - first, change_B, sides[0].tail())
-    p = float(2 * stdtr(questions - 1, -abs(second - first) / change_B.std()))
-    return CorrectedChange(first, second, interval.low, interval.high, questions, p, p)
+    first, second = (_Shares(counts, weight_Q / np.maximum(counts.answers_Q, 1)) for counts in (before, after))
+    (centre, slope_S), (centre_after, slope_after_S) = _rate(first.smoothed_S), _rate(second.smoothed_S)
+    moved_Q = second.influence_QS @ slope_after_S - first.influence_QS @ slope_S
+    prior_variance = slope_S**2 @ first.prior_variance_S + slope_after_S**2 @ second.prior_variance_S
+    se = _standard_error(moved_Q, prior_variance, first.questions)
+    reach = float(stdtrit(first.questions - 1, 1 - TAIL)) * se
+    rate, rate_after = _rate(first.plain_S)[0], _rate(second.plain_S)[0]
+    p = float(2 * stdtr(first.questions - 1, -abs(rate_after - rate) / se))
+    return CorrectedChange(
+        before=rate,
+        after=rate_after,
+        low=max(-1.0, min(centre_after - centre - reach, rate_after - rate)),
+        high=min(1.0, max(centre_after - centre + reach, rate_after - rate)),
+        questions=first.questions,
+        p=p,
+        adjusted_p=p,
+    )
 
 
 def _only(counts: LabelledCounts, kept_Q: BoolArray) -> LabelledCounts:
@@ -261,11 +261,11 @@ def _why_not(counts: LabelledCounts, positives: int) -> str | None:
     return None
 
 
-# --- the three shares and their draws ----------------------------------------------------------------------
+# --- the three shares --------------------------------------------------------------------------------------
 
 
-class _Side:
-    """The weights of one model's answers and labels by question, where an answer to question q weighs scale_Q[q]."""
+class _Shares:
+    """p, v and m of one model, where an answer to question q weighs scale_Q[q], and how each question moves them."""
 
     def __init__(self, counts: LabelledCounts, scale_Q: FloatArray) -> None:
         # Sorted, so that the order of the labels decides nothing, not even in the last digit.
@@ -273,26 +273,35 @@ class _Side:
         truth_N, found_N, question_N = counts.truth_N[order], counts.found_N[order], counts.question_N[order]
         weight_N = (counts.weight_N / np.sort(counts.weight_N).mean())[order] * scale_Q[question_N]
         answers_Q = scale_Q * counts.answers_Q
-        self.questions = int(np.count_nonzero(answers_Q))
-        sums: list[FloatArray] = [scale_Q * counts.hits_Q, answers_Q]
-        self.units = [_unit(sums[0], answers_Q, float((scale_Q * answers_Q).sum() / answers_Q.sum()))]
+        parts_Q, wholes_Q = [scale_Q * counts.hits_Q], [answers_Q]
+        singles = [float((scale_Q * answers_Q).sum() / answers_Q.sum())]
         for kind_N in (found_N, ~found_N):
-            all_Q: FloatArray = np.bincount(question_N, weight_N * kind_N, len(scale_Q)).astype(np.float64)
-            true_Q: FloatArray = np.bincount(question_N, weight_N * (kind_N & truth_N), len(scale_Q)).astype(np.float64)
-            sums += [true_Q, all_Q]
-            single = float((weight_N[kind_N] ** 2).sum() / weight_N[kind_N].sum()) if kind_N.any() else 1.0
-            self.units.append(_unit(true_Q, all_Q, single))
-        self.parts_QP = np.stack(sums, axis=1)
+            parts_Q.append(np.bincount(question_N, weight_N * (kind_N & truth_N), len(scale_Q)).astype(np.float64))
+            wholes_Q.append(np.bincount(question_N, weight_N * kind_N, len(scale_Q)).astype(np.float64))
+            singles.append(float((weight_N[kind_N] ** 2).sum() / weight_N[kind_N].sum()) if kind_N.any() else 1.0)
+        unit_S = np.array([_unit(*given) for given in zip(parts_Q, wholes_Q, singles, strict=True)])
+        part_QS, whole_QS = np.stack(parts_Q, axis=1), np.stack(wholes_Q, axis=1)
+        part_S, whole_S = part_QS.sum(axis=0), whole_QS.sum(axis=0)
+        smoothed_whole_S = whole_S + 2 * PRIOR * unit_S
+        self.questions = int(np.count_nonzero(answers_Q))
+        self.plain_S = part_S / np.where(whole_S > 0, whole_S, 1)
+        self.smoothed_S = (part_S + PRIOR * unit_S) / smoothed_whole_S
+        """With PRIOR effective answers of either outcome."""
+        self.influence_QS = (part_QS - self.smoothed_S * whole_QS) / smoothed_whole_S
+        squares_S = (1 - self.smoothed_S) ** 2 + self.smoothed_S**2
+        self.prior_variance_S = PRIOR * squares_S * (unit_S / smoothed_whole_S) ** 2
 
-    def shares(self) -> FloatArray:
-        """What is found, of finds what is true, of the others what is true; (3,)."""
-        sums_P = self.parts_QP.sum(axis=0)
-        return np.asarray(sums_P[0::2] / np.where(sums_P[1::2] > 0, sums_P[1::2], 1))
+    def interval(self, value_of: Callable[[FloatArray], tuple[float, FloatArray]]) -> Estimate:
+        """Of a share made of the three; `value_of` gives it and its slope for each of them."""
+        estimate, _ = value_of(self.plain_S)
+        centre, slope_S = value_of(self.smoothed_S)
+        se = _standard_error(self.influence_QS @ slope_S, slope_S**2 @ self.prior_variance_S, self.questions)
+        low, high = beta_interval(centre, se, self.questions - 1)
+        return Estimate(estimate, min(low, estimate), max(high, estimate))
 
-    def tail(self) -> float:
-        """Share of draws beyond either end: Student's t with Q - 1 degrees, and what weighing Q at random lacks."""
-        degrees = self.questions - 1
-        return float(ndtr(-np.sqrt((degrees + 2) / degrees) * stdtrit(degrees, 1 - TAIL)))
+
+def _standard_error(moved_Q: FloatArray, prior_variance: float, questions: int) -> float:
+    return float(np.sqrt(moved_Q @ moved_Q * questions / (questions - 1) + prior_variance))
 
 
 def _unit(part_Q: FloatArray, whole_Q: FloatArray, single: float) -> float:
@@ -312,32 +321,27 @@ def _unit(part_Q: FloatArray, whole_Q: FloatArray, single: float) -> float:
     return float(np.clip(spread / (share * (1 - share) * total), single, most))
 
 
-def _draws(sides: Sequence[_Side], seed: int) -> list[FloatArray]:
-    """The three shares of each side where questions are weighed at random, the same weights on every side; (3, B)."""
-    rows_QP = np.concatenate([side.parts_QP for side in sides], axis=1).round(9)
-    # Questions that are alike are drawn together, and sorted, so that their order decides nothing.
-    rows_KP, counts_K = np.unique(rows_QP[rows_QP.any(axis=1)], axis=0, return_counts=True)
-    generator = np.random.default_rng([seed, len(rows_KP)])
-    sums_BP = generator.standard_gamma(counts_K, (DRAWS, len(rows_KP))) @ rows_KP
-    drawn = []
-    for side, sums in zip(sides, np.split(sums_BP.T, len(sides)), strict=True):
-        yes_3B, no_3B = generator.standard_gamma(PRIOR, (2, 3, DRAWS)) * np.array(side.units)[:, None]
-        drawn.append((sums[0::2] + yes_3B) / (sums[1::2] + yes_3B + no_3B))
-    return drawn
+# --- what is made of the shares: its value, and its slope for each of them ----------------------------------
 
 
-def _rate(shares: FloatArray) -> FloatArray:
-    """Of all answers what is true, from the three shares."""
-    found, right, missed = shares
-    return np.asarray(found * right + (1 - found) * missed)
+def _rate(share_S: FloatArray) -> tuple[float, FloatArray]:
+    """Of all answers what is true: t."""
+    p, v, m = share_S
+    return float(p * v + (1 - p) * m), np.array([v - m, p, 1 - p])
 
 
-def _cells(shares: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
-    """Of all answers what is true and found, true and missed, found and not true, neither."""
-    found, right, missed = shares
-    return found * right, (1 - found) * missed, found * (1 - right), (1 - found) * (1 - missed)
+def _precision(share_S: FloatArray) -> tuple[float, FloatArray]:
+    return float(share_S[1]), np.array([0.0, 1.0, 0.0])
 
 
-def _interval(estimate: FloatArray | float, draws_B: FloatArray, tail: float) -> Estimate:
-    low, high = np.quantile(draws_B, [tail, 1 - tail])
-    return Estimate(float(estimate), min(float(low), float(estimate)), max(float(high), float(estimate)))
+def _sensitivity(share_S: FloatArray) -> tuple[float, FloatArray]:
+    """p v / t."""
+    p, v, m = share_S
+    t, _ = _rate(share_S)
+    return float(p * v / t), np.array([v * m, p * (1 - p) * m, -p * v * (1 - p)]) / t**2
+
+
+def _specificity(share_S: FloatArray) -> tuple[float, FloatArray]:
+    """(1 - p)(1 - m) / (1 - t): the sensitivity for not showing it."""
+    value, slope_S = _sensitivity(1 - share_S[[0, 2, 1]])
+    return value, -slope_S[[0, 2, 1]]

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
-from scipy.special import expit, gammaln, logit, stdtrit
+from scipy.special import betaincinv, gammaln, ndtri, stdtrit
 
 from epistemic_stance.statistics.estimates import (
     TAIL,
@@ -22,7 +22,9 @@ from epistemic_stance.statistics.estimates import (
 )
 
 FEW_QUESTIONS = 15
-"""With fewer questions that ever show a thing, or that ever fail to, a t interval is too narrow (measured)."""
+"""With fewer questions that ever show a thing, or that ever fail to, their spread says too little (measured)."""
+SMALLEST_SIZE = 0.1
+"""Independent answers, where the standard error is as large as that of one or larger."""
 MU_PRIOR = 0.75
 """Beta(3/4, 3/4) on the rate: between Jeffreys (1/2) and uniform (1), whose coverage lies on either side of 95 %."""
 GRID_ANGLES = 200
@@ -47,9 +49,9 @@ def rate_interval(hits_Q: IntArray, answers_Q: IntArray) -> Rate | None:
     `hits_Q` of `answers_Q` answers to each question show it; questions without answers do not count. None without any
     answer: unknown is not zero. The order of the questions does not matter.
 
-    Where at least FEW_QUESTIONS questions show it and as many fail to, Student's t on the logit of the rate, with the
-    standard error over questions (Korn and Graubard 1998); else the equal-tailed posterior interval of a
-    Beta-Binomial model (Skellam 1948), in which each question has a rate of its own.
+    Where at least FEW_QUESTIONS questions show it and as many fail to, `beta_interval` with the standard error over
+    questions; else the equal-tailed posterior interval of a Beta-Binomial model (Skellam 1948), in which each question
+    has a rate of its own.
     """
     if hits_Q.shape != answers_Q.shape or np.any(hits_Q < 0) or np.any(hits_Q > answers_Q):
         raise ValueError("each question needs 0 <= hits <= answers")
@@ -70,7 +72,7 @@ def weighted_rate(hits_Q: IntArray, answers_Q: IntArray, weight_Q: FloatArray) -
     estimate = float((weight_Q / answers_Q * hits_Q).sum() / weight_Q.sum())
     enough = min(np.count_nonzero(hits_Q), np.count_nonzero(hits_Q < answers_Q)) >= FEW_QUESTIONS
     if enough and np.ptp(share_Q) > 0:  # questions that are all alike show no spread
-        low, high = _t_on_logits(estimate, share_Q, weight_Q)
+        low, high = beta_interval(estimate, _standard_error(share_Q, weight_Q), len(share_Q) - 1)
     else:
         low, high = _beta_binomial(share_Q, answers_Q, weight_Q)
     low = min(low, estimate) if hits_Q.any() else 0.0
@@ -78,11 +80,21 @@ def weighted_rate(hits_Q: IntArray, answers_Q: IntArray, weight_Q: FloatArray) -
     return Estimate(estimate, low, high)
 
 
-def _t_on_logits(estimate: float, share_Q: FloatArray, weight_Q: FloatArray) -> tuple[float, float]:
+def _standard_error(share_Q: FloatArray, weight_Q: FloatArray) -> float:
     se = mean_estimate(share_Q, weights=weight_Q).se
     assert se is not None, "at least FEW_QUESTIONS"
-    reach = float(stdtrit(len(share_Q) - 1, 1 - TAIL)) * se / (estimate * (1 - estimate))
-    return float(expit(logit(estimate) - reach)), float(expit(logit(estimate) + reach))
+    return se
+
+
+def beta_interval(mean: float, se: float, degrees: int) -> tuple[float, float]:
+    """Equal-tailed 95 % interval of the Beta distribution with this mean and standard error, widened to Student's t.
+
+    That of as many independent answers as would have this standard error (after Korn and Graubard 1998).
+    """
+    widening = float(stdtrit(degrees, 1 - TAIL) / ndtri(1 - TAIL))
+    size = max(mean * (1 - mean) / se**2 - 1, SMALLEST_SIZE) / widening**2
+    low, high = betaincinv(mean * size, (1 - mean) * size, [TAIL, 1 - TAIL])
+    return float(low), float(high)
 
 
 def _beta_binomial(share_Q: FloatArray, answers_Q: IntArray, weight_Q: FloatArray) -> tuple[float, float]:

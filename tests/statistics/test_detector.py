@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import replace
+from dataclasses import astuple, replace
 from typing import Any
 
 import numpy as np
@@ -26,7 +26,6 @@ from epistemic_stance.statistics.detector import (
 from epistemic_stance.statistics.estimates import ALPHA, Estimate
 from epistemic_stance.statistics.rates import rate_interval
 
-SEED = 42
 BENCHMARKS = ROOT / "benchmarks"
 
 
@@ -51,20 +50,20 @@ def labelled(
     )
 
 
-def rate(of: LabelledCounts, seed: int = SEED) -> Estimate:
-    found = corrected_rate(of, seed)
+def rate(of: LabelledCounts) -> Estimate:
+    found = corrected_rate(of)
     assert isinstance(found, Estimate), found
     return found
 
 
 def refusal(of: LabelledCounts) -> str:
-    found = corrected_rate(of, SEED)
+    found = corrected_rate(of)
     assert isinstance(found, Refused)
     return found.reason
 
 
 def change_of(before: LabelledCounts, after: LabelledCounts) -> CorrectedChange:
-    found = corrected_changes([(before, after)], SEED)[0]
+    found = corrected_changes([(before, after)])[0]
     assert isinstance(found, CorrectedChange), found
     return found
 
@@ -81,7 +80,7 @@ def test_a_rate_is_what_is_found_rightly_and_what_is_missed() -> None:
 
 def test_sensitivity_and_specificity_give_the_same_rate_by_rogan_and_gladens_formula() -> None:
     """Se = .4 x .9 / .45, Sp = .6 x .85 / .55."""
-    error = detector_error(labelled(18, 2, 6, 34), SEED)
+    error = detector_error(labelled(18, 2, 6, 34))
     assert error.precision
     assert error.precision.estimate == pytest.approx(18 / 20)
     assert 0.6 < error.precision.low < 0.85 < 0.95 < error.precision.high < 1
@@ -101,7 +100,7 @@ def test_a_label_counts_by_its_weight() -> None:
     of = replace(of, weight_N=np.where(of.found_N & ~of.truth_N, 36.0, of.weight_N))
     assert rate(of).estimate == pytest.approx(0.4 * 0.5 + 0.6 * 0.15)
     positives = 18 * 4.0 + 6 * 3.0
-    assert detector_error(of, SEED).effective_positives == pytest.approx(positives**2 / (18 * 16 + 6 * 9))
+    assert detector_error(of).effective_positives == pytest.approx(positives**2 / (18 * 16 + 6 * 9))
 
 
 def test_a_change_is_the_difference_of_two_corrected_rates() -> None:
@@ -130,11 +129,11 @@ def test_in_a_change_only_questions_answered_on_both_sides_count_and_with_them_t
         hits_Q=np.append(after.hits_Q, np.zeros(20, int)),
         answers_Q=np.append(after.answers_Q, np.zeros(20, int)),
     )
-    assert change_of(more, wider) == change_of(before, after)
+    assert astuple(change_of(more, wider)) == pytest.approx(astuple(change_of(before, after)))
 
     few = replace(more, truth_N=np.append(np.arange(60) < 8, np.full(12, True)))
     assert few.truth_N.sum() == MIN_POSITIVES
-    refused = corrected_changes([(few, wider)], SEED)[0]
+    refused = corrected_changes([(few, wider)])[0]
     assert isinstance(refused, Refused)
     assert refused.reason == "before: needs 20 labelled answers that show it: 8"
 
@@ -151,7 +150,7 @@ def test_unequal_numbers_of_answers_weigh_as_in_a_raw_change() -> None:
         sides.append(LabelledCounts(hits, answers, found, found, np.ones(len(found)), question))
     before, after = sides
     counts = [side[:, None] for of in sides for side in (of.hits_Q, of.answers_Q)]
-    raw = paired_changes(counts[0], counts[1], counts[2], counts[3], SEED)[0]
+    raw = paired_changes(counts[0], counts[1], counts[2], counts[3], 1)[0]
     found_change = change_of(before, after)
     assert raw
     assert found_change.before == pytest.approx(raw.before)
@@ -169,7 +168,7 @@ def test_p_values_are_adjusted_over_the_changes_that_are_not_refused() -> None:
         (before, labelled(1, 1, 1, 30)),
         (before, before),
     ]
-    found = corrected_changes(pairs, SEED)
+    found = corrected_changes(pairs)
     assert isinstance(found[2], Refused)
     small, smallest, same = (change for change in found if isinstance(change, CorrectedChange))
     assert smallest.p < small.p < same.p == 1
@@ -190,7 +189,7 @@ def test_labels_on_both_sides_of_what_the_rules_say_are_needed() -> None:
     assert refusal(labelled(25, 5, 1, 3)) == "needs 5 labelled answers in which the rules found nothing: 4"
     assert rate(labelled(25, 5, 1, 4))
     assert refusal(labelled(3, 1, 20, 20)) == "needs 5 labelled answers in which the rules found it: 4"
-    assert detector_error(labelled(3, 1, 20, 20), SEED).sensitivity is None
+    assert detector_error(labelled(3, 1, 20, 20)).sensitivity is None
 
 
 def test_a_side_without_answers_needs_no_labels() -> None:
@@ -206,7 +205,7 @@ def test_few_questions_are_refused() -> None:
 def test_without_answers_the_error_is_unknown() -> None:
     nothing = np.zeros(0, dtype=np.int64)
     empty = LabelledCounts(np.zeros(3, int), np.zeros(3, int), nothing > 0, nothing > 0, nothing.astype(float), nothing)
-    error = detector_error(empty, SEED)
+    error = detector_error(empty)
     assert (error.sensitivity, error.specificity, error.effective_positives) == (None, None, 0)
     assert refusal(empty)
 
@@ -217,7 +216,7 @@ def test_no_error_among_the_labels_is_not_taken_for_none_at_all() -> None:
     assert found.estimate == pytest.approx(0.4)
     assert 0.36 < found.low < 0.395
     assert 0.405 < found.high < 0.44
-    error = detector_error(labelled(40, 0, 0, 60, weights=(2.0, 2.0)), SEED)
+    error = detector_error(labelled(40, 0, 0, 60, weights=(2.0, 2.0)))
     assert error.sensitivity
     assert error.specificity
     assert error.sensitivity.estimate == error.sensitivity.high == 1
@@ -252,8 +251,8 @@ def test_the_order_of_labels_and_of_questions_decides_nothing(cells: tuple[int, 
     shuffled = LabelledCounts(
         of.hits_Q, of.answers_Q, of.truth_N[labels], of.found_N[labels], of.weight_N[labels], of.question_N[labels]
     )
-    assert corrected_rate(shuffled, SEED) == corrected_rate(of, SEED)
-    assert detector_error(shuffled, SEED) == detector_error(of, SEED)
+    assert corrected_rate(shuffled) == corrected_rate(of)
+    assert detector_error(shuffled) == detector_error(of)
     questions = np.array(order.sample(range(40), 40))
     moved, same = rate(replace(of, question_N=questions[of.question_N])), rate(of)
     assert (moved.estimate, moved.low, moved.high) == pytest.approx((same.estimate, same.low, same.high))
@@ -272,10 +271,10 @@ def test_only_the_proportions_of_weights_count(cells: tuple[int, int, int, int],
 def test_the_corrected_rate_of_the_contrary_is_the_rest(cells: tuple[int, int, int, int]) -> None:
     of = labelled(*cells)
     contrary = replace(of, hits_Q=of.answers_Q - of.hits_Q, truth_N=~of.truth_N, found_N=~of.found_N)
-    found = corrected_rate(contrary, SEED)
+    found = corrected_rate(contrary)
     if isinstance(found, Estimate):
         assert found.estimate == pytest.approx(1 - rate(of).estimate)
-    first, second = detector_error(of, SEED), detector_error(contrary, SEED)
+    first, second = detector_error(of), detector_error(contrary)
     assert first.sensitivity
     assert second.specificity
     assert first.sensitivity.estimate == pytest.approx(second.specificity.estimate)
@@ -291,12 +290,6 @@ def test_rules_that_never_err_leave_the_rate_and_nearly_its_interval() -> None:
     assert raw
     assert corrected.estimate == pytest.approx(raw.estimate)
     assert (corrected.low, corrected.high) == pytest.approx((raw.low, raw.high), abs=0.01)
-
-
-def test_the_same_seed_gives_the_same_interval() -> None:
-    of = labelled(18, 2, 6, 34)
-    assert rate(of) == rate(of)
-    assert rate(of, SEED + 1) != rate(of)
 
 
 # --- simulations with a known truth ------------------------------------------------------------------------
@@ -320,7 +313,7 @@ def test_intervals_of_corrected_rates_cover_what_they_claim(
     """92 to 97 %, and 2 points for chance: two standard errors of a coverage of 95 % in 400 runs are 2.2."""
     generator = np.random.default_rng([questions, int(10 * true)])
     design, rules = simulation.Design(questions, answers, 0.35, labels), simulation.Rules(sensitivity, specificity)
-    found = [corrected_rate(simulation.simulated_rate(generator, design, rules, true), SEED) for _ in range(400)]
+    found = [corrected_rate(simulation.simulated_rate(generator, design, rules, true)) for _ in range(400)]
     held = [interval.low <= true <= interval.high for interval in found if isinstance(interval, Estimate)]
     assert len(held) == 400
     assert 0.90 <= np.mean(held) <= 0.99
@@ -368,7 +361,7 @@ def test_a_rate_is_corrected_in_less_than_fifty_milliseconds(simulation: Any) ->
     seconds = []
     for _ in range(5):
         start = time.perf_counter()
-        corrected_rate(of, SEED)
+        corrected_rate(of)
         seconds.append(time.perf_counter() - start)
     assert min(seconds) < 0.05
 
@@ -377,7 +370,7 @@ def test_a_share_is_inside_its_interval(simulation: Any) -> None:
     generator = np.random.default_rng(2)
     for _ in range(20):
         of = simulation.simulated_rate(generator, simulation.Design(20, 5, 0.5, 40), simulation.Rules(0.95, 0.99), 0.5)
-        error = detector_error(of, SEED)
+        error = detector_error(of)
         for share in (error.sensitivity, error.specificity):
             assert isinstance(share, Estimate)
             assert 0 <= share.low <= share.estimate <= share.high <= 1

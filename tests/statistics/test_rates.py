@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.special import betaincinv, expit, logit, stdtrit
-from scipy.stats import sem
+from scipy.special import betaincinv
+from scipy.stats import beta, sem, t
 
 from epistemic_stance.statistics.estimates import IntArray
 from epistemic_stance.statistics.rates import FEW_QUESTIONS, Rate, rate_interval
@@ -58,19 +58,19 @@ def test_the_ends_of_nothing_and_of_everything_are_closed() -> None:
     assert always.low == pytest.approx(1 - never.high, abs=1e-6)
 
 
-def t_on_logits(hits: list[int], answers: int) -> tuple[float, float]:
-    """Of equally many answers a question, with the textbook's standard error of the mean share."""
-    shares = np.array(hits) / answers
-    mean, reach = shares.mean(), stdtrit(len(hits) - 1, 0.975) * sem(shares)
-    low, high = expit(logit(mean) + np.array([-reach, reach]) / (mean * (1 - mean)))
-    return low, high
+def beta_interval_of(mean: float, se: float, questions: int) -> tuple[float, float]:
+    """By scipy's distributions."""
+    size = (mean * (1 - mean) / se**2 - 1) * (1.959964 / t.ppf(0.975, questions - 1)) ** 2
+    low, high = beta(mean * size, (1 - mean) * size).interval(0.95)
+    return float(low), float(high)
 
 
-def test_a_t_interval_on_logits_by_hand() -> None:
-    """Forty questions, half at 1/4 and half at 3/4: se = .25 / sqrt(39) = .0400, t(39, .975) = 2.0227, so the logit of
-    1/2 reaches 2.0227 * .0400 / .25 = .3239 to either side, and 1 / (1 + exp(-.3239)) = .5803."""
+def test_a_beta_interval_by_hand() -> None:
+    """Forty questions, half at 1/4 and half at 3/4: se = .25 / sqrt(39) = .0400, so 1/4 / .0400^2 - 1 = 155 independent
+    answers would say as much; (1.960 / 2.0227)^2 of them, 145.5, for Student's t: Beta(72.8, 72.8)."""
     interval = rate([1] * 20 + [3] * 20, [4] * 40)
-    assert (interval.low, interval.estimate, interval.high) == pytest.approx((0.4197, 0.5, 0.5803), abs=1e-4)
+    assert (interval.low, interval.high) == pytest.approx(beta(72.77, 72.77).interval(0.95), abs=1e-4)
+    assert interval.estimate == 0.5
 
 
 def test_unequal_numbers_of_answers_weigh_their_questions() -> None:
@@ -79,9 +79,7 @@ def test_unequal_numbers_of_answers_weigh_their_questions() -> None:
     interval = rate(hits.tolist(), answers.tolist())
     mean = hits.sum() / answers.sum()
     se = np.sqrt((((hits - mean * answers) / answers.sum()) ** 2).sum() * 30 / 29)
-    reach = stdtrit(29, 0.975) * se / (mean * (1 - mean))
-    expected = expit([logit(mean) - reach, logit(mean) + reach])
-    assert (interval.low, interval.high) == pytest.approx(tuple(expected))
+    assert (interval.low, interval.high) == pytest.approx(beta_interval_of(mean, se, 30), abs=1e-6)
 
 
 def test_answers_that_repeat_each_other_add_nothing() -> None:
@@ -92,13 +90,15 @@ def test_answers_that_repeat_each_other_add_nothing() -> None:
 
 
 def test_where_few_questions_ever_show_it_the_posterior_takes_over() -> None:
-    def is_t_interval(hits: list[int]) -> bool:
-        interval = rate(hits, [10] * 60)
-        return (interval.low, interval.high) == pytest.approx(t_on_logits(hits, 10))
+    def is_by_spread(hits: list[int]) -> bool:
+        interval, shares = rate(hits, [10] * 60), np.array(hits) / 10
+        return (interval.low, interval.high) == pytest.approx(
+            beta_interval_of(shares.mean(), sem(shares), 60), abs=1e-6
+        )
 
-    assert is_t_interval([5] * FEW_QUESTIONS + [0] * (60 - FEW_QUESTIONS))
-    assert not is_t_interval([5] * (FEW_QUESTIONS - 1) + [0] * (61 - FEW_QUESTIONS))
-    assert not is_t_interval([10] * 46 + [5] * 14)
+    assert is_by_spread([5] * FEW_QUESTIONS + [0] * (60 - FEW_QUESTIONS))
+    assert not is_by_spread([5] * (FEW_QUESTIONS - 1) + [0] * (61 - FEW_QUESTIONS))
+    assert not is_by_spread([10] * 46 + [5] * 14)
 
 
 counted = st.lists(
