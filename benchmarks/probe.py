@@ -104,11 +104,13 @@ def write_models(source: Path, folder: Path, checkpoints: int, choices: int, sta
     head = config.vocab_size * config.hidden_size
     body = sum(parameter.numel() for parameter in model.parameters()) - head
     encoded = encode(ModelFiles("", targets[0]), read_material(load_stance(stance), choices), None)
-    shared = shared_beginning([item.prompt_ids for item in encoded.asked])
+    shared = shared_beginning([item.prompt_ids for item in encoded.requests])
     text = sum(len(ids) - 1 for ids in encoded.paragraphs)
-    branches = sum(len(answer) - 1 for item in encoded.asked for answer in item.answers)
-    prompts = sum(len(item.prompt_ids) - shared for item in encoded.asked)
-    flops: float = 2.0 * (body * (shared + prompts + branches + text) + head * (len(encoded.asked) + branches + text))
+    branches = sum(len(answer) - 1 for item in encoded.requests for answer in item.answers)
+    prompts = sum(len(item.prompt_ids) - shared for item in encoded.requests)
+    flops: float = 2.0 * (
+        body * (shared + prompts + branches + text) + head * (len(encoded.requests) + branches + text)
+    )
     return flops
 
 

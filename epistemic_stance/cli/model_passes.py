@@ -64,7 +64,7 @@ class PassResult:
     @property
     def asked(self) -> int:
         """Answers that were asked for now; the others were there."""
-        return sum(one.asked for one in self.collected)
+        return sum(collected.asked for collected in self.collected)
 
 
 def probe_settings(settings: RunSettings, checkpoints: str) -> ProbeSettings:
@@ -92,7 +92,7 @@ def collection_of(
 ) -> Collection:
     """The question set is the folder of the files. Raises InputError for a set that the stance does not have."""
     name = files.responses.parent.name
-    asked = CollectSettings(
+    collect_settings = CollectSettings(
         model=model.files.name,
         stance=target.stance,
         questions=name,
@@ -107,7 +107,7 @@ def collection_of(
         slots=settings.slots,
         threads=settings.threads,
     )
-    return Collection(model.name, asked, read_design(asked), files)
+    return Collection(model.name, collect_settings, read_design(collect_settings), files)
 
 
 def run_passes(
@@ -118,15 +118,18 @@ def run_passes(
     A model is loaded only if it has to be probed or lacks an answer, and then once. Without a prober nothing is probed.
     Raises what probing and collecting raise; what was measured and answered before is kept.
     """
-    overall = OverallReporter(reporter, [one for each in passes for one in each.collections])
+    overall = OverallReporter(reporter, [collection for each in passes for collection in each.collections])
     results = {}
     for each in passes:
         started = time.monotonic()
         collected = _run_pass(each, settings, prober, overall)
         results[each.model.name] = PassResult(collected, time.monotonic() - started)
         overall.finish(each.model.name, results[each.model.name])
-    asked, seconds = sum(one.asked for one in results.values()), sum(one.seconds for one in results.values())
-    answers = sum(collected.plan.responses for one in results.values() for collected in one.collected)
+    asked, seconds = (
+        sum(result.asked for result in results.values()),
+        sum(result.seconds for result in results.values()),
+    )
+    answers = sum(collected.plan.responses for result in results.values() for collected in result.collected)
     reporter(Note(f"{answers:,} answers, {asked:,} of them now, in {duration(seconds)}"))
     return results
 
@@ -143,15 +146,15 @@ def _run_pass(
         return open_model(files, device=settings.device, dtype=settings.dtype, threads=settings.threads)
 
     def open_backend(
-        asked: CollectSettings, design: Design, begun: CollectionRecord | None, _reporter: Reporter
+        collect_settings: CollectSettings, design: Design, begun: CollectionRecord | None, _reporter: Reporter
     ) -> Backend:
-        return source.local_backend(opened(), asked, design, begun)
+        return source.local_backend(opened(), collect_settings, design, begun)
 
     if prober and prober.needs(each.model):
         overall.detail(f"{each.model.name} probes")
         prober.probe(each.model, opened())
     model = source.local_source(files, open_backend)
-    return [collect(one.settings, one.design, model, overall.of(one)) for one in each.collections]
+    return [collect(asked.settings, asked.design, model, overall.of(asked)) for asked in each.collections]
 
 
 class OverallReporter:
@@ -159,8 +162,8 @@ class OverallReporter:
 
     def __init__(self, reporter: Reporter, collections: Sequence[Collection]) -> None:
         self._reporter = reporter
-        self._total = sum(one.total for one in collections)
-        self._done = sum(one.present() for one in collections)
+        self._total = sum(collection.total for collection in collections)
+        self._done = sum(collection.present() for collection in collections)
         self._warned: set[str] = set()
 
     def detail(self, text: str) -> None:
@@ -183,6 +186,6 @@ class OverallReporter:
         return report
 
     def finish(self, model: str, result: PassResult) -> None:
-        total = sum(one.plan.responses for one in result.collected)
+        total = sum(collected.plan.responses for collected in result.collected)
         asked = f"{result.asked:,} of them now, {duration(result.seconds)}" if result.asked else "all there"
         self._reporter(Note(f"  {model:<16} {total:,} answers, {asked}"))

@@ -97,7 +97,7 @@ def prepare_screening(settings: RunSettings, checkpoints: str) -> Screening:
 
     def sets_of(model: TargetModel) -> list[Collection]:
         files = (run.screen_answers(model.name, name) for name in names)
-        return [collection_of(settings, target, model, one, "screen") for one in files]
+        return [collection_of(settings, target, model, file, "screen") for file in files]
 
     passes = [ModelPass(model, sets_of(model)) for model in target.models]
     return Screening(run, settings, target, scorer, measures, passes)
@@ -125,10 +125,10 @@ def make_prober(stance: Stance, target: Target, settings: RunSettings) -> Prober
 
 def header(screening: Screening) -> Sequence[tuple[str, str]]:
     asked = ", ".join(
-        f"{len(one.design.questions)} of {one.design.question_set} x {one.total // len(one.design.questions)}"
-        for one in screening.collections
+        f"{len(asked.design.questions)} of {asked.design.question_set} x {asked.total // len(asked.design.questions)}"
+        for asked in screening.collections
     )
-    total = sum(one.total for one in screening.collections)
+    total = sum(collection.total for collection in screening.collections)
     return [
         ("run", f"{screening.run.root}, of the stance {screening.scorer.stance.name}"),
         ("models", f"{screening.target.base_model} and {len(screening.target.others)} checkpoints"),
@@ -168,7 +168,7 @@ def run_screening(
             patterns_digest=patterns_digest(screening.scorer.stance),
             corpus_digest=target.trained.corpus_digest if target.trained else corpus_digest(screening.scorer.pairs),
             seed=settings.seed,
-            sets=[_set_record(one) for one in screening.collections],
+            sets=[_set_record(collection) for collection in screening.collections],
             models=models,
             ranked_by=PRAGMATIC_ONLY,
             best=best,
@@ -189,7 +189,7 @@ def _screened_models(
     records = []
     for each in screening.passes:
         started, result = time.perf_counter(), results[each.model.name]
-        answers = read_answers([one.files.responses for one in each.collections], screening.scorer)
+        answers = read_answers([collection.files.responses for collection in each.collections], screening.scorer)
         measures = measured(answers, base, screening.measures, screening.settings.seed)
         base = base or answers
         probes = prober.records.get(each.model.name) if prober else None
@@ -200,7 +200,7 @@ def _screened_models(
                 model=each.model.files.name,
                 weights_digest=each.model.files.digest(),
                 answers=answers.answers,
-                asked=sum(one.asked for one in result.collected[: len(each.collections)]),
+                asked=sum(collected.asked for collected in result.collected[: len(each.collections)]),
                 seconds={"ask": round(result.seconds, 2), "score": round(time.perf_counter() - started, 2)},
                 probe_seconds=probes.seconds if probes else None,
                 probes=probe_summary(probes) if probes else None,

@@ -152,10 +152,10 @@ def command(*words: str | Path) -> str:
 def _flags(settings: dict[str, object]) -> list[str]:
     """Those of a training that are not the default."""
     words = []
-    for one in fields(TrainSettings):
-        value = settings.get(one.name, one.default)
-        if value is not None and str(value) != str(one.default):
-            flag = "--" + one.name.replace("_", "-")
+    for setting in fields(TrainSettings):
+        value = settings.get(setting.name, setting.default)
+        if value is not None and str(value) != str(setting.default):
+            flag = "--" + setting.name.replace("_", "-")
             words += [flag] if value is True else [flag, str(value)]
     return words
 
@@ -211,7 +211,7 @@ def _stance(subject: Subject, name: str) -> Row:
     problems = check_pairs(pairs, stance.question_sets, stance.question_places)
     problems += check_question_sets(stance.question_sets, stance.question_places, own)
     errors = sum(problem.severity == "error" for problem in problems)
-    questions = sum(len(one.questions) for one in stance.question_sets.values())
+    questions = sum(len(questions.questions) for questions in stance.question_sets.values())
     detail = f"{stance.name}: {len(pairs)} pairs, {questions} questions in {len(stance.question_sets)} sets"
     if errors:
         return Row(name, "damaged", f"{detail}, {errors} errors", command("check", "--stance", subject.stance))
@@ -349,7 +349,7 @@ def _selection(subject: Subject, name: str) -> Row:
     if selection is None:
         return Row(name, "missing", "no checkpoint is chosen yet", again)
     detail = selection.chosen or "no checkpoint qualifies"
-    files = [run.answers(model, one).responses for model in run.models_validated() for one in run.answered(model)]
+    files = [run.answers(model, name).responses for model in run.models_validated() for name in run.answered(model)]
     if not all(_is_newer(run.selection, file) for file in files):
         return Row(name, "unfinished", f"{detail}, but there are newer answers", again)
     return Row(name, "done", detail)

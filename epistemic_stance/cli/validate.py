@@ -83,7 +83,7 @@ def validate(settings: RunSettings, console: Console) -> None:
             record = run_screening(screening, prober, reporter, also=passes[0].collections)
             reporter(Finished())
             print_screening(record, console)
-            passes = [one for one in passes if one.model.name in (BASE, *record.promising)]
+            passes = [each for each in passes if each.model.name in (BASE, *record.promising)]
         reporter(Started("stance validate", _header(run, target, passes)))
         if target.base_model == DEMO_MODEL and screening is None:
             reporter(Warned(DEMO_NOTICE))
@@ -110,28 +110,34 @@ def _full_pass(
     settings: RunSettings, run: RunFolder, target: Target, model: TargetModel, names: Sequence[str]
 ) -> ModelPass:
     files = (run.answers(model.name, name) for name in names)
-    return ModelPass(model, [collection_of(settings, target, model, one, "comprehensive") for one in files])
+    return ModelPass(model, [collection_of(settings, target, model, file, "comprehensive") for file in files])
 
 
 def _header(run: RunFolder, target: Target, passes: Sequence[ModelPass]) -> list[tuple[str, str]]:
-    sets = ", ".join(one.design.question_set for one in passes[0].collections)
-    each = sum(one.total for one in passes[0].collections)
+    sets = ", ".join(collection.design.question_set for collection in passes[0].collections)
+    number = sum(collection.total for collection in passes[0].collections)
     models = len(passes)
     return [
         ("run", str(run.root)),
-        ("models", f"{target.base_model} and {', '.join(one.model.name for one in passes[1:])}"),
-        ("asked", f"{sets}: {each:,} answers of each of {models} models = {models * each:,}"),
+        ("models", f"{target.base_model} and {', '.join(each.model.name for each in passes[1:])}"),
+        ("asked", f"{sets}: {number:,} answers of each of {models} models = {models * number:,}"),
         ("answers", str(run.validation)),
     ]
 
 
 def _evaluate(passes: Sequence[ModelPass], target: Target, reporter: Reporter) -> None:
     """Analyse every file of answers, and compare those of checkpoints with the base model's."""
-    collections = [one for each in passes for one in each.collections]
+    collections = [collection for each in passes for collection in each.collections]
     corpus, base = trained_corpus(target), passes[0].collections
-    for number, one in enumerate(collections):
-        reporter(Progress(number, len(collections), "files evaluated", f"{one.model} {one.design.question_set}"))
-        write_analysis(AnalyzeSettings(one.files.responses, stance=target.stance, corpus=corpus), silent)
-        if one.model != BASE:
+    for number, collection in enumerate(collections):
+        reporter(
+            Progress(
+                number, len(collections), "files evaluated", f"{collection.model} {collection.design.question_set}"
+            )
+        )
+        write_analysis(AnalyzeSettings(collection.files.responses, stance=target.stance, corpus=corpus), silent)
+        if collection.model != BASE:
             before = base[number % len(base)].files.responses
-            write_comparison(CompareSettings(before, one.files.responses, stance=target.stance, corpus=corpus), silent)
+            write_comparison(
+                CompareSettings(before, collection.files.responses, stance=target.stance, corpus=corpus), silent
+            )

@@ -62,7 +62,7 @@ def measured(
     changes = {}
     if base is not None:
         _require_asked_alike(base, model)
-        changes = {one.name: one.overall for one in compare_measures(_paired(base, model), measures, seed)}
+        changes = {changed.name: changed.overall for changed in compare_measures(_paired(base, model), measures, seed)}
     records = []
     for measure in measures:
         counts = [count(answers, measure) for _, answers in sorted(model.questions.items())]
@@ -100,7 +100,7 @@ def _require_asked_alike(base: ModelAnswers, model: ModelAnswers) -> None:
     for before, after in zip(base.files, model.files, strict=True):
         differences = find_differences(before, after, match_questions(before, after))
         if differences:
-            lines = [f"\n  {one.what}: {one.before} and {one.after}" for one in differences]
+            lines = [f"\n  {difference.what}: {difference.before} and {difference.after}" for difference in differences]
             raise RefusedError(
                 f"{before.path} and {after.path} were not asked alike:{''.join(lines)}", "--overwrite asks all anew"
             )

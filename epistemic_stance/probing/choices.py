@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from epistemic_stance.models.chat_template import encode_question, render
-from epistemic_stance.probing.forward import Asked
+from epistemic_stance.probing.forward import LogprobRequest
 from epistemic_stance.probing.material import Choice
 from epistemic_stance.records.probes import AccuracyRecord, ChoiceAnswerRecord, ChoicesRecord, EstimateRecord
 from epistemic_stance.statistics.changes import paired_changes
@@ -27,12 +27,12 @@ SEED = 42
 """Of the resampling in the intervals."""
 
 
-def asked_choices(
+def choice_requests(
     tokenizer: Any, choices: Sequence[Choice], system_prompt: str | None, stop_ids: set[int]
-) -> list[Asked]:
+) -> list[LogprobRequest]:
     end = end_of_turn(tokenizer, stop_ids)
     return [
-        Asked(
+        LogprobRequest(
             tuple(encode_question(tokenizer, choice.text, system_prompt)),
             tuple((*tokenizer.encode(option, add_special_tokens=False), end) for option in choice.options),
         )
@@ -67,7 +67,10 @@ def choices_record(
                 margin=margin,
             )
         )
-    parts = {name: [one.category == name for one in answers] for name in dict.fromkeys(one.category for one in answers)}
+    parts = {
+        name: [answer.category == name for answer in answers]
+        for name in dict.fromkeys(answer.category for answer in answers)
+    }
     overall, *rest = _accuracies(answers, [[True] * len(answers), *parts.values()], base.answers if base else None)
     return ChoicesRecord(overall=overall, categories=dict(zip(parts, rest, strict=True)), answers=answers)
 
@@ -78,18 +81,18 @@ def _accuracies(
     before: Sequence[ChoiceAnswerRecord] | None,
 ) -> list[AccuracyRecord]:
     """Accuracy of each part; questions are the rows of both models' answers alike."""
-    asked_QR = np.array(parts, dtype=np.int64).T
-    right_QR = asked_QR * np.array([[one.right] for one in answers], dtype=np.int64)
+    answers_QR = np.array(parts, dtype=np.int64).T
+    right_QR = answers_QR * np.array([[answer.right] for answer in answers], dtype=np.int64)
     changes: Sequence[Any] = [None] * len(parts)
     if before is not None:
-        was_right_QR = asked_QR * np.array([[one.right] for one in before], dtype=np.int64)
-        changes = paired_changes(was_right_QR, asked_QR, right_QR, asked_QR, SEED)
-    found = []
+        was_right_QR = answers_QR * np.array([[answer.right] for answer in before], dtype=np.int64)
+        changes = paired_changes(was_right_QR, answers_QR, right_QR, answers_QR, SEED)
+    records = []
     for column, (part, change) in enumerate(zip(parts, changes, strict=True)):
-        interval = rate_interval(right_QR[:, column], asked_QR[:, column])
+        interval = rate_interval(right_QR[:, column], answers_QR[:, column])
         assert interval is not None, "a part has at least one question"
         inside = [index for index, member in enumerate(part) if member]
-        found.append(
+        records.append(
             AccuracyRecord(
                 questions=len(inside),
                 accuracy=interval.estimate,
@@ -106,4 +109,4 @@ def _accuracies(
                 else mean_estimate([answers[index].margin - before[index].margin for index in inside]),
             )
         )
-    return found
+    return records

@@ -40,7 +40,7 @@ Ids = tuple[int, ...]
 
 
 @dataclass(frozen=True)
-class Asked:
+class LogprobRequest:
     """A prompt and the answers whose log-probabilities are wanted."""
 
     prompt_ids: Ids
@@ -64,40 +64,47 @@ class Forward:
     """What multiplies while the model is asked."""
 
 
-def choose_forward(model: Any, asked: Sequence[Asked]) -> Forward:
-    """Compare packed and plain log-probabilities on the longest and the shortest of what will be asked."""
+def choose_forward(model: Any, requests: Sequence[LogprobRequest]) -> Forward:
+    """Compare packed and plain log-probabilities on the longest and the shortest of what will be requested."""
     window = _window(model.config)
-    candidates = sorted((item for item in asked if window is None or item.longest < window), key=lambda i: i.longest)
+    candidates = sorted(
+        (request for request in requests if window is None or request.longest < window),
+        key=lambda request: request.longest,
+    )
     if not candidates:
         return Forward(False, f"every question is as long as the attention window of {window} tokens", window)
     sample = [candidates[0], candidates[-1]][:CHECKED]
-    expected = _flat(plain_logps(model, item) for item in sample)
+    expected = _flat(plain_logps(model, request) for request in sample)
     products = faster_products(model, TOKENS_OF_PASS)
     try:
         with multiplying_by(model, products):
-            found = _flat(packed_logps(model, sample))
+            packed = _flat(packed_logps(model, sample))
     except (TypeError, ValueError, RuntimeError, IndexError, AttributeError, KeyError) as error:
         if is_out_of_memory(error):
             raise
         why = f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"
         return Forward(False, f"each question is computed alone, for the model takes no packed input: {why}", window)
-    difference = float(((found - expected).abs() / expected.abs().clamp(min=1.0)).max())
+    difference = float(((packed - expected).abs() / expected.abs().clamp(min=1.0)).max())
     if not difference <= TOLERANCE[model.dtype] and expected.isfinite().all():
         what = f"packed and plain log-probabilities differ by {difference:.1e}"
         return Forward(False, f"each question is computed alone, for {what}", window)
     return Forward(True, None, window, products)
 
 
-def answer_logps(model: Any, forward: Forward, asked: Sequence[Asked]) -> list[list[float]]:
-    """log p(answer | prompt) of every answer, summed over its tokens, in the order asked.
+def answer_logps(model: Any, forward: Forward, requests: Sequence[LogprobRequest]) -> list[list[float]]:
+    """log p(answer | prompt) of every answer, summed over its tokens, in the order of the requests.
 
     Raises NumericError for what is not finite.
     """
-    packed = [item for item in asked if forward.packed and (forward.window is None or item.longest < forward.window)]
-    found: dict[int, list[float]] = {}
-    for item, logps in zip(packed, packed_logps(model, packed) if packed else [], strict=True):
-        found[id(item)] = logps
-    result = [found[id(item)] if id(item) in found else plain_logps(model, item) for item in asked]
+    packed = [
+        request
+        for request in requests
+        if forward.packed and (forward.window is None or request.longest < forward.window)
+    ]
+    known: dict[int, list[float]] = {}
+    for request, logps in zip(packed, packed_logps(model, packed) if packed else [], strict=True):
+        known[id(request)] = logps
+    result = [known[id(request)] if id(request) in known else plain_logps(model, request) for request in requests]
     if not _flat(result).isfinite().all():
         raise NumericError(NOT_FINITE, NOT_FINITE_HINT)
     return result
@@ -114,32 +121,32 @@ def _window(config: Any) -> int | None:
 
 
 @torch.inference_mode()
-def plain_logps(model: Any, asked: Asked) -> list[float]:
+def plain_logps(model: Any, request: LogprobRequest) -> list[float]:
     """One forward pass an answer, no mask, no cache: what every causal model can do. Answers of one token share one."""
     accepted = inspect.signature(model.forward).parameters
     options = {"use_cache": False} if "use_cache" in accepted else {}
     logits: dict[Ids, Tensor] = {}
-    found = []
-    for answer in asked.answers:
-        ids = asked.prompt_ids + answer[:-1]
+    logps = []
+    for answer in request.answers:
+        ids = request.prompt_ids + answer[:-1]
         if ids not in logits:
             kept = options | ({"logits_to_keep": len(answer)} if "logits_to_keep" in accepted else {})
             output = model(input_ids=torch.tensor([ids], device=model.device), **kept)
             logits[ids] = output.logits[0, -len(answer) :].float().log_softmax(-1)
         logps_RV = logits[ids]
-        found.append(float(sum(logps_RV[row, token] for row, token in enumerate(answer))))
-    return found
+        logps.append(float(sum(logps_RV[row, token] for row, token in enumerate(answer))))
+    return logps
 
 
 @torch.inference_mode()
-def packed_logps(model: Any, asked: Sequence[Asked]) -> list[list[float]]:
+def packed_logps(model: Any, requests: Sequence[LogprobRequest]) -> list[list[float]]:
     """As the drawing above. Raises ValueError for a model that keeps anything but keys and values."""
-    shared = shared_beginning([item.prompt_ids for item in asked])
-    kept = _prefill(model, asked[0].prompt_ids[:shared]) if shared else []
-    found: list[list[float]] = []
-    for group in _passes(asked, shared):
-        found += _one_pass(model, group, shared, kept)
-    return found
+    shared = shared_beginning([request.prompt_ids for request in requests])
+    kept = _prefill(model, requests[0].prompt_ids[:shared]) if shared else []
+    logps: list[list[float]] = []
+    for group in _passes(requests, shared):
+        logps += _run_pass(model, group, shared, kept)
+    return logps
 
 
 def shared_beginning(prompts: Sequence[Ids]) -> int:
@@ -159,16 +166,16 @@ def _prefill(model: Any, prefix_ids: Ids) -> list[tuple[Tensor, Tensor]]:
     return kept
 
 
-def _passes(asked: Sequence[Asked], shared: int) -> Iterator[list[Asked]]:
+def _passes(requests: Sequence[LogprobRequest], shared: int) -> Iterator[list[LogprobRequest]]:
     """Questions in order, as many in a pass as TOKENS_OF_PASS holds."""
-    group: list[Asked] = []
+    group: list[LogprobRequest] = []
     held = 0
-    for item in asked:
-        tokens = len(item.prompt_ids) - shared + sum(len(answer) - 1 for answer in item.answers)
+    for request in requests:
+        tokens = len(request.prompt_ids) - shared + sum(len(answer) - 1 for answer in request.answers)
         if group and held + tokens > TOKENS_OF_PASS:
             yield group
             group, held = [], 0
-        group.append(item)
+        group.append(request)
         held += tokens
     yield group
 
@@ -191,26 +198,26 @@ class Layout:
     """and to which answer it belongs."""
 
 
-def _lay_out(asked: Sequence[Asked], shared: int) -> Layout:
+def _lay_out(requests: Sequence[LogprobRequest], shared: int) -> Layout:
     tokens: list[int] = []
     positions: list[int] = []
     runs: list[tuple[int, int, int, int]] = []
     rows: list[int] = []
     predicted: list[tuple[int, int, int]] = []
     answers = 0
-    for item in asked:
+    for request in requests:
         begin, prompt_row = len(tokens), len(rows)
-        tokens += item.prompt_ids[shared:]
-        positions += range(shared, len(item.prompt_ids))
+        tokens += request.prompt_ids[shared:]
+        positions += range(shared, len(request.prompt_ids))
         end = len(tokens)
         runs.append((begin, end, begin, begin))
         rows.append(end - 1)
-        for answer in item.answers:
+        for answer in request.answers:
             predicted.append((prompt_row, answer[0], answers))
             predicted += [(len(rows) + at, token, answers) for at, token in enumerate(answer[1:])]
             branch = len(tokens)
             tokens += answer[:-1]
-            positions += range(len(item.prompt_ids), len(item.prompt_ids) + len(answer) - 1)
+            positions += range(len(request.prompt_ids), len(request.prompt_ids) + len(answer) - 1)
             runs.append((branch, len(tokens), begin, end))
             rows += range(branch, len(tokens))
             answers += 1
@@ -222,18 +229,18 @@ def _lay_out(asked: Sequence[Asked], shared: int) -> Layout:
     return Layout(tokens, positions, visible_TT.tril_(), rows, row_N, token_N, answer_N)
 
 
-def _one_pass(
-    model: Any, asked: Sequence[Asked], shared: int, kept: Sequence[tuple[Tensor, Tensor]]
+def _run_pass(
+    model: Any, requests: Sequence[LogprobRequest], shared: int, kept: Sequence[tuple[Tensor, Tensor]]
 ) -> list[list[float]]:
-    layout = _lay_out(asked, shared)
+    layout = _lay_out(requests, shared)
     logits_RV = _logits(model, layout, shared, kept)
     row_N, token_N, answer_N = (
         torch.tensor(column, device=model.device) for column in (layout.row_N, layout.token_N, layout.answer_N)
     )
     logps_N = logits_RV[row_N, token_N] - logits_RV.logsumexp(-1)[row_N]
-    count = sum(len(item.answers) for item in asked)
+    count = sum(len(request.answers) for request in requests)
     each = iter(torch.zeros(count, device=model.device).index_add_(0, answer_N, logps_N).tolist())
-    return [[next(each) for _ in item.answers] for item in asked]
+    return [[next(each) for _ in request.answers] for request in requests]
 
 
 def _logits(model: Any, layout: Layout, shared: int, kept: Sequence[tuple[Tensor, Tensor]]) -> Tensor:

@@ -58,9 +58,9 @@ def read_material(stance: Stance, choices: int) -> Material:
             problems.append(Problem(where, what, field="probes.yes_no", hint='favours = "yes" or "no"'))
     available: list[Choice] = []
     for name in stance.probes.choices if choices else ():
-        found = with_choices(name, stance.question_sets[name].questions)
-        available += found
-        if not found:
+        usable = with_choices(name, stance.question_sets[name].questions)
+        available += usable
+        if not usable:
             what = f"no question of {name} has an answer key and `choices`"
             problems.append(Problem(where, what, field="probes.choices", hint="give wrong answers to choose from"))
     if problems:
@@ -74,12 +74,13 @@ def read_material(stance: Stance, choices: int) -> Material:
         paragraphs=paragraphs,
         text=text,
         yes_no_digest=_digest(
-            [name, one.id, one.category, one.text, one.favours, one.matter]
+            [name, question.id, question.category, question.text, question.favours, question.matter]
             for name, questions in yes_no.items()
-            for one in questions
+            for question in questions
         ),
         choices_digest=_digest(
-            [one.question_set, one.question.id, one.question.category, one.text, list(one.options)] for one in chosen
+            [choice.question_set, choice.question.id, choice.question.category, choice.text, list(choice.options)]
+            for choice in chosen
         ),
         text_digest=_digest(paragraphs) if text else None,
     )
@@ -91,17 +92,17 @@ def _is_yes_no(question: Question) -> bool:
 
 def with_choices(question_set: str, questions: Sequence[Question]) -> list[Choice]:
     """The questions that can be asked so; of yes and no both are options, whether `choices` says so or not."""
-    found = []
+    usable = []
     for question in questions:
         if question.answer is None or not question.answer.accepted:
             continue
         right = question.answer.accepted[0]
         if _is_yes_no(question):
             right = right.capitalize()
-            found.append(Choice(question_set, question, (right, "No" if right == "Yes" else "Yes")))
+            usable.append(Choice(question_set, question, (right, "No" if right == "Yes" else "Yes")))
         elif question.choices:
-            found.append(Choice(question_set, question, (right, *question.choices)))
-    return found
+            usable.append(Choice(question_set, question, (right, *question.choices)))
+    return usable
 
 
 def drawn(choices: Sequence[Choice], count: int) -> list[Choice]:
@@ -111,7 +112,7 @@ def drawn(choices: Sequence[Choice], count: int) -> list[Choice]:
     """
     ranked: list[tuple[int, int, Choice]] = []
     categories: defaultdict[tuple[str, str], list[Choice]] = defaultdict(list)
-    for choice in sorted(choices, key=lambda one: hashlib.sha256(one.question.text.encode()).digest()):
+    for choice in sorted(choices, key=lambda choice: hashlib.sha256(choice.question.text.encode()).digest()):
         categories[choice.question_set, choice.question.category].append(choice)
     for number, members in enumerate(categories[name] for name in sorted(categories)):
         met: defaultdict[str, int] = defaultdict(int)
@@ -122,7 +123,7 @@ def drawn(choices: Sequence[Choice], count: int) -> list[Choice]:
             met[answer] += 1
         turns.sort(key=lambda turn: turn[:2])
         ranked += [(place, number, choice) for place, (_, _, choice) in enumerate(turns)]
-    ranked.sort(key=lambda one: one[:2])
+    ranked.sort(key=lambda entry: entry[:2])
     return [choice for _, _, choice in ranked[:count]]
 
 

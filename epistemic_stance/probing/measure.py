@@ -9,11 +9,11 @@ from epistemic_stance.foundation.errors import InputError, Problem
 from epistemic_stance.models.chat_template import template_digest
 from epistemic_stance.models.find import ModelFiles
 from epistemic_stance.models.load import load_config, load_stop_ids, load_tokenizer
-from epistemic_stance.probing.choices import asked_choices, choices_record
-from epistemic_stance.probing.forward import Asked, Forward, answer_logps
+from epistemic_stance.probing.choices import choice_requests, choices_record
+from epistemic_stance.probing.forward import Forward, LogprobRequest, answer_logps
 from epistemic_stance.probing.material import Material
 from epistemic_stance.probing.neutral import BaseText, encode_text, neutral_record, read_text, vocabulary_of
-from epistemic_stance.probing.yes_no import LOW_MASS, asked_yes_no, p_yes_and_mass, spelled, yes_no_record
+from epistemic_stance.probing.yes_no import LOW_MASS, p_yes_and_mass, spelled, yes_no_record, yes_no_requests
 from epistemic_stance.records.probes import ChoicesRecord, NeutralRecord, ProbesRecord, YesNoRecord
 
 
@@ -21,15 +21,15 @@ from epistemic_stance.records.probes import ChoicesRecord, NeutralRecord, Probes
 class Encoded:
     """All that is asked of a model, in the tokens of its tokenizer."""
 
-    yes_no: dict[str, list[Asked]]
+    yes_no: dict[str, list[LogprobRequest]]
     yes_spellings: int
-    choices: list[Asked]
+    choices: list[LogprobRequest]
     paragraphs: list[list[int]]
     template_digest: str
 
     @property
-    def asked(self) -> list[Asked]:
-        return [*(item for items in self.yes_no.values() for item in items), *self.choices]
+    def requests(self) -> list[LogprobRequest]:
+        return [*(request for requests in self.yes_no.values() for request in requests), *self.choices]
 
 
 @dataclass(frozen=True)
@@ -48,15 +48,15 @@ def encode(files: ModelFiles, material: Material, system_prompt: str | None) -> 
     positions = getattr(load_config(files.folder).get_text_config(), "max_position_embeddings", None)
     encoded = Encoded(
         yes_no={
-            name: asked_yes_no(tokenizer, [question.text for question in questions], system_prompt)
+            name: yes_no_requests(tokenizer, [question.text for question in questions], system_prompt)
             for name, questions in material.yes_no.items()
         },
         yes_spellings=len(spelled(tokenizer)[0]),
-        choices=asked_choices(tokenizer, material.choices, system_prompt, load_stop_ids(files.folder, tokenizer)),
+        choices=choice_requests(tokenizer, material.choices, system_prompt, load_stop_ids(files.folder, tokenizer)),
         paragraphs=encode_text(tokenizer, material.paragraphs, positions, str(material.text)) if material.text else [],
         template_digest=template_digest(tokenizer),
     )
-    longest = max((item.longest for item in encoded.asked), default=0)
+    longest = max((request.longest for request in encoded.requests), default=0)
     if positions is not None and longest > positions:
         what = f"a question and its answer have {longest} tokens, expected at most {positions}, the model's positions"
         raise InputError([Problem(files.name, what, hint="shorten the question or the system prompt")])
@@ -78,12 +78,12 @@ def measure(
         base: what was measured of the base model; None for the base model itself, or where there is none.
         base_text: the base model's probabilities of the neutral text; the model's own where it is the base.
     """
-    logps = iter(answer_logps(model, forward, encoded.asked))
+    logps = iter(answer_logps(model, forward, encoded.requests))
     notes = [forward.note] if forward.note else []
     yes_no = []
     for name, questions in material.yes_no.items():
         figures = [p_yes_and_mass(next(logps), encoded.yes_spellings) for _ in questions]
-        before = next((one for one in base.yes_no if one.question_set == name), None) if base else None
+        before = next((record for record in base.yes_no if record.question_set == name), None) if base else None
         yes_no.append(yes_no_record(name, questions, figures, before))
         if yes_no[-1].overall.median_mass < LOW_MASS:
             notes.append(

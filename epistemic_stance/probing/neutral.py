@@ -76,7 +76,7 @@ def read_text(model: Any, paragraphs: list[list[int]], base: BaseText | None) ->
 
     Raises NumericError if they are not finite.
     """
-    found = []
+    records = []
     for number, ids in enumerate(paragraphs):
         logits_TV = _logits(model, ids)
         base_TV = base.logps_TV[number] if base else None
@@ -89,10 +89,10 @@ def read_text(model: Any, paragraphs: list[list[int]], base: BaseText | None) ->
                 kl += float(kl_divergence(base_V, logps_V).sum())
                 agreed += int((base_V.argmax(-1) == logps_V.argmax(-1)).sum())
         known = base is not None
-        found.append(
+        records.append(
             ParagraphRecord(tokens=len(ids) - 1, nll=nll, kl=kl if known else None, agreed=agreed if known else None)
         )
-    return found
+    return records
 
 
 def kl_divergence(base_TV: Tensor, logps_TV: Tensor) -> Tensor:
@@ -128,18 +128,19 @@ def _logits(model: Any, ids: Sequence[int]) -> Tensor:
 
 def neutral_record(paragraphs: Sequence[ParagraphRecord], base_nlls: Sequence[float] | None) -> NeutralRecord:
     """Means per token, with standard errors over paragraphs; a paragraph counts with its tokens."""
-    weights = [float(one.tokens) for one in paragraphs]
+    weights = [float(paragraph.tokens) for paragraph in paragraphs]
 
     def per_token(sums: Sequence[float]) -> Any:
         return mean_estimate([total / tokens for total, tokens in zip(sums, weights, strict=True)], weights=weights)
 
-    nll = per_token([one.nll for one in paragraphs])
+    nll = per_token([paragraph.nll for paragraph in paragraphs])
     change = None
     if base_nlls is not None:
-        change = per_token([one.nll - before for one, before in zip(paragraphs, base_nlls, strict=True)])
-    kls, agreed = [one.kl for one in paragraphs], [one.agreed for one in paragraphs]
+        change = per_token([paragraph.nll - before for paragraph, before in zip(paragraphs, base_nlls, strict=True)])
+    kls = [paragraph.kl for paragraph in paragraphs]
+    agreed = [paragraph.agreed for paragraph in paragraphs]
     return NeutralRecord(
-        tokens=sum(one.tokens for one in paragraphs),
+        tokens=sum(paragraph.tokens for paragraph in paragraphs),
         perplexity=_exp(nll.value),
         nll=nll,
         perplexity_ratio=None if change is None else _exp(change.value),

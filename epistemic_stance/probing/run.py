@@ -142,7 +142,7 @@ class Prober:
         identity = self._identities[model.name]
         encoded = self._encoded[identity.tokenizer_digest]
         with self.memory_errors():
-            self._forward = self._forward or choose_forward(opened.model, encoded.asked)
+            self._forward = self._forward or choose_forward(opened.model, encoded.requests)
             with multiplying_by(opened.model, self._forward.products):
                 if model is self.target.base and self.material.paragraphs:
                     self._base_text = read_base(opened.model, encoded.paragraphs)
@@ -177,7 +177,7 @@ class Prober:
         except (MemoryError, RuntimeError) as error:
             if not is_out_of_memory(error):
                 raise
-            tokens = sum(len(ids) for one in self._encoded.values() for ids in one.paragraphs)
+            tokens = sum(len(ids) for encoded in self._encoded.values() for ids in encoded.paragraphs)
             raise RefusedError(
                 f"the memory of {self.device} does not hold the model and the base model's probabilities of the "
                 f"neutral text ({tokens} tokens, 4 bytes for each entry of the vocabulary)",

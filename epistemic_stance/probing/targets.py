@@ -89,7 +89,9 @@ def _run_target(settings: ProbeSettings, run: Path, folders: Sequence[Path]) -> 
         raise InputError([Problem(str(checkpoints[0].folder / METADATA_FILE), what, hint="give --base MODEL")])
     return Target(
         base=TargetModel(BASE, _base_files(base, settings, trained), output / BASE / PROBES_FILE),
-        others=[TargetModel(one.folder.name, one, output / one.folder.name / PROBES_FILE) for one in checkpoints],
+        others=[
+            TargetModel(files.folder.name, files, output / files.folder.name / PROBES_FILE) for files in checkpoints
+        ],
         folder=output,
         base_model=base,
         stance=_stance(settings, trained),

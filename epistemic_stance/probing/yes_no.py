@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from epistemic_stance.models.chat_template import encode_question
-from epistemic_stance.probing.forward import Asked, Ids
+from epistemic_stance.probing.forward import Ids, LogprobRequest
 from epistemic_stance.probing.material import INSTRUCTION
 from epistemic_stance.records.probes import EstimateRecord, LeaningRecord, YesNoAnswerRecord, YesNoRecord
 from epistemic_stance.records.written import Question
@@ -29,17 +29,20 @@ def spelled(tokenizer: Any) -> tuple[list[Ids], list[Ids]]:
     same one both words ("▁" in some tokenizers). One that continues another of the same word is left out, for its
     probability is part of the other's.
     """
-    found = []
+    spellings = []
     for texts in SPELLINGS.values():
         ids = {tuple(tokenizer.encode(text, add_special_tokens=False)) for text in texts}
-        found.append(sorted(one for one in ids if not any(one[:n] in ids for n in range(1, len(one)))))
-    return found[0], found[1]
+        spellings.append(sorted(tokens for tokens in ids if not any(tokens[:n] in ids for n in range(1, len(tokens)))))
+    return spellings[0], spellings[1]
 
 
-def asked_yes_no(tokenizer: Any, texts: Sequence[str], system_prompt: str | None) -> list[Asked]:
+def yes_no_requests(tokenizer: Any, texts: Sequence[str], system_prompt: str | None) -> list[LogprobRequest]:
     """The questions with the instruction, through the chat template, and all spellings of both words as answers."""
     yes, no = spelled(tokenizer)
-    return [Asked(tuple(encode_question(tokenizer, text + INSTRUCTION, system_prompt)), (*yes, *no)) for text in texts]
+    return [
+        LogprobRequest(tuple(encode_question(tokenizer, text + INSTRUCTION, system_prompt)), (*yes, *no))
+        for text in texts
+    ]
 
 
 def p_yes_and_mass(logps: Sequence[float], yes_spellings: int) -> tuple[float, float]:

@@ -26,7 +26,7 @@ HOW_TO_READ = (
 def print_probes(names: Sequence[str], records: Mapping[str, ProbesRecord], console: Console) -> None:
     """One row for each named model, one table a question set. What is unknown is called so and never printed as 0."""
     console.print(_overview(names, records))
-    for name in dict.fromkeys(one.question_set for record in records.values() for one in record.yes_no):
+    for name in dict.fromkeys(answers.question_set for record in records.values() for answers in record.yes_no):
         console.print(_by_category(name, names, records))
     console.print(plain(HOW_TO_READ, "dim"))
     notes: dict[str, list[str]] = {}
@@ -42,7 +42,7 @@ def _named(names: Sequence[str]) -> str:
 
 
 def _overview(names: Sequence[str], records: Mapping[str, ProbesRecord]) -> Any:
-    sets = list(dict.fromkeys(one.question_set for record in records.values() for one in record.yes_no))
+    sets = list(dict.fromkeys(answers.question_set for record in records.values() for answers in record.yes_no))
     made = figure_table(
         "Probes", "model", "KL", "top-1", "perplex-_ity_ratio", "choices_right", *sets, "acquies-_cence", "yes/no_said"
     )
@@ -55,7 +55,7 @@ def _overview(names: Sequence[str], records: Mapping[str, ProbesRecord]) -> Any:
 
 def _overview_cells(record: ProbesRecord, sets: Sequence[str]) -> list[str]:
     neutral, choices = record.neutral, record.choices
-    yes_no = {one.question_set: one for one in record.yes_no}
+    yes_no = {answers.question_set: answers for answers in record.yes_no}
     return [
         _figure(neutral.kl if neutral else None, "{:.3f}"),
         _figure(neutral.agreement if neutral else None, "{:.1%}"),
@@ -63,24 +63,26 @@ def _overview_cells(record: ProbesRecord, sets: Sequence[str]) -> list[str]:
         f"{choices.overall.accuracy:.0%}{_mark(choices.overall.change)}" if choices else UNKNOWN,
         *(_preference(yes_no[name].overall if name in yes_no else None) for name in sets),
         " ".join(_acquiescence(yes_no[name].overall) for name in sets if name in yes_no) or UNKNOWN,
-        f"{min(one.overall.median_mass for one in record.yes_no):.0%}" if record.yes_no else UNKNOWN,
+        f"{min(answers.overall.median_mass for answers in record.yes_no):.0%}" if record.yes_no else UNKNOWN,
     ]
 
 
 def _by_category(question_set: str, names: Sequence[str], records: Mapping[str, ProbesRecord]) -> Any:
     figures = {name: _set_of(record, question_set) for name, record in records.items()}
-    categories = list(dict.fromkeys(one for record in figures.values() if record for one in record.categories))
+    categories = list(
+        dict.fromkeys(category for record in figures.values() if record for category in record.categories)
+    )
     made = figure_table(f"Preference by category: {question_set}", "model", *categories)
     for name in names:
         record = figures.get(name)
         parts = record.categories if record else {}
-        cells = [_preference(parts.get(one)) for one in categories] if name in records else [NOT_PROBED]
+        cells = [_preference(parts.get(category)) for category in categories] if name in records else [NOT_PROBED]
         made.add_row(plain(_short(name)), *(plain(cell) for cell in cells))
     return made
 
 
 def _set_of(record: ProbesRecord, name: str) -> YesNoRecord | None:
-    return next((one for one in record.yes_no if one.question_set == name), None)
+    return next((answers for answers in record.yes_no if answers.question_set == name), None)
 
 
 def _preference(leaning: LeaningRecord | None) -> str:

@@ -13,11 +13,11 @@ from epistemic_stance.foundation.errors import InputError, NumericError
 from epistemic_stance.models.chat_template import encode_question
 from epistemic_stance.models.find import DEMO_FOLDER
 from epistemic_stance.models.load import load_model, load_tokenizer
-from epistemic_stance.probing.choices import asked_choices, choices_record, end_of_turn
-from epistemic_stance.probing.forward import Asked, answer_logps, choose_forward, packed_logps, plain_logps
+from epistemic_stance.probing.choices import choice_requests, choices_record, end_of_turn
+from epistemic_stance.probing.forward import LogprobRequest, answer_logps, choose_forward, packed_logps, plain_logps
 from epistemic_stance.probing.material import drawn, paragraphs_of, with_choices
 from epistemic_stance.probing.neutral import encode_text, kl_divergence, neutral_record, read_base, read_text
-from epistemic_stance.probing.yes_no import asked_yes_no, p_yes_and_mass, spelled, yes_no_record
+from epistemic_stance.probing.yes_no import p_yes_and_mass, spelled, yes_no_record, yes_no_requests
 from epistemic_stance.records.probes import ParagraphRecord, YesNoAnswerRecord, YesNoRecord
 from epistemic_stance.records.written import AnswerKey, Question
 
@@ -25,11 +25,11 @@ QUESTIONS = ["Is the river lower today?", "Do cats dream?", "Is it a slower walk
 TEXT = ["A slower walk is a longer walk.", "The tide is lower, lowest, and lowish again: a lower tide."]
 
 
-def asked_of(tokenizer: Any) -> list[Asked]:
+def asked_of(tokenizer: Any) -> list[LogprobRequest]:
     """Yes or no, and answers of several tokens, among them one that begins another."""
     options = [tuple(tokenizer.encode(text)) for text in ("Forty metres", "Forty", "It is very tall, I feel")]
-    long = [Asked(tuple(encode_question(tokenizer, text)), tuple(options)) for text in QUESTIONS]
-    return [*asked_yes_no(tokenizer, QUESTIONS, None), *long]
+    long = [LogprobRequest(tuple(encode_question(tokenizer, text)), tuple(options)) for text in QUESTIONS]
+    return [*yes_no_requests(tokenizer, QUESTIONS, None), *long]
 
 
 # --- forward passes ----------------------------------------------------------------------------------------
@@ -268,7 +268,7 @@ def test_options_are_whole_answers_with_their_end() -> None:
     choices = with_choices("set", [*questions, Question(id="q3", category="a", text="Open?")])
     assert [choice.options for choice in choices] == [("Forty", "Forty metres"), ("No", "Yes")]
     assert choices[1].text == "Question 2? Answer yes or no."
-    asked = asked_choices(tokenizer, choices, None, {2, 0})
+    asked = choice_requests(tokenizer, choices, None, {2, 0})
     assert {answer[-1] for item in asked for answer in item.answers} == {2} == {end_of_turn(tokenizer, {2, 0})}
     logps = answer_logps(tiny_model("qwen2"), choose_forward(tiny_model("qwen2"), asked), asked)
     assert math.exp(logps[0][0]) + math.exp(logps[0][1]) < 1
