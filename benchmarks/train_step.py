@@ -45,7 +45,7 @@ def load_tokenizer_and_pairs() -> tuple[Any, list[Any]]:
     from epistemic_stance.models.load import load_tokenizer
     from epistemic_stance.stance.load import load_stance_and_pairs
 
-    pairs = load_stance_and_pairs(DEFAULT_STANCE)[1]
+    pairs = list(load_stance_and_pairs(DEFAULT_STANCE)[1])
     random.Random(1).shuffle(pairs)
     return load_tokenizer(model_folder()), pairs
 

@@ -31,9 +31,9 @@ from epistemic_stance.report.selection_sections import (
 CARD_FILE = "README.md"
 MARK = "<!-- Written by `stance`, and anew by every `stance select`. Delete this line to keep what you change. -->"
 HUB_ID = re.compile(r"(?!.*checkpoint-\d+$)[A-Za-z0-9][\w.-]*(/[\w.-]+)?", re.ASCII)
-"""A name that ends in a checkpoint's is one of a run folder, which need not be spelled as it lies there."""
+"""An id on the Hub. A name that ends like a checkpoint's is a path into a run folder, whatever it looks like."""
 LICENSES = {DEFAULT_MODEL: "apache-2.0", DEMO_MODEL: "apache-2.0"}
-"""Of base models whose license is known here; of others nothing is said."""
+"""Of base models whose license is known here; the card of another one names no license."""
 SETTINGS = {
     "loss": "loss",
     "beta": "beta",
@@ -75,8 +75,8 @@ def write_cards(run: RunFolder, selection: SelectionRecord | None = None) -> lis
     """Write the cards of best_model and final_model; with a selection also those of the chosen and of the formerly
     chosen checkpoints. Returns what was written.
 
-    A card lies outside the manifest and is replaced by rename: one that other folders link to stays what it was there.
-    Left alone are folders whose records or manifest cannot be read, and cards that people made their own.
+    A card lies outside the manifest and is replaced by rename, so that a card that other folders link to stays as it is
+    there. Folders whose records or manifest cannot be read are left alone, and so are cards that people made their own.
     """
     record = run.record()
     written = []
