@@ -79,8 +79,10 @@ def stubbed(monkeypatch: pytest.MonkeyPatch, backend: StubBackend | None = None)
     backend = backend or StubBackend()
     automatic = backend.slots
 
-    def open_stub(settings: CollectSettings, design: Any, begun: CollectionRecord | None, reporter: Any) -> StubBackend:
-        backend.slots = settings.slots or (begun and begun.slots) or automatic
+    def open_stub(
+        settings: CollectSettings, design: Any, earlier: CollectionRecord | None, reporter: Any
+    ) -> StubBackend:
+        backend.slots = settings.slots or (earlier and earlier.slots) or automatic
         backend.threads = settings.threads or 1
         return backend
 

@@ -21,10 +21,10 @@ from epistemic_stance.collection.endpoint_client import (
     GuardedClient,
     OnTrouble,
     checked_address,
+    explanation_in,
     failure_words,
     may_pass,
     read_key,
-    said_in,
 )
 from epistemic_stance.foundation.errors import EndpointError, InputError, Problem, RefusedError, StanceError
 from epistemic_stance.foundation.reporter import Note, Reporter
@@ -86,7 +86,7 @@ def find(settings: CollectSettings) -> Source:
 
 
 def _open(
-    settings: CollectSettings, design: Design, _begun: CollectionRecord | None, reporter: Reporter
+    settings: CollectSettings, design: Design, _earlier: CollectionRecord | None, reporter: Reporter
 ) -> EndpointBackend:
     def on_trouble(what: str) -> None:
         reporter(Note(f"  {what}; such requests are made again"))
@@ -198,12 +198,12 @@ class EndpointBackend:
                 answer = await create(model=self.settings.model, messages=messages, extra_body=fields)
                 return self._reply(answer.http_response, answer.retries_taken + 1)
             except openai.APIStatusError as error:
-                said = _said(error)
-                if refusal := self._refusal(error, said):
+                message = _message(error)
+                if refusal := self._refusal(error, message):
                     raise refusal from None
-                if not self.proved and self._leave_out(fields, error, said):
+                if not self.proved and self._leave_out(fields, error, message):
                     continue
-                return Unanswered(item, said, final=not may_pass(error.status_code))
+                return Unanswered(item, message, final=not may_pass(error.status_code))
             except openai.APIError as error:
                 return Unanswered(item, failure_words(error), final=False)
 
@@ -224,7 +224,7 @@ class EndpointBackend:
         }
         return {name: value for name, value in fields.items() if name not in self.omitted}
 
-    def _leave_out(self, fields: Mapping[str, Any], error: openai.APIStatusError, said: str) -> bool:
+    def _leave_out(self, fields: Mapping[str, Any], error: openai.APIStatusError, message: str) -> bool:
         """Whether a refused field can go because it changes nothing, or because its twin says the same.
 
         Raises InputError if the server refuses a field that does change something: answers drawn in another way
@@ -239,7 +239,7 @@ class EndpointBackend:
         if named and not spare:
             name = min(named)
             hint = f"{FLAGS[name]} does without it" if name in FLAGS else "use a server that takes this field"
-            what = f"the server refuses this sampling field (value {fields[name]}): {said}"
+            what = f"the server refuses this sampling field (value {fields[name]}): {message}"
             raise InputError([Problem(self.address, what, field=name, hint=hint)])
         self.omitted |= spare
         return bool(spare)
@@ -251,21 +251,21 @@ class EndpointBackend:
         usage, message = document.get("usage"), choice["message"]
         tokens = usage.get("completion_tokens") if isinstance(usage, dict) else None
         tokens = tokens if type(tokens) is int and tokens >= 0 else None
-        text, said = (message.get("content") or "").strip(), _short(choice.get("finish_reason"))
+        text, finish = (message.get("content") or "").strip(), _short(choice.get("finish_reason"))
         metadata: dict[str, Any] = {
             "server_model": _short(document.get("model")),
             "system_fingerprint": _short(document.get("system_fingerprint")),
-            "server_finish_reason": said,
+            "server_finish_reason": finish,
             "attempts": attempts,
         }
         if self.omitted:
             metadata["omitted_fields"] = sorted(self.omitted)
         if isinstance(thought := message.get("reasoning_content"), str) and thought:
             metadata["reasoning_length"] = len(thought)
-        reason = _finish_reason(text, said, tokens, self.sampling.max_new_tokens)
+        reason = _finish_reason(text, finish, tokens, self.sampling.max_new_tokens)
         return Reply(text, tokens, reason, 1000 * response.elapsed.total_seconds(), metadata)
 
-    def _refusal(self, error: openai.APIStatusError, said: str) -> StanceError | None:
+    def _refusal(self, error: openai.APIStatusError, message: str) -> StanceError | None:
         """What no question changes: a redirect, the key, the address, the name of the model."""
         status, variable = error.status_code, self.settings.api_key_variable
         if 300 <= status < 400:
@@ -275,11 +275,11 @@ class EndpointBackend:
         if status in (401, 403):
             state = "is set, but this server does not accept it" if read_key(variable) else "is not set"
             hint = f"the key is read from the environment variable {variable}, which {state}"
-            return RefusedError(f"{self.address} refuses access: {said}", hint)
+            return RefusedError(f"{self.address} refuses access: {message}", hint)
         if status in (404, 405):
             shown = f"models there: {shorten(', '.join(self.models), 200)}" if self.models else "no models are listed"
             hint = f"check the address, which mostly ends in /v1, and the model's name; {shown}"
-            return InputError([Problem(self.address, said, hint=hint)])
+            return InputError([Problem(self.address, message, hint=hint)])
         return None
 
     def _failure(self, unanswered: Sequence[Unanswered]) -> StanceError:
@@ -301,7 +301,7 @@ class EndpointBackend:
             try:
                 document: Any = await client.get("/models", cast_to=object)
             except openai.APIStatusError as error:
-                refusal = self._refusal(error, _said(error))
+                refusal = self._refusal(error, _message(error))
                 if isinstance(refusal, RefusedError):
                     raise refusal from None
                 return
@@ -315,9 +315,9 @@ class EndpointBackend:
         listed = document.get("data")
         entries = [entry for entry in listed if isinstance(entry, dict)] if isinstance(listed, list) else []
         self.models = [entry["id"] for entry in entries if isinstance(entry.get("id"), str)]
-        for owner in [str(entry.get("owned_by")) for entry in entries][:1]:
-            if owner in OWNERS:
-                self.identity.versions["server"] = OWNERS[owner]
+        owner = str(entries[0].get("owned_by")) if entries else ""
+        if owner in OWNERS:
+            self.identity.versions["server"] = OWNERS[owner]
 
 
 def open_endpoint(
@@ -344,8 +344,8 @@ def open_endpoint(
     return backend
 
 
-def _said(error: openai.APIStatusError) -> str:
-    return f"HTTP {error.status_code}: {said_in(error.response.text)}"
+def _message(error: openai.APIStatusError) -> str:
+    return f"HTTP {error.status_code}: {explanation_in(error.response.text)}"
 
 
 def _is_named(field_name: str, words: str) -> bool:
@@ -353,12 +353,12 @@ def _is_named(field_name: str, words: str) -> bool:
     return re.search(rf"\b{field_name.removesuffix('_kwargs')}(_kwargs)?\b", words) is not None
 
 
-def _finish_reason(text: str, said: str | None, tokens: int | None, most_tokens: int) -> FinishReason:
+def _finish_reason(text: str, reported: str | None, tokens: int | None, most_tokens: int) -> FinishReason:
     """A filtered answer is cut off too; a reason nobody knows counts as such if the tokens ran out."""
     if not text:
         return "empty"
     full = tokens is not None and tokens >= most_tokens
-    return "length" if said in CUT_OFF or (said not in ENDED and full) else "eos"
+    return "length" if reported in CUT_OFF or (reported not in ENDED and full) else "eos"
 
 
 def _short(value: object) -> str | None:

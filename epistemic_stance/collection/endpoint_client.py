@@ -118,7 +118,7 @@ class GuardedClient(openai.DefaultAsyncHttpxClient):
         if len(self._key) >= SHORTEST_SECRET:
             text = text.replace(self._key, "[key]")
         if may_pass(status):
-            self._report(f"HTTP {status}: {said_in(text)}")
+            self._report(f"HTTP {status}: {explanation_in(text)}")
         kept = {name: response.headers[name] for name in KEPT_HEADERS if name in response.headers}
         made = type(response)(status, headers=kept, text=text, request=request)
         made.elapsed = timedelta(seconds=time.perf_counter() - started)
@@ -171,20 +171,20 @@ def _fault(text: str, is_chat: bool) -> str | None:
         readable = False
     if not readable:
         return "the answer has no choices[0].message.content"
-    said = choice.get("finish_reason")
-    return f"the server gave up on the answer (finish_reason {said})" if said in ABORTED else None
+    finish = choice.get("finish_reason")
+    return f"the server gave up on the answer (finish_reason {finish})" if finish in ABORTED else None
 
 
-def said_in(text: str) -> str:
+def explanation_in(text: str) -> str:
     """What a server says is wrong: {"error": {"message": ...}}, {"error": ...}, {"detail": ...}, or the text itself."""
     try:
-        said = json.loads(text)
+        explanation = json.loads(text)
     except (ValueError, RecursionError):
-        said = text or "no explanation"
+        explanation = text or "no explanation"
     for name in ("error", "detail", "message"):
-        if isinstance(said, dict) and name in said:
-            said = said[name]
-    return shorten(said if isinstance(said, str) else json.dumps(said), 200)
+        if isinstance(explanation, dict) and name in explanation:
+            explanation = explanation[name]
+    return shorten(explanation if isinstance(explanation, str) else json.dumps(explanation), 200)
 
 
 def failure_words(error: BaseException) -> str:

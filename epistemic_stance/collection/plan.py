@@ -94,11 +94,11 @@ def completed(plan: CollectionRecord, backend: Backend) -> CollectionRecord:
     return plan.model_copy(update=known)
 
 
-def differences(begun: CollectionRecord, plan: CollectionRecord, names: tuple[str, ...] = MUST_MATCH) -> list[str]:
-    """`field: was X, is Y` of the named fields that are not as they were begun."""
-    if begun.weights_digest is None and names is MUST_MATCH:
+def differences(earlier: CollectionRecord, plan: CollectionRecord, names: tuple[str, ...] = MUST_MATCH) -> list[str]:
+    """`field: was X, is Y` of the named fields that changed."""
+    if earlier.weights_digest is None and names is MUST_MATCH:
         names = ("model", *names)  # nothing else says which weights a server has
-    was, now = begun.model_dump(mode="json"), plan.model_dump(mode="json")
+    was, now = earlier.model_dump(mode="json"), plan.model_dump(mode="json")
     return [
         f"{name}: was {_shown(was[name])}, is {_shown(now[name])}"
         for name in names

@@ -51,7 +51,7 @@ class Collected:
 
 
 def run(settings: CollectSettings, reporter: Reporter) -> Collected:
-    """Ask what is missing of a collection, new or begun.
+    """Ask what is missing of a collection, new or begun earlier.
 
     Raises InputError, RefusedError, StorageError, EndpointError or StoppedError; whatever was answered before is on
     the disk, and the same command asks for the rest.
@@ -68,17 +68,17 @@ def collect(settings: CollectSettings, design: Design, source: Source, reporter:
     """
     folder, plan = _folder(settings, design), new_plan(settings, design, source)
     with folder_lock(folder) as lock:
-        store, begun = _find_begun(settings, design, folder, plan)
-        stored = store.read(begun, design.items) if begun else Stored()
+        store, earlier = _find_earlier(settings, design, folder, plan)
+        stored = store.read(earlier, design.items) if earlier else Stored()
         backend, groups = None, list[Group]()
-        if begun and len(stored.lines) == len(design.items):
-            plan = begun
+        if earlier and len(stored.lines) == len(design.items):
+            plan = earlier
         else:
-            backend = source.open(settings, design, begun, reporter)
+            backend = source.open(settings, design, earlier, reporter)
             groups, plan = backend.grouped(design.items), completed(plan, backend)
-            if begun and _continues(begun, plan, store, settings, reporter):
-                plan = begun
-            elif begun:
+            if earlier and _continues(earlier, plan, store, settings, reporter):
+                plan = earlier
+            elif earlier:
                 store, stored = _new_store(folder, design.prefix), Stored()
         missing = _mend(store, stored, groups, reporter)
         collection = _Collection(store, lock, plan, stored, reporter, settings.overwrite, len(stored.lines))
@@ -103,7 +103,7 @@ def _folder(settings: CollectSettings, design: Design) -> Path:
     return settings.output_dir or Path(f"{design.prefix}_data")
 
 
-def _find_begun(
+def _find_earlier(
     settings: CollectSettings, design: Design, folder: Path, plan: CollectionRecord
 ) -> tuple[ResponseStore, CollectionRecord | None]:
     """Where the answers go, and the plan of those that are there. Raises RefusedError if they are of another plan."""
@@ -113,22 +113,22 @@ def _find_begun(
     if settings.overwrite:
         store.require_replaceable()
         return store, None
-    begun = store.plan()
-    if begun:
-        _require_same(begun, plan, store)
-    return store, begun
+    earlier = store.plan()
+    if earlier:
+        _require_same(earlier, plan, store)
+    return store, earlier
 
 
 def _newest_unfinished(
     folder: Path, prefix: str, plan: CollectionRecord
 ) -> tuple[ResponseStore, CollectionRecord] | None:
-    """The last begun collection under a default name that has this plan and was not finished."""
+    """The last collection under a default name that has this plan and was not finished."""
     for path in sorted(folder.glob(f"{prefix}_responses_*{PLAN_SUFFIX}"), reverse=True):
         store = ResponseStore(path.with_name(path.name.removesuffix(PLAN_SUFFIX) + ".jsonl"))
         with contextlib.suppress(RefusedError):  # not ours: it is left alone
-            begun = store.plan()
-            if begun and begun.status != "finished" and not differences(begun, plan):
-                return store, begun
+            earlier = store.plan()
+            if earlier and earlier.status != "finished" and not differences(earlier, plan):
+                return store, earlier
     return None
 
 
@@ -142,26 +142,30 @@ def _new_store(folder: Path, prefix: str) -> ResponseStore:
         moment += timedelta(seconds=1)
 
 
-def _require_same(begun: CollectionRecord, plan: CollectionRecord, store: ResponseStore) -> None:
+def _require_same(earlier: CollectionRecord, plan: CollectionRecord, store: ResponseStore) -> None:
     """Raises RefusedError naming what changed."""
-    if changed := differences(begun, plan):
+    if changed := differences(earlier, plan):
         what = f"{store.path} holds the answers of another collection, which this would not continue:\n  "
         raise RefusedError(what + "\n  ".join(changed), OVERWRITE_HINT)
 
 
 def _continues(
-    begun: CollectionRecord, plan: CollectionRecord, store: ResponseStore, settings: CollectSettings, reporter: Reporter
+    earlier: CollectionRecord,
+    plan: CollectionRecord,
+    store: ResponseStore,
+    settings: CollectSettings,
+    reporter: Reporter,
 ) -> bool:
     """Whether what is known only of the loaded model fits what was begun; else a file of a default name is left alone.
 
     Raises RefusedError if the folder was named: nothing but these answers can be meant.
     """
     if settings.output_dir is not None:
-        _require_same(begun, plan, store)
-    if changed := differences(begun, plan):
+        _require_same(earlier, plan, store)
+    if changed := differences(earlier, plan):
         reporter(Note(f"not continuing {store.path}: {'; '.join(changed)}"))
         return False
-    for change in differences(begun, plan, MAY_DIFFER):
+    for change in differences(earlier, plan, MAY_DIFFER):
         reporter(Warned(f"since the first answers changed {change}"))
     return True
 
@@ -196,7 +200,7 @@ class _Collection:
     """Answers written by this run."""
     ahead: int = 0
     """Answers that are complete, but of groups that are not written yet."""
-    begun_at: float = field(default_factory=time.monotonic)
+    started_at: float = field(default_factory=time.monotonic)
 
     @property
     def done(self) -> int:
@@ -204,7 +208,7 @@ class _Collection:
 
     @property
     def seconds(self) -> float:
-        return time.monotonic() - self.begun_at
+        return time.monotonic() - self.started_at
 
     @property
     def again(self) -> str:

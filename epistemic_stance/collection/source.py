@@ -62,19 +62,19 @@ def local_source(files: ModelFiles, open_backend: OpenBackend, weights_digest: s
 
 
 def _open_local(
-    settings: CollectSettings, design: Design, begun: CollectionRecord | None, _reporter: Reporter
+    settings: CollectSettings, design: Design, earlier: CollectionRecord | None, _reporter: Reporter
 ) -> Backend:
     from epistemic_stance.models.open import open_model
 
     files = find_model(settings.model)
     opened = open_model(files, device=settings.device, dtype=settings.dtype, threads=settings.threads)
-    return local_backend(opened, settings, design, begun)
+    return local_backend(opened, settings, design, earlier)
 
 
 def local_backend(
-    opened: OpenedModel, settings: CollectSettings, design: Design, begun: CollectionRecord | None
+    opened: OpenedModel, settings: CollectSettings, design: Design, earlier: CollectionRecord | None
 ) -> Backend:
-    """Have an opened model answer. What is automatic is as it was when the collection was begun.
+    """Have an opened model answer. What is automatic is as in the earlier part of the collection.
 
     Raises InputError if the chat template refuses a question, NumericError if the model computes NaN.
     """
@@ -82,10 +82,10 @@ def local_backend(
 
     from epistemic_stance.collection.local import LocalBackend
 
-    threads = settings.threads or (begun and begun.threads) or opened.threads
-    products = (begun and begun.products) or opened.products
+    threads = settings.threads or (earlier and earlier.threads) or opened.threads
+    products = (earlier and earlier.products) or opened.products
     torch.set_num_threads(threads)
     if (threads, products) != (opened.threads, opened.products):
         opened = replace(opened, threads=threads, products=products)
-    slots = settings.slots or (begun and begun.slots) or 0
+    slots = settings.slots or (earlier and earlier.slots) or 0
     return LocalBackend(opened, design.sampling, system_prompt=design.system_prompt, slots=slots)
