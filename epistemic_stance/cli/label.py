@@ -24,11 +24,11 @@ def label_answers(settings: LabelSettings) -> None:
 
 def score_labels(settings: LabelScoreSettings) -> None:
     """Raises NotMetError if a figure is below what --require asks."""
-    found = score_file.run(settings)
+    scored = score_file.run(settings)
     console = Console(highlight=False)
     if settings.json:
-        console.out(score_json(found), highlight=False)
+        console.out(score_json(scored), highlight=False)
     else:
-        print_sections(score_sections(found), console)
-    if found.missed:
-        raise NotMetError("\n".join(found.missed))
+        print_sections(score_sections(scored), console)
+    if scored.missed:
+        raise NotMetError("\n".join(scored.missed))

@@ -32,7 +32,8 @@ class LabelledScore:
 
     question: str
     """Key of its question."""
-    found: ScoreRecord
+    score: ScoreRecord
+    """By the rules."""
     truth: ScoreRecord
     """The same with what people say it shows."""
     doubtful: frozenset[str]
@@ -73,7 +74,7 @@ def read_file_labels(scored_file: ScoredFile, folder: Path | None, patterns: Pat
         notices.append(f"labels: nothing is labelled yet of strata that hold {unreached:.0f} of its answers")
     if labelled and not matched:
         notices.append(f"none of the answers that are labelled in {place} is in {file.path.name}")
-    return FileLabels(place, [_labelled_score(answer, found, patterns) for answer, found in matched], notices)
+    return FileLabels(place, [_labelled_score(answer, score, patterns) for answer, score in matched], notices)
 
 
 def _model_of(file: ResponseFile, sample: LabelledSample) -> str | None:
@@ -83,7 +84,7 @@ def _model_of(file: ResponseFile, sample: LabelledSample) -> str | None:
     drawn: defaultdict[str, set[str | None]] = defaultdict(set)
     for answer in sample.draw.answers:
         drawn[answer.model].add(answer.weights_digest)
-    known = [model for model, found in drawn.items() if None not in found and found == digests]
+    known = [model for model, of_model in drawn.items() if None not in of_model and of_model == digests]
     if known:
         return name if name in known else known[0]
     return name if name in drawn and (None in drawn[name] or None in digests) else None
@@ -99,9 +100,9 @@ def _matched(
     """
     question_set = source_of(file).question_set
     waiting: defaultdict[tuple[object, ...], list[SampledAnswer]] = defaultdict(list)
-    for one in drawn:
-        if None in (question_set, one.drawn.question_set) or question_set == one.drawn.question_set:
-            waiting[_key(one.drawn)].append(one)
+    for sampled in drawn:
+        if None in (question_set, sampled.drawn.question_set) or question_set == sampled.drawn.question_set:
+            waiting[_key(sampled.drawn)].append(sampled)
     return [(waiting[key].pop(), answer.score) for answer in answers if waiting.get(key := _key(answer.response))]
 
 
@@ -109,12 +110,12 @@ def _key(answer: DrawnAnswer | Response) -> tuple[object, ...]:
     return question_key(answer.question), answer.temperature, answer.iteration, answer.response
 
 
-def _labelled_score(answer: SampledAnswer, found: ScoreRecord, patterns: PatternSet) -> LabelledScore:
+def _labelled_score(answer: SampledAnswer, score: ScoreRecord, patterns: PatternSet) -> LabelledScore:
     """Patterns that the category of the answer rules out are known to be absent."""
-    possible = {name for name, pattern in patterns.patterns.items() if can_show(pattern, found.category)}
-    truth = replace(found, patterns=sorted(name for name in possible if answer.truth.get(name)))
+    possible = {name for name, pattern in patterns.patterns.items() if can_show(pattern, score.category)}
+    truth = replace(score, patterns=sorted(name for name in possible if answer.truth.get(name)))
     doubtful = frozenset(possible - answer.truth.keys())
-    return LabelledScore(question_key(found.question), found, truth, doubtful, answer.weight)
+    return LabelledScore(question_key(score.question), score, truth, doubtful, answer.weight)
 
 
 def labelled_counts(
@@ -123,17 +124,17 @@ def labelled_counts(
     """Counts of a measure by question with the labels that count for it: those that no doubt could change."""
     rows = {question: row for row, question in enumerate(questions)}
     counting = [
-        (label, row, truth, found)
+        (label, row, truth, shown)
         for label in labels
         if (row := rows.get(label.question)) is not None
-        for truth, found in [(measure.known(label.truth, label.doubtful), measure.shown(label.found))]
-        if truth is not None and found is not None and answers_Q[row]
+        for truth, shown in [(measure.known(label.truth, label.doubtful), measure.shown(label.score))]
+        if truth is not None and shown is not None and answers_Q[row]
     ]
     return LabelledCounts(
         hits_Q=hits_Q,
         answers_Q=answers_Q,
         truth_N=np.array([truth for _, _, truth, _ in counting], dtype=np.bool_),
-        found_N=np.array([found for _, _, _, found in counting], dtype=np.bool_),
+        found_N=np.array([shown for _, _, _, shown in counting], dtype=np.bool_),
         weight_N=np.array([label.weight for label, _, _, _ in counting], dtype=np.float64),
         question_N=np.array([row for _, row, _, _ in counting], dtype=np.int64),
     )
@@ -155,8 +156,8 @@ def corrected_rate_record(counts: LabelledCounts) -> CorrectedRateRecord:
 class RuleErrors:
     """What the rules find in the answers that were drawn from, beside the labels."""
 
-    found: Mapping[str, frozenset[str]]
-    """Id of a drawn answer of which somebody said something, and which is in its file -> patterns found in it."""
+    patterns: Mapping[str, frozenset[str]]
+    """Id of an answer that somebody labelled, or a judge, and that is in its file -> patterns that the rules find."""
     counts: Mapping[str, Mapping[str, LabelledCounts]]
     """Labelled model -> pattern or group -> its counts and labels."""
     notices: list[str]
@@ -167,7 +168,7 @@ def rule_errors(sample: LabelledSample, scorer: Scorer) -> RuleErrors:
 
     Raises InputError if a file is gone or cannot be read.
     """
-    found: dict[str, frozenset[str]] = {}
+    patterns: dict[str, frozenset[str]] = {}
     counts: dict[str, dict[str, LabelledCounts]] = {}
     notices = []
     for model in sample.draw.models:
@@ -180,15 +181,15 @@ def rule_errors(sample: LabelledSample, scorer: Scorer) -> RuleErrors:
             of_file = scored(path, scorer).answers
             answers += of_file
             for answer, score in _matched(drawn, path, of_file):
-                found[answer.drawn.id] = frozenset(score.patterns)
+                patterns[answer.drawn.id] = frozenset(score.patterns)
                 if answer.weight > 0:
                     labels.append(_labelled_score(answer, score, scorer.patterns))
-        if gone := sum(answer.drawn.id not in found for answer in drawn):
+        if gone := sum(answer.drawn.id not in patterns for answer in drawn):
             notices.append(f"{gone} of the {len(drawn)} labelled answers of {model} are in no file any more")
         if labels:
-            measures = [one for one in measures_of(scorer.patterns.patterns) if one.kind in ("group", "pattern")]
+            measures = [each for each in measures_of(scorer.patterns.patterns) if each.kind in ("group", "pattern")]
             counts[model] = {measure.name: _counts(measure, answers, labels) for measure in measures}
-    return RuleErrors(found, counts, notices)
+    return RuleErrors(patterns, counts, notices)
 
 
 def _counts(measure: Measure, answers: Sequence[Answer], labels: Sequence[LabelledScore]) -> LabelledCounts:

@@ -52,7 +52,7 @@ class Evaluator:
         """The same rate as people would label it; None without labels, or if it does not depend on patterns."""
         measure = self.measure_of(scope)
         files = [model.sets[name].labels for name in scope.sets if name in model.sets]
-        given = [score for file in files if file for score in file.scores if within(score.found, scope, split)]
+        given = [label for file in files if file for label in file.scores if within(label.score, scope, split)]
         if model.missing(scope) or not given or not measure.patterns:
             return None
         questions = model.answers(scope, split)

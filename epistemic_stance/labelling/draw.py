@@ -44,9 +44,9 @@ def draw_model(candidates: Sequence[Candidate], number: int) -> list[DrawnAnswer
 
     A larger number draws the same answers of a stratum and others. The ids are still to be given.
     """
-    found = [frozenset(one.answer.score.patterns) for one in candidates]
-    strata = strata_of(found)
-    sizes = allocation({name: [found[index] for index in indices] for name, indices in strata.items()}, number)
+    patterns = [frozenset(candidate.answer.score.patterns) for candidate in candidates]
+    strata = strata_of(patterns)
+    sizes = allocation({name: [patterns[index] for index in indices] for name, indices in strata.items()}, number)
     drawn = []
     for name, indices in strata.items():
         by_chance = sorted(indices, key=lambda index: _lot(candidates[index]))
@@ -54,12 +54,15 @@ def draw_model(candidates: Sequence[Candidate], number: int) -> list[DrawnAnswer
     return drawn
 
 
-def strata_of(found: Sequence[frozenset[str]]) -> dict[str, list[int]]:
-    """Stratum -> indices of its answers, the rarest pattern first and `none` last. Every answer is in one."""
-    finds = Counter(pattern for patterns in found for pattern in patterns)
+def strata_of(answers: Sequence[frozenset[str]]) -> dict[str, list[int]]:
+    """Stratum -> indices of its answers, the rarest pattern first and `none` last, given what is found in each.
+
+    Every answer is in one stratum.
+    """
+    finds = Counter(pattern for patterns in answers for pattern in patterns)
     rank = {pattern: place for place, pattern in enumerate(sorted(finds, key=lambda name: (finds[name], name)))}
     strata: defaultdict[str, list[int]] = defaultdict(list)
-    for index, patterns in enumerate(found):
+    for index, patterns in enumerate(answers):
         strata[min(patterns, key=rank.__getitem__, default=NONE)].append(index)
     return {name: strata[name] for name in (*rank, NONE) if name in strata}
 
@@ -70,13 +73,13 @@ def allocation(strata: Mapping[str, Sequence[frozenset[str]]], number: int) -> d
     A third goes to `none`; then whichever pattern has fewest gets more, until each has 25 or all it has; what is left
     goes where an answer stands for most others. If `number` does not suffice, the patterns share it evenly.
     """
-    sizes = {name: len(found) for name, found in strata.items()}
+    sizes = {name: len(answers) for name, answers in strata.items()}
     if number >= sum(sizes.values()):
         return sizes
     drawn = {name: min(size, LEAST_OF_STRATUM) for name, size in sizes.items()}
     if NONE in sizes:
         drawn[NONE] = min(sizes[NONE], -(-number // SHARE_OF_NONE))
-    finds = {name: Counter(pattern for patterns in found for pattern in patterns) for name, found in strata.items()}
+    finds = {name: Counter(pattern for patterns in answers for pattern in patterns) for name, answers in strata.items()}
     wanted = {pattern: min(WANTED, count) for pattern, count in sum(finds.values(), Counter[str]()).items()}
     expected = {
         pattern: sum(drawn[name] * finds[name][pattern] / sizes[name] for name in sizes) for pattern in sorted(wanted)

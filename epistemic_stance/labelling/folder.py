@@ -121,8 +121,10 @@ def _draw(
     if old is not None:
         _require_held(old.answers, answers, folder)
     drawn_from = [
-        DrawnFile(model=one.model, question_set=one.question_set, file=os.path.relpath(one.path, folder.parent))
-        for one in sources
+        DrawnFile(
+            model=source.model, question_set=source.question_set, file=os.path.relpath(source.path, folder.parent)
+        )
+        for source in sources
     ]
     numbered = _numbered(answers, old.answers if old else [])
     return DrawRecord(number=number, files=drawn_from, answers=numbered)
@@ -130,32 +132,28 @@ def _draw(
 
 def _require_held(old: Sequence[DrawnAnswer], new: Sequence[DrawnAnswer], folder: Path) -> None:
     """The labels given so far are a random part of the new sample only where every stratum is what it was."""
-    held = {(_place(one), one.stratum) for one in old} <= {(_place(one), one.stratum) for one in new}
-    if not held or not _stratum_sizes(old).items() <= _stratum_sizes(new).items():
+    held = {(answer.place, answer.part) for answer in old} <= {(answer.place, answer.part) for answer in new}
+    if not held or not _sizes(old).items() <= _sizes(new).items():
         what = (
-            f"{folder} holds a sample that cannot be extended to this one: fewer answers, models or sets are asked "
-            "for, or more sets of the same models, or answers or rules have changed since"
+            f"{folder} holds a sample that cannot be extended like this: fewer answers, models or sets are asked for, "
+            "or more sets of the same models, or answers or rules have changed since"
         )
         raise RefusedError(what, "leave the flags out to go on with it, or move the folder away to draw anew")
 
 
-def _stratum_sizes(answers: Sequence[DrawnAnswer]) -> dict[tuple[str, str], int]:
+def _sizes(sample: Sequence[DrawnAnswer]) -> dict[tuple[str, str], int]:
     """Answers in each stratum of each model, drawn or not."""
-    drawn = Counter((one.model, one.stratum) for one in answers)
-    weights = {(one.model, one.stratum): one.weight for one in answers}
-    return {stratum: round(drawn[stratum] * weight) for stratum, weight in weights.items()}
-
-
-def _place(answer: DrawnAnswer) -> tuple[str, str | None, int, str]:
-    return answer.model, answer.question_set, answer.line, answer.response
+    drawn = Counter(answer.part for answer in sample)
+    return {answer.part: round(drawn[answer.part] * answer.weight) for answer in sample}
 
 
 def _numbered(answers: Sequence[DrawnAnswer], old: Sequence[DrawnAnswer]) -> list[DrawnAnswer]:
     """Those with an id first, then the others in random order: neither place nor id says whose answer it is."""
-    ids = {_place(one): one.id for one in old}
-    fresh = sorted((_place(one) for one in answers if _place(one) not in ids), key=lambda place: lot(f"id|{place}"))
-    ids |= {place: f"a{number:05d}" for number, place in enumerate(fresh, start=len(ids) + 1)}
-    return sorted((one.model_copy(update={"id": ids[_place(one)]}) for one in answers), key=lambda one: one.id)
+    ids = {answer.place: answer.id for answer in old}
+    new = sorted((answer.place for answer in answers if answer.place not in ids), key=lambda place: lot(f"id|{place}"))
+    ids |= {place: f"a{number:05d}" for number, place in enumerate(new, start=len(ids) + 1)}
+    numbered = [answer.model_copy(update={"id": ids[answer.place]}) for answer in answers]
+    return sorted(numbered, key=lambda answer: answer.id)
 
 
 # --- label files -------------------------------------------------------------------------------------------
@@ -163,14 +161,14 @@ def _numbered(answers: Sequence[DrawnAnswer], old: Sequence[DrawnAnswer]) -> lis
 
 def _extend_sheet(path: Path, draw: DrawRecord, patterns: PatternSet) -> None:
     """Add rows for the answers that the file lacks, below those that it has."""
-    answers = {one.id: one for one in draw.answers}
+    answers = {answer.id: answer for answer in draw.answers}
     rows = read_sheet(path, draw.answers, patterns.patterns, may_lack=answers)
-    lacking = _in_order(path.stem, [one for one in draw.answers if one.id not in rows])
+    lacking = _in_order(path.stem, [answer for answer in draw.answers if answer.id not in rows])
     write_sheet(path, [*(answers[identifier] for identifier in rows), *lacking], patterns.patterns, rows)
 
 
 def _in_order(name: str, answers: Sequence[DrawnAnswer]) -> list[DrawnAnswer]:
-    return sorted(answers, key=lambda one: lot(f"{name}|{one.id}"))
+    return sorted(answers, key=lambda answer: lot(f"{name}|{answer.id}"))
 
 
 def _guide(patterns: PatternSet) -> str:

@@ -97,8 +97,8 @@ def ask_judge(
 ) -> None:
     """Ask about every answer of which the judge's file says nothing yet.
 
-    A reply that cannot be read is one that cannot tell, and stands in the notes. Raises InputError, RefusedError or
-    EndpointError as the server has it, StoppedError for a signal; what was said before is kept, and is not asked again.
+    A reply that cannot be read counts as unknown, and stands in the notes. Raises InputError, RefusedError or
+    EndpointError as the server has it, StoppedError for a signal; replies that came before are kept.
     """
     backend = _open(settings, reporter)
     path = sheet_path(folder, judge_name(backend.identity.model))
@@ -123,7 +123,7 @@ def ask_judge(
                     write_sheet(path, draw.answers, patterns.patterns, rows)
                     saved_at = time.monotonic()
         except KeyboardInterrupt:
-            what, number = f"stopped; what was said is in {path}", stop.requested or signal.SIGINT
+            what, number = f"stopped; the replies are in {path}", stop.requested or signal.SIGINT
             raise StoppedError(what, number, "the same command asks about the rest") from None
         finally:
             write_sheet(path, draw.answers, patterns.patterns, rows)

@@ -47,13 +47,13 @@ class LabelledSample:
 
     def labelled(self, model: str | None = None) -> list[SampledAnswer]:
         """Those that somebody labelled, of one model or of all."""
-        return [one for one in self.answers if one.weight > 0 and model in (None, one.drawn.model)]
+        return [answer for answer in self.answers if answer.weight > 0 and model in (None, answer.drawn.model)]
 
     def unreached(self, model: str) -> float:
         """Answers of a model in strata of which nothing is labelled yet: no estimate speaks for them."""
-        reached = {one.drawn.stratum for one in self.labelled(model)}
-        drawn = [one.drawn for one in self.answers if one.drawn.model == model]
-        return sum(one.weight for one in drawn if one.stratum not in reached)
+        reached = {answer.drawn.stratum for answer in self.labelled(model)}
+        drawn = [answer.drawn for answer in self.answers if answer.drawn.model == model]
+        return sum(answer.weight for answer in drawn if answer.stratum not in reached)
 
 
 def read_sample(folder: Path, patterns: PatternSet) -> LabelledSample:
@@ -70,20 +70,20 @@ def read_sample(folder: Path, patterns: PatternSet) -> LabelledSample:
         except InputError as error:
             problems += error.problems
             continue
-        given[name], found = _given(name, rows, draw.answers, patterns)
-        notices += found
+        given[name], remarks = _given(name, rows, draw.answers, patterns)
+        notices += remarks
     if problems:
         raise InputError(problems)
     people = [name for name in given if not name.startswith(JUDGE)]
     weights = _weights(draw.answers, {identifier for name in people for identifier in given[name]})
     answers = [
         SampledAnswer(
-            drawn=one,
-            marks={name: marks[one.id] for name, marks in given.items() if one.id in marks},
-            truth=_truth([given[name][one.id] for name in people if one.id in given[name]]),
-            weight=weights.get(one.id, 0.0),
+            drawn=answer,
+            marks={name: marks[answer.id] for name, marks in given.items() if answer.id in marks},
+            truth=_truth([given[name][answer.id] for name in people if answer.id in given[name]]),
+            weight=weights.get(answer.id, 0.0),
         )
-        for one in draw.answers
+        for answer in draw.answers
     ]
     judges = [name for name in given if name not in people]
     return LabelledSample(folder, draw, list(patterns.patterns), answers, people, judges, notices)
@@ -95,19 +95,19 @@ def _given(
     """Id -> what a file says of it, without answers of which it says nothing; and what to note of the file.
 
     A column in which some labelled rows have 1, the others are empty and none has 0 does not count: whoever marks only
-    what an answer shows has said nothing of the others, and every estimate would be far too high.
+    what an answer shows says nothing of the others, and every estimate would be far too high.
     """
-    said = {identifier: row.marks for identifier, row in rows.items() if row.marks}
+    labelled = {identifier: row.marks for identifier, row in rows.items() if row.marks}
     empty = {
-        (one.id, label)
-        for one in answers
+        (answer.id, label)
+        for answer in answers
         for label, pattern in patterns.patterns.items()
-        if one.id in said and label not in said[one.id] and can_show(pattern, one.category)
+        if answer.id in labelled and label not in labelled[answer.id] and can_show(pattern, answer.category)
     }
     one_sided = [
         label
         for label in patterns.patterns
-        if {marks[label] for marks in said.values() if label in marks} == {True}
+        if {marks[label] for marks in labelled.values() if label in marks} == {True}
         and any(label == lacking for _, lacking in empty)
     ]
     notices = []
@@ -115,20 +115,21 @@ def _given(
         what = f"{', '.join(one_sided)} not counted: 1 and empty cells but no 0"
         notices.append(f"{name}: {what}; an empty cell is not labelled")
     if empty:
-        rows_with = len({identifier for identifier, _ in empty})
-        notices.append(f"{name}: {rows_with} of {len(said)} labelled rows have empty cells, which count as unknown")
-    kept = {id_: {label: marks[label] for label in marks if label not in one_sided} for id_, marks in said.items()}
+        number = len({identifier for identifier, _ in empty})
+        notices.append(f"{name}: {number} of {len(labelled)} labelled rows have empty cells, which count as unknown")
+    kept = {id_: {label: marks[label] for label in marks if label not in one_sided} for id_, marks in labelled.items()}
     return {identifier: marks for identifier, marks in kept.items() if marks}, notices
 
 
-def _truth(said: Sequence[Marks]) -> dict[str, bool]:
-    labels = dict.fromkeys(label for marks in said for label in marks)
-    found = {label: {marks[label] for marks in said if label in marks} for label in labels}
-    return {label: True in marks for label, marks in found.items() if marks in ({True}, {False})}
+def _truth(of_people: Sequence[Marks]) -> dict[str, bool]:
+    """What all say who labelled it; absent where they differ or one cannot tell."""
+    labels = dict.fromkeys(label for marks in of_people for label in marks)
+    opinions = {label: {marks[label] for marks in of_people if label in marks} for label in labels}
+    return {label: True in marks for label, marks in opinions.items() if marks in ({True}, {False})}
 
 
 def _weights(drawn: Sequence[DrawnAnswer], labelled: set[str]) -> dict[str, float]:
     """Weights of those labelled so far, which stand for all of their stratum: they are a random part of it."""
-    done = [one for one in drawn if one.id in labelled]
-    drawn_of, done_of = (Counter((one.model, one.stratum) for one in answers) for answers in (drawn, done))
-    return {one.id: one.weight * drawn_of[one.model, one.stratum] / done_of[one.model, one.stratum] for one in done}
+    done = [answer for answer in drawn if answer.id in labelled]
+    of_drawn, of_done = (Counter(answer.part for answer in answers) for answers in (drawn, done))
+    return {answer.id: answer.weight * of_drawn[answer.part] / of_done[answer.part] for answer in done}

@@ -67,7 +67,7 @@ def write_sheet(
     for answer in answers:
         row = rows.get(answer.id, Row())
         texts = [_guarded(_text(answer, name)) for name in TEXTS]
-        labels = [_label(row.marks, name, can_show(one, answer.category)) for name, one in patterns.items()]
+        labels = [_label(row.marks, name, can_show(pattern, answer.category)) for name, pattern in patterns.items()]
         writer.writerow([answer.id, *texts, *labels, _guarded(row.notes)])
     write_atomic(path, BYTE_ORDER_MARK + text.getvalue())
 

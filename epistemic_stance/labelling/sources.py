@@ -46,23 +46,23 @@ def find_sources(run: Path, models: str, question_sets: str, stance: Stance) -> 
     if not folder.validation.is_dir():
         return [_single(run, models or question_sets)]
     answered = {model: sets for model in folder.models_validated() if (sets := folder.answered(model))}
-    sets = sorted({name for found in answered.values() for name in found})
+    sets = sorted(set().union(*answered.values()))
     wanted_models = _chosen("--models", models, answered)
     wanted_sets = _chosen("--questions", question_sets, sets)
     if not question_sets:
         wanted_sets = [name for name in wanted_sets if not _graded(name, stance)]
-    found = [
+    sources = [
         Source(folder.labels, model, name, folder.answers(model, name).responses)
         for model in wanted_models
         for name in wanted_sets
         if name in answered[model]
     ]
-    lacking = [model for model in wanted_models if model not in {source.model for source in found}]
-    if not found or (lacking and models):
+    lacking = [model for model in wanted_models if model not in {source.model for source in sources}]
+    if not sources or (lacking and models):
         what = f"no answers of {', '.join(lacking) or 'any model'} to {', '.join(wanted_sets) or 'any set'}"
         hint = f"there are answers to {', '.join(sets)}; name sets with --questions" if sets else FORM
         raise InputError([Problem(str(folder.validation), what, hint=hint)])
-    return found
+    return sources
 
 
 def _single(answers: Path, chosen: str) -> Source:

@@ -31,6 +31,16 @@ class DrawnAnswer(Logged):
     weight: Annotated[float, Field(gt=0, allow_inf_nan=False)]
     """Answers of its model that it stands for: N_h / n_h of its stratum."""
 
+    @property
+    def place(self) -> tuple[str, str | None, int, str]:
+        """Where it stands, and what it says there: the same in every sample."""
+        return self.model, self.question_set, self.line, self.response
+
+    @property
+    def part(self) -> tuple[str, str]:
+        """Model and stratum: answers of one part stand for each other."""
+        return self.model, self.stratum
+
 
 class DrawnFile(Logged):
     """A file of answers that was drawn from."""

@@ -52,8 +52,8 @@ def label_notices(sample: LabelledSample, errors: RuleErrors) -> list[str]:
 
 def label_sections(sample: LabelledSample, errors: RuleErrors) -> list[Section]:
     """Counts, agreement of people, judges and rules, and for each labelled model how the rules err."""
-    drawn = Counter(one.drawn.model for one in sample.answers)
-    labelled = Counter(name for one in sample.answers for name in one.marks)
+    drawn = Counter(answer.drawn.model for answer in sample.answers)
+    labelled = Counter(name for answer in sample.answers for name in answer.marks)
     lead = [
         f"  drawn      {_listed({model: drawn[model] for model in sample.draw.models})}",
         f"  labelled   {_listed(labelled) or 'nothing yet'}",
@@ -70,12 +70,12 @@ def label_sections(sample: LabelledSample, errors: RuleErrors) -> list[Section]:
     return sections
 
 
-def score_sections(found: FileAgreement) -> list[Section]:
+def score_sections(scored: FileAgreement) -> list[Section]:
     """Agreement of the patterns with the labels of a file."""
     head = ("label", "positives", "precision", "recall", "F1", "kappa")
     sections = []
-    for name, agreements in found.tables.items():
-        title = f"{shorten(name)}: {found.answers[name]} answers"
+    for name, agreements in scored.tables.items():
+        title = f"{shorten(name)}: {scored.answers[name]} answers"
         rows = [
             [label, str(cells.positives), *(_figure(value, 3) for value in _rates(cells).values())]
             for label, cells in agreements.items()
@@ -84,11 +84,11 @@ def score_sections(found: FileAgreement) -> list[Section]:
     return sections
 
 
-def score_json(found: FileAgreement) -> str:
+def score_json(scored: FileAgreement) -> str:
     """The same for programs: `labels` of all answers, `arms` of each group."""
     tables = {
         name: {label: {"positives": cells.positives, **_rates(cells)} for label, cells in agreements.items()}
-        for name, agreements in found.tables.items()
+        for name, agreements in scored.tables.items()
     }
     return dump_json({"labels": tables.pop(ALL), "arms": tables}, indent=1)
 
@@ -110,14 +110,16 @@ def _figure(figure: float | None, digits: int = 2) -> str:
 
 def _agreement(sample: LabelledSample, errors: RuleErrors) -> Table:
     """Kappa of people with each other, of rules and judges with people, and of judges with the rules."""
-    names = (*sample.annotators, *sample.judges)
-    sides = {name: {one.drawn.id: one.marks[name] for one in sample.answers if name in one.marks} for name in names}
-    sides[RULES] = {id_: {name: name in found for name in sample.patterns} for id_, found in errors.found.items()}
-    sides[PEOPLE] = {one.drawn.id: one.truth for one in sample.labelled()}
+    sides: dict[str, dict[str, Marks]] = {
+        name: {answer.drawn.id: answer.marks[name] for answer in sample.answers if name in answer.marks}
+        for name in (*sample.annotators, *sample.judges)
+    }
+    sides[PEOPLE] = {answer.drawn.id: answer.truth for answer in sample.labelled()}
+    sides[RULES] = {id_: {name: name in shown for name in sample.patterns} for id_, shown in errors.patterns.items()}
     pairs = [*combinations(sample.annotators, 2), *((name, PEOPLE) for name in (RULES, *sample.judges))]
     pairs = [pair for pair in pairs if sides[PEOPLE]] + [(judge, RULES) for judge in sample.judges]
-    judged = [_judged(sides[one], sides[two]) for one, two in pairs]
-    head = ("pattern", *(f"{shorten(one, 12)}_{shorten(two, 12)}" for one, two in pairs))
+    judged = [_judged(sides[first], sides[second]) for first, second in pairs]
+    head = ("pattern", *(f"{shorten(first, 12)}_{shorten(second, 12)}" for first, second in pairs))
     rows = [
         [pattern, *(_figure(agreement(answers, pattern).kappa) for answers in judged)] for pattern in sample.patterns
     ]
@@ -127,10 +129,11 @@ def _agreement(sample: LabelledSample, errors: RuleErrors) -> Table:
 def _judged(first: Mapping[str, Marks], second: Mapping[str, Marks]) -> list[JudgedAnswer]:
     """Answers of which both sides say something; of a pattern of which one does not, nothing is known."""
     judged = []
-    for one, two in ((first[identifier], second[identifier]) for identifier in first.keys() & second.keys()):
-        unknown = {name for name in (*one, *two) if one.get(name) is None or two.get(name) is None}
-        found, labels = (frozenset(name for name, mark in marks.items() if mark) for marks in (one, two))
-        judged.append(JudgedAnswer(None, labels, frozenset(unknown), found))
+    for sides in ((first[identifier], second[identifier]) for identifier in first.keys() & second.keys()):
+        names = {name for marks in sides for name in marks}
+        unknown = frozenset(name for name in names if any(marks.get(name) is None for marks in sides))
+        shown, labels = (frozenset(name for name, mark in marks.items() if mark) for marks in sides)
+        judged.append(JudgedAnswer(None, labels, unknown, shown))
     return judged
 
 

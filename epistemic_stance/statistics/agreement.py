@@ -56,9 +56,9 @@ class Agreement:
         None where people and patterns both always, or both never, say the label: chance then explains everything.
         """
         total = self.positives + self.found_only + self.neither
-        found = self.both + self.found_only
+        finds = self.both + self.found_only
         observed = (self.both + self.neither) * total
-        by_chance = self.positives * found + (total - self.positives) * (total - found)
+        by_chance = self.positives * finds + (total - self.positives) * (total - finds)
         return _ratio(observed - by_chance, total * total - by_chance)
 
 
