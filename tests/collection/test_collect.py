@@ -6,6 +6,8 @@ import contextlib
 import json
 import os
 import signal
+import subprocess
+import sys
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -958,3 +960,11 @@ def test_an_item_is_asked_with_its_own_seed() -> None:
     seeds = [item.seed for item in design_of().items]
     assert len(set(seeds)) == len(seeds)
     assert all(isinstance(item, Item) and 0 <= item.seed < 2**31 for item in design_of().items)
+
+
+def test_the_client_of_servers_is_loaded_only_for_a_server() -> None:
+    code = "import sys; from epistemic_stance.collection.source import find_source; "
+    code += "from epistemic_stance.foundation.settings import CollectSettings; "
+    code += "find_source(CollectSettings(model='demo')); print(*{'openai', 'torch'} & sys.modules.keys())"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == ""
