@@ -295,7 +295,7 @@ def _screening(subject: Subject, name: str) -> Row:
 def _answers(subject: Subject, name: str, model: str) -> Row:
     """To every sampled set of the stance; once a checkpoint is chosen, only to those that some model was asked."""
     run = subject.run
-    asked = sorted({question_set for one in subject.models() for question_set in run.answered(one)})
+    asked = sorted({question_set for each in subject.models() for question_set in run.answered(each)})
     sampled = [key for key, design in load_stance(subject.stance).designs.items() if design.sampled]
     number, left = 0, list[str]()
     for question_set in dict.fromkeys(asked if run.selection.exists() else [*asked, *sampled]):

@@ -113,11 +113,11 @@ def _rules(answers: Sequence[Answer], measures: Sequence[Measure]) -> dict[str, 
 
 
 def _asked(file: ResponseFile) -> dict[str, list[Known]]:
-    found: dict[str, dict[Known, None]] = {}
+    result: dict[str, dict[Known, None]] = {}
     for origin in file.origins:
         for name, value in origin.items():
-            found.setdefault(name, {})[value] = None
-    return {name: list(values) for name, values in found.items()}
+            result.setdefault(name, {})[value] = None
+    return {name: list(values) for name, values in result.items()}
 
 
 # --- notices -----------------------------------------------------------------------------------------------
@@ -142,10 +142,10 @@ def _notices(file: ResponseFile, stance: Stance, digest: str) -> Iterator[str]:
     categories = sorted({response.category for response in file.responses} - known)
     if categories:
         names = ", ".join(shorten(name, 30) for name in categories[:5]) + (", ..." if len(categories) > 5 else "")
-        one = len(categories) == 1
+        single = len(categories) == 1
         yield (
-            f"{'1 category is' if one else f'{len(categories)} categories are'} not the stance's and reported as "
-            f"named: {names}; patterns that belong to certain categories do not apply to {'it' if one else 'them'}"
+            f"{'1 category is' if single else f'{len(categories)} categories are'} not the stance's and reported as "
+            f"named: {names}; patterns that belong to certain categories do not apply to {'it' if single else 'them'}"
         )
     different = {
         "categories": len({response.category for response in file.responses}),

@@ -124,13 +124,13 @@ def _compare(settings: CompareSettings, reporter: Reporter) -> tuple[ComparisonR
 
 
 def _corpus_notices(before: ResponseFile, after: ResponseFile, digest: str) -> list[str]:
-    found = [(file.path, corpus_notice(file, digest)) for file in (before, after)]
-    return [f"{path}: {notice}" for path, notice in found if notice]
+    result = [(file.path, corpus_notice(file, digest)) for file in (before, after)]
+    return [f"{path}: {notice}" for path, notice in result if notice]
 
 
 def _label_notices(labels: Sequence[FileLabels | None]) -> list[str]:
     sides = zip(("BEFORE", "AFTER"), labels, strict=True)
-    return [f"{side}: {notice}" for side, found in sides if found for notice in found.notices]
+    return [f"{side}: {notice}" for side, each in sides if each for notice in each.notices]
 
 
 def _require_not_an_input(output: Path, *inputs: Path) -> None:

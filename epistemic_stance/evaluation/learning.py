@@ -342,8 +342,8 @@ def learning_verdict(
 
 
 def _above(first: GainRecord | None, second: GainRecord | None) -> bool:
-    found = gain_difference(first, second)
-    return found is not None and found.low > 0
+    result = gain_difference(first, second)
+    return result is not None and result.low > 0
 
 
 def _points(gain: GainRecord) -> str:

@@ -155,13 +155,13 @@ class Tally:
         place_N = np.array(labels.of_answers, dtype=np.int64) * self.questions + self.question_N()
         place_C, cell_N = np.unique(place_N, return_inverse=True)
         starts = np.searchsorted(place_C, np.arange(len(names) + 1) * self.questions)
-        found = []
+        result = []
         for shown_N in shown_NM.T:
             hits_C = np.bincount(cell_N[shown_N == 1], minlength=len(place_C))
             answers_C = np.bincount(cell_N[shown_N != 2], minlength=len(place_C))
             parts = zip(names, pairwise(starts), strict=True)
-            found.append({name: rate_record(hits_C[low:high], answers_C[low:high]) for name, (low, high) in parts})
-        return found
+            result.append({name: rate_record(hits_C[low:high], answers_C[low:high]) for name, (low, high) in parts})
+        return result
 
 
 def rate_record(hits_Q: NDArray[np.int64], answers_Q: NDArray[np.int64]) -> RateRecord | None:

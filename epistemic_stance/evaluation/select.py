@@ -128,8 +128,8 @@ def _record(context: FlagContext, models: list[ModelEvidence], corpus: str) -> S
     problems = {model.name: list(problems_of(base, model, sets_evaluated(stance))) for model in models}
     sound = [model for model in models if not problems[model.name]]
     gains, report_gains = (
-        dict(zip((model.name for model in sound), found, strict=True))
-        for found in (gains_of(base, sound, context.axes.gain, split, evaluator) for split in ("select", "report"))
+        dict(zip((model.name for model in sound), each, strict=True))
+        for each in (gains_of(base, sound, context.axes.gain, split, evaluator) for split in ("select", "report"))
     )
     candidates = [
         _candidate(context, model, problems[model.name], gains.get(model.name), report_gains.get(model.name))

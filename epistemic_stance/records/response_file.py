@@ -224,13 +224,13 @@ class _Reader:
         self, number: int, value: dict[str, Any], name: str, expected: str, whole: bool = False
     ) -> float | None:
         """A whole one may be written as 1.0, as tables with an empty cell have it."""
-        found = value.get(name)
-        if found is None:
+        result = value.get(name)
+        if result is None:
             return None
-        if type(found) not in (int, float) or not 0 <= found <= 1e9 or (whole and found % 1):
-            self._note(number, name, f"expected {expected}, found {_described(found)}")
+        if type(result) not in (int, float) or not 0 <= result <= 1e9 or (whole and result % 1):
+            self._note(number, name, f"expected {expected}, found {_described(result)}")
             return None
-        return float(found)
+        return float(result)
 
     def _origin(self, value: dict[str, Any]) -> Origin:
         """What the line says of whom it asked; a field of another form than ours is as good as absent."""

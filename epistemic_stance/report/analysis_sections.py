@@ -128,9 +128,9 @@ def _patterns(record: AnalysisRecord) -> Section:
 def _corrected(record: AnalysisRecord) -> Iterator[Section]:
     measures = [*(measure for measure, _ in _grouped(record)), *of_kind(record, "conduct")]
     rows = [
-        [measure.name, rate(measure.overall), corrected(found), f"{found.positives} of {found.labelled}"]
+        [measure.name, rate(measure.overall), corrected(result), f"{result.positives} of {result.labelled}"]
         for measure in measures
-        if (found := measure.corrected) and found.estimate is not None
+        if (result := measure.corrected) and result.estimate is not None
     ]
     refusals = {
         measure.name: measure.corrected.refused
@@ -194,8 +194,8 @@ def _every_part(record: AnalysisRecord) -> Iterator[Section]:
         for name in names:
             number = f" ({counted(record.category_answers[name], 'answer')})" if part == "category" else ""
             rates = [(measure.name, _part(measure, part)[name]) for measure in measures]
-            rows = [[measure, rate(found)] for measure, found in rates if found and found.estimate > 0]
-            none = [measure for measure, found in rates if found and found.estimate == 0]
+            rows = [[name, rate(known)] for name, known in rates if known and known.estimate > 0]
+            none = [name for name, known in rates if known and known.estimate == 0]
             title = f"{name}{number}"
             tables = [Table(title, ("", "percent of answers"), rows)] if rows else []
             yield Section(title, 3, tables=tables, text=[f"None: {', '.join(none)}."] if none else [])

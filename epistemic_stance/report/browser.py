@@ -109,8 +109,8 @@ def _with_parroted(pairs: list[AnswerPair]) -> list[AnswerPair]:
 def _placed(sides: Sequence[Side]) -> dict[tuple[Any, ...], Side]:
     placed: dict[tuple[Any, ...], Side] = {}
     for side in sides:
-        one = side.response
-        asked = (question_key(one.question), one.temperature, one.iteration)
+        response = side.response
+        asked = (question_key(response.question), response.temperature, response.iteration)
         number = 0
         while (*asked, number) in placed:
             number += 1
@@ -181,23 +181,23 @@ class _Index:
 
     @property
     def tables(self) -> Mapping[str, Any]:
-        found: dict[str, Any] = {name: list(numbers) for name, numbers in self._numbers.items()}
-        found["groups"] = [self._groups.get(pattern, "") for pattern in self._numbers["patterns"]]
-        return found
+        result: dict[str, Any] = {name: list(numbers) for name, numbers in self._numbers.items()}
+        result["groups"] = [self._groups.get(pattern, "") for pattern in self._numbers["patterns"]]
+        return result
 
     def pair(self, pair: AnswerPair) -> list[Any]:
         """Set, category, exposure, question, flips, temperature, iteration, and both answers."""
-        one = pair.after.response
+        response = pair.after.response
         exposure = pair.after.score.exposure if pair.after.score else "unknown"
         flips = sorted({self._number("measures", name) for name in self._flips.get(pair.key, ())})
         return [
             self._number("sets", pair.question_set),
-            self._number("categories", visible(one.category)),
+            self._number("categories", visible(response.category)),
             self._number("exposures", exposure),
-            self._number("questions", visible(one.question)),
+            self._number("questions", visible(response.question)),
             flips,
-            one.temperature,
-            one.iteration,
+            response.temperature,
+            response.iteration,
             self._side(pair.before),
             self._side(pair.after),
         ]

@@ -195,8 +195,8 @@ def _said(series: Series, share: bool) -> str:
     return f"{series.name}: {told[0]} at epoch {known[0][0]}, {told[1]} at epoch {known[-1][0]}"
 
 
-def _rate(found: RateRecord | None) -> str:
-    return "unknown" if found is None else f"{100 * found.estimate:.0f} percent"
+def _rate(rate: RateRecord | None) -> str:
+    return "unknown" if rate is None else f"{100 * rate.estimate:.0f} percent"
 
 
 def _chart(figure: Figure, name: str, title: str, description: str) -> Chart:

@@ -138,12 +138,12 @@ def _corrected(record: ComparisonRecord) -> Iterator[Section]:
 def _exposures(record: ComparisonRecord, measures: list[MeasureRecord]) -> Section:
     questions: dict[str, int] = {}
     for measure in record.measures:
-        for name, found in measure.exposures.items():
-            if found is not None:
-                questions[name] = max(questions.get(name, 0), found.questions)
+        for name, part in measure.exposures.items():
+            if part is not None:
+                questions[name] = max(questions.get(name, 0), part.questions)
     rows: list[list[Cell | str]] = []
     for measure in measures:
-        parts = {str(name): found for name, found in measure.exposures.items()}
+        parts = {str(name): part for name, part in measure.exposures.items()}
         rows.append([_in_lines(measure.name), *(_part(parts[name]) for name in questions)])
     title = "Seen in training, or not"
     head = ("(questions)", *(f"{name} ({number})" for name, number in questions.items()))
@@ -154,7 +154,7 @@ def _categories(record: ComparisonRecord, measures: list[MeasureRecord]) -> Iter
     rows: list[list[Cell | str]] = []
     for category in record.measures[0].categories:
         changes = [measure.categories[category] for measure in measures]
-        questions = max((found.questions for found in changes if found), default=0)
+        questions = max((part.questions for part in changes if part), default=0)
         rows.append([_in_lines(f"{category} ({questions})"), *map(_part, changes)])
     if rows:
         head = ("category (questions)", *(measure.name for measure in measures))
@@ -164,18 +164,18 @@ def _categories(record: ComparisonRecord, measures: list[MeasureRecord]) -> Iter
 def _each_category(record: ComparisonRecord) -> Iterator[Section]:
     """Every measure on its own: there are more of them than fit across a page."""
     for measure in record.measures:
-        rows: list[list[Cell | str]] = [[name, _part(found)] for name, found in measure.categories.items() if found]
+        rows: list[list[Cell | str]] = [[name, _part(part)] for name, part in measure.categories.items() if part]
         if rows:
             title = f"By category: {measure.name}"
             yield Section(title, 3, tables=[Table(title, ("category", "before -> after, change [95 %]"), rows)])
 
 
-def _part(found: ChangeRecord | None) -> Cell:
+def _part(change: ChangeRecord | None) -> Cell:
     """Fits a narrow column; nothing for an unknown change."""
-    if found is None:
+    if change is None:
         return Cell("")
-    rates = f"{100 * found.before:.0f} -> {100 * found.after:.0f}{MARKS[found.verdict]}"
-    return Cell(rates, f"{points(found.low, 0)} to {points(found.high, 0)}")
+    rates = f"{100 * change.before:.0f} -> {100 * change.after:.0f}{MARKS[change.verdict]}"
+    return Cell(rates, f"{points(change.low, 0)} to {points(change.high, 0)}")
 
 
 def _in_lines(name: str) -> str:

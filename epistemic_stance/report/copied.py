@@ -27,12 +27,12 @@ ABOUT_LEARNING = (
 
 def sections(answers: Answers | None, parroting: ParrotingRecord | None) -> list[Section]:
     """Nothing where the pairs of the run are not known."""
-    found = [_learning(parroting.learning)] if parroting else []
+    result = [_learning(parroting.learning)] if parroting else []
     pairs = [pair for pair in answers.pairs if pair.after.copying] if answers else []
     if pairs:
         tables = [table for table in (_by_exposure(pairs), _by_source(pairs)) if table.rows]
-        found.append(Section("Copied from the pairs", 3, (), tables, text=(ABOUT_COPIED,)))
-    return found
+        result.append(Section("Copied from the pairs", 3, (), tables, text=(ABOUT_COPIED,)))
+    return result
 
 
 def _learning(learning: LearningRecord) -> Section:

@@ -30,7 +30,7 @@ SHOWN_EPOCHS = 40
 
 def sections(material: Material, copied: Sequence[Section]) -> list[Section]:
     """`copied` stands beside the gaps between seen and unseen questions."""
-    found = [
+    result = [
         *_training(material),
         *_screening(material),
         *_full_passes(material),
@@ -39,7 +39,7 @@ def sections(material: Material, copied: Sequence[Section]) -> list[Section]:
         *_categories(material),
         *_probes(material),
     ]
-    return [Section("Curves", 2), *found] if found else []
+    return [Section("Curves", 2), *result] if result else []
 
 
 def _chosen(material: Material) -> int | None:
@@ -133,7 +133,7 @@ def _screening(material: Material) -> list[Section]:
     if screening is None or not screening.models:
         return []
     groups = [measure.name for measure in screening.models[0].measures if measure.kind == "group"]
-    found = {
+    result = {
         name: [
             (model.epoch or 0, next((measure.rate for measure in model.measures if measure.name == name), None))
             for model in screening.models
@@ -142,12 +142,16 @@ def _screening(material: Material) -> list[Section]:
     }
     charts = [
         over_epochs(
-            f"screen-{name}", said(name).capitalize(), [_rates(found[name], name)], share=True, chosen=_chosen(material)
+            f"screen-{name}",
+            said(name).capitalize(),
+            [_rates(result[name], name)],
+            share=True,
+            chosen=_chosen(material),
         )
         for name in groups
     ]
     rows = [
-        [model.name, *(figures.interval(found[name][number][1]) for name in groups)]
+        [model.name, *(figures.interval(result[name][number][1]) for name in groups)]
         for number, model in enumerate(screening.models)
     ]
     asked = sum(each.answers for each in screening.sets)
@@ -196,8 +200,8 @@ def _both(material: Material) -> list[tuple[str, AnalysisRecord, AnalysisRecord]
     if base is None or subject is None:
         return []
     common = [name for name in base.sets if name in subject.sets]
-    found = [(name, base.sets[name].analysis, subject.sets[name].analysis) for name in common]
-    return [(name, before, after) for name, before, after in found if before and after]
+    result = [(name, base.sets[name].analysis, subject.sets[name].analysis) for name in common]
+    return [(name, before, after) for name, before, after in result if before and after]
 
 
 def _headlines(record: AnalysisRecord) -> list[str]:
@@ -231,9 +235,9 @@ def _gaps(material: Material) -> list[Section]:
                     )
     if not rows:
         return []
-    charts = [before_and_after(f"gap-{name}", said(name).capitalize(), found) for name, found in rows.items()]
+    charts = [before_and_after(f"gap-{name}", said(name).capitalize(), row) for name, row in rows.items()]
     text = [f"A change that is much larger on seen questions than on unseen ones is memory. {HOW_TO_READ}"]
-    asked = {row.name.partition(":")[0] for found in rows.values() for row in found}
+    asked = {row.name.partition(":")[0] for each in rows.values() for row in each}
     if missing := [name for name in EXPOSURES if name not in asked]:
         text.append(f"Not asked, so unknown: {', '.join(missing)} questions.")
     return [Section("Seen, paraphrased and unseen questions", 3, [" ".join(text)], [_range_table(rows)], charts)]
@@ -252,27 +256,27 @@ def _categories(material: Material) -> list[Section]:
     for question_set, before, after in both:
         names = _headlines(before) if not wanted or question_set in wanted else []
         for name in [*names, RIGHT]:
-            found = [
+            result = [
                 Range(
                     said(shorten(category, LONGEST_NAME)),
                     *(_rate_of(record, name, "category", category) for record in (before, after)),
                 )
                 for category in before.category_answers
             ]
-            found = [each for each in found if each.before or each.after]
-            if found:
-                rows[f"{said(question_set).capitalize()}: {said(name)}"] = found
+            result = [each for each in result if each.before or each.after]
+            if result:
+                rows[f"{said(question_set).capitalize()}: {said(name)}"] = result
     if not rows:
         return []
-    charts = [before_and_after(f"category-{n}", title, found) for n, (title, found) in enumerate(rows.items())]
+    charts = [before_and_after(f"category-{n}", title, row) for n, (title, row) in enumerate(rows.items())]
     return [Section("Before and after by category", 3, (HOW_TO_READ,), [_range_table(rows)], charts)]
 
 
 def _range_table(rows: Mapping[str, Sequence[Range]]) -> Table:
     cells = [
         [said(name), row.name, figures.interval(row.before), figures.interval(row.after)]
-        for name, found in rows.items()
-        for row in found
+        for name, each in rows.items()
+        for row in each
     ]
     head = ("measure", "where", "before", "after")
     return Table("Before and after, in percent of answers", head, cells, folded=True, left=(0, 1))
@@ -320,20 +324,20 @@ def _kl(model: ValidatedModel) -> EstimateRecord | None:
 
 
 def _accuracy(model: ValidatedModel) -> EstimateRecord | None:
-    found = model.probes.choices.overall if model.probes and model.probes.choices else None
+    result = model.probes.choices.overall if model.probes and model.probes.choices else None
     return (
-        EstimateRecord(value=found.accuracy, se=None, low=found.low, high=found.high, units=found.questions)
-        if found
+        EstimateRecord(value=result.accuracy, se=None, low=result.low, high=result.high, units=result.questions)
+        if result
         else None
     )
 
 
 def _estimates(column: Sequence[tuple[int, EstimateRecord | None]]) -> Series:
-    known = [(epoch, found) for epoch, found in column if found]
+    known = [(epoch, each) for epoch, each in column if each]
     return Series(
         "value",
         [epoch for epoch, _ in known],
-        [found.value for _, found in known],
-        [found.low for _, found in known],
-        [found.high for _, found in known],
+        [each.value for _, each in known],
+        [each.low for _, each in known],
+        [each.high for _, each in known],
     )

@@ -44,50 +44,50 @@ def points(share: float, digits: int = 1) -> str:
     return f"{round(100 * share, digits) + 0.0:+.{digits}f}"  # adding 0 turns -0 into 0
 
 
-def rate(found: RateRecord | None) -> str:
+def rate(rate: RateRecord | None) -> str:
     """`64 [55, 72]`, whole percent; `-` where it is unknown."""
-    if found is None:
+    if rate is None:
         return "-"
-    return f"{whole_percent(found.estimate)} [{whole_percent(found.low)}, {whole_percent(found.high)}]"
+    return f"{whole_percent(rate.estimate)} [{whole_percent(rate.low)}, {whole_percent(rate.high)}]"
 
 
-def interval(found: RateRecord | None) -> str:
+def interval(rate: RateRecord | None) -> str:
     """`64.2 [55, 72.3]`."""
-    return f"{percent(found.estimate)} [{percent(found.low)}, {percent(found.high)}]" if found else UNKNOWN
+    return f"{percent(rate.estimate)} [{percent(rate.low)}, {percent(rate.high)}]" if rate else UNKNOWN
 
 
-def corrected(found: CorrectedRateRecord | None) -> str:
+def corrected(rate: CorrectedRateRecord | None) -> str:
     """Nothing where nobody labelled."""
-    if found is None or found.estimate is None or found.low is None or found.high is None:
+    if rate is None or rate.estimate is None or rate.low is None or rate.high is None:
         return ""
-    return f"{percent(found.estimate)} [{percent(found.low)}, {percent(found.high)}]"
+    return f"{percent(rate.estimate)} [{percent(rate.low)}, {percent(rate.high)}]"
 
 
-def corrected_change(found: CorrectedChangeRecord | None) -> str:
+def corrected_change(change: CorrectedChangeRecord | None) -> str:
     """Nothing where nobody labelled."""
-    if found is None or found.change is None or found.low is None or found.high is None:
+    if change is None or change.change is None or change.low is None or change.high is None:
         return ""
-    return f"{points(found.change)} [{points(found.low)}, {points(found.high)}]"
+    return f"{points(change.change)} [{points(change.low)}, {points(change.high)}]"
 
 
-def change(found: Changed | None) -> str:
-    return f"{points(found.change)} [{points(found.low)}, {points(found.high)}]" if found else UNKNOWN
+def change(changed: Changed | None) -> str:
+    return f"{points(changed.change)} [{points(changed.low)}, {points(changed.high)}]" if changed else UNKNOWN
 
 
-def gain(found: GainRecord | None) -> str:
+def gain(gain: GainRecord | None) -> str:
     """With the band over all checkpoints."""
-    return f"{points(found.change)} [{points(found.band_low)}, {points(found.band_high)}]" if found else UNKNOWN
+    return f"{points(gain.change)} [{points(gain.band_low)}, {points(gain.band_high)}]" if gain else UNKNOWN
 
 
 def plain_rates(before: PlainRateRecord | None, after: PlainRateRecord | None) -> str:
     """Nothing where neither is known."""
-    shown = [percent(found.estimate) if found else "?" for found in (before, after)]
+    shown = [percent(each.estimate) if each else "?" for each in (before, after)]
     return " -> ".join(shown) if before or after else ""
 
 
-def estimate(found: EstimateRecord | None, digits: int = 3) -> str:
-    if found is None:
+def estimate(estimate: EstimateRecord | None, digits: int = 3) -> str:
+    if estimate is None:
         return UNKNOWN
-    if found.low is None or found.high is None:
-        return f"{found.value:.{digits}f}"
-    return f"{found.value:.{digits}f} [{found.low:.{digits}f}, {found.high:.{digits}f}]"
+    if estimate.low is None or estimate.high is None:
+        return f"{estimate.value:.{digits}f}"
+    return f"{estimate.value:.{digits}f} [{estimate.low:.{digits}f}, {estimate.high:.{digits}f}]"

@@ -107,10 +107,10 @@ def _model(record: AnalysisRecord) -> str:
 
 
 def _of(record: AnalysisRecord, measure: str, category: str | None = None) -> RateRecord | None:
-    found = next((each for each in record.measures if each.name == measure), None)
-    if found is None:
+    result = next((each for each in record.measures if each.name == measure), None)
+    if result is None:
         return None
-    return found.overall if category is None else found.categories.get(category)
+    return result.overall if category is None else result.categories.get(category)
 
 
 def _syllogisms(analysis: Analysis) -> RateRecord | None:

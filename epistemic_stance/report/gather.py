@@ -128,7 +128,7 @@ def gather(folder: Path) -> Material:
 
 def _saved(run: RunFolder) -> list[str]:
     metadata = [(path.name, read_record(path / METADATA_FILE, CheckpointMetadata)) for path in run.checkpoint_folders()]
-    return [name for name, found in metadata if found]
+    return [name for name, each in metadata if each]
 
 
 def _model(run: RunFolder, name: str, notices: list[str]) -> ValidatedModel:
@@ -169,9 +169,9 @@ def _stale(selection: SelectionRecord, models: list[ValidatedModel]) -> list[str
     here = {model.name: {name: answered.sha256 for name, answered in model.sets.items()} for model in models}
     other = [name for name, digests in judged.items() if not digests.items() <= here.get(name, {}).items()]
     later = [model.name for model in models if model.name not in judged and model.sets]
-    found = []
+    result = []
     if other:
-        found.append(f"the choice was made by other answers than those here ({', '.join(other)}): run stance select")
+        result.append(f"the choice was made by other answers than those here ({', '.join(other)}): run stance select")
     if later:
-        found.append(f"the choice was made without {', '.join(later)}, whose answers came later: run stance select")
-    return found
+        result.append(f"the choice was made without {', '.join(later)}, whose answers came later: run stance select")
+    return result

@@ -31,15 +31,15 @@ def corrected(material: Material) -> Section:
     for model in (material.base, material.subject):
         for name, files in model.sets.items() if model else ():
             for measure in files.analysis.measures if files.analysis else ():
-                found = measure.corrected
-                if model is None or found is None:
+                result = measure.corrected
+                if model is None or result is None:
                     continue
-                if found.refused:
-                    refused.setdefault(found.refused, []).append(f"{measure.name} ({model.name}/{name})")
+                if result.refused:
+                    refused.setdefault(result.refused, []).append(f"{measure.name} ({model.name}/{name})")
                     continue
-                labels = f"{found.positives} of {found.labelled}"
+                labels = f"{result.positives} of {result.labelled}"
                 raw = figures.interval(measure.overall)
-                rows.append([model.name, name, measure.name, raw, figures.corrected(found), labels])
+                rows.append([model.name, name, measure.name, raw, figures.corrected(result), labels])
     text = ["What people would find in these answers, judged by those that they labelled: the rates, corrected."]
     if not rows and not refused:
         text = ["Nobody labelled answers of this run, so no rate is corrected for the errors of the rules."]
@@ -144,10 +144,10 @@ def _digest_table(material: Material) -> Table:
 
 
 def not_shown(material: Material) -> list[Section]:
-    found = list(dict.fromkeys(_open_questions(material)))
-    text = [] if found else ["Everything that was asked for was shown."]
+    result = list(dict.fromkeys(_open_questions(material)))
+    text = [] if result else ["Everything that was asked for was shown."]
     return [
-        Section("What was not shown", 2, text, items=found),
+        Section("What was not shown", 2, text, items=result),
         Section("Limits", 2, items=LIMITS),
     ]
 

@@ -48,15 +48,15 @@ def print_selection(record: SelectionRecord, console: Console) -> None:
 
 def sections(record: SelectionRecord) -> list[Section]:
     shown = record.candidate(record.shown)
-    found = [Section("Criteria and red flags", 2, [_whose(record)])]
+    result = [Section("Criteria and red flags", 2, [_whose(record)])]
     if shown and shown.criteria:
-        found.append(Section("Criteria", 3, tables=[criteria_table(shown)], text=[ABOUT_CRITERIA]))
-        found.append(Section("Red flags", 3, tables=[flag_table(shown)], text=[ABOUT_FLAGS]))
-        found += _raised(record)
-    found.append(Section("The choice", 2, list(_reasons(record)), [_checkpoints(record)], text=[ABOUT_CHECKPOINTS]))
+        result.append(Section("Criteria", 3, tables=[criteria_table(shown)], text=[ABOUT_CRITERIA]))
+        result.append(Section("Red flags", 3, tables=[flag_table(shown)], text=[ABOUT_FLAGS]))
+        result += _raised(record)
+    result.append(Section("The choice", 2, list(_reasons(record)), [_checkpoints(record)], text=[ABOUT_CHECKPOINTS]))
     rule = f"{FROZEN[record.frozen]} (sha256 {record.rule.digest})"
-    found.append(Section("The rule", 3, [f"The rule was {rule}."], items=RULE.split("\n")))
-    return found
+    result.append(Section("The rule", 3, [f"The rule was {rule}."], items=RULE.split("\n")))
+    return result
 
 
 def headline(record: SelectionRecord) -> tuple[str, str, str]:

@@ -56,8 +56,8 @@ def _local(tag: str) -> str:
 
 
 def _references(element: ElementTree.Element) -> list[str]:
-    found = [REFERENCE.search(value) for key, value in element.attrib.items() if _local(key) in ("href", "clip-path")]
-    return [match[1] or match[2] for match in found if match]
+    result = [REFERENCE.search(value) for key, value in element.attrib.items() if _local(key) in ("href", "clip-path")]
+    return [match[1] or match[2] for match in result if match]
 
 
 def _clean(element: ElementTree.Element, name: str, used: set[str]) -> None:

@@ -111,14 +111,14 @@ def number_of(answer: FinalAnswer, question: str) -> float | None:
     if not stated:
         return None
     if not given and not re.search(r"\d", question):
-        found = numbers(stated[0])
-        years = [number for number in found if number in YEARS] if re.search(r"\byear\b", question) else []
-        return (years or found)[0]
+        result = numbers(stated[0])
+        years = [number for number in result if number in YEARS] if re.search(r"\byear\b", question) else []
+        return (years or result)[0]
     marks = [mark for mark in RESULT.finditer(stated[-1]) if numbers(stated[-1][mark.end() :])]
-    found = numbers(stated[-1][marks[-1].end() :] if marks else stated[-1])
+    result = numbers(stated[-1][marks[-1].end() :] if marks else stated[-1])
     if marks and marks[-1]["equals"]:
-        return found[0]
-    new = [number for number in found if number not in given] or found
+        return result[0]
+    new = [number for number in result if number not in given] or result
     return new[-1]
 
 

@@ -226,8 +226,8 @@ def _negated(before: str) -> bool:
 
 def _after(boundary: Any, text: str) -> str:
     """What stands after the last boundary."""
-    found = boundary.match(text)
-    return text[found.end() :] if found else text
+    result = boundary.match(text)
+    return text[result.end() :] if result else text
 
 
 def _stands_in(expression: Any, text: str) -> bool:
