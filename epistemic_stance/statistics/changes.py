@@ -86,7 +86,7 @@ def paired_changes(
             continue
         weight_Q, before_Q, after_Q = (array[used, column] for array in (weights_QR, before_QR, after_QR))
         before, after = (
-            weighted_rate(hits_QR[used, column], answers_QR[used, column], weight_Q)
+            weighted_rate(hits_QR[used, column], answers_QR[used, column], weight_Q, added=0)
             for hits_QR, answers_QR in ((before_hits_QR, before_answers_QR), (after_hits_QR, after_answers_QR))
         )
         change, low, high = difference(before, after, _correlation(weight_Q, before_Q, after_Q))

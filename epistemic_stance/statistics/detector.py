@@ -296,7 +296,7 @@ class _Shares:
         estimate, _ = value_of(self.plain_S)
         centre, slope_S = value_of(self.smoothed_S)
         se = _standard_error(self.influence_QS @ slope_S, slope_S**2 @ self.prior_variance_S, self.questions)
-        low, high = beta_interval(centre, se, self.questions - 1)
+        low, high = beta_interval(centre, se, self.questions - 1, added=0)
         return Estimate(estimate, min(low, estimate), max(high, estimate))
 
 

@@ -23,8 +23,6 @@ from epistemic_stance.statistics.estimates import (
 
 FEW_QUESTIONS = 15
 """With fewer questions that ever show a thing, or that ever fail to, their spread says too little (measured)."""
-SMALLEST_SIZE = 0.1
-"""Independent answers, where the standard error is as large as that of one or larger."""
 MU_PRIOR = 0.75
 """Beta(3/4, 3/4) on the rate: between Jeffreys (1/2) and uniform (1), whose coverage lies on either side of 95 %."""
 GRID_ANGLES = 200
@@ -49,9 +47,9 @@ def rate_interval(hits_Q: IntArray, answers_Q: IntArray) -> Rate | None:
     `hits_Q` of `answers_Q` answers to each question show it; questions without answers do not count. None without any
     answer: unknown is not zero. The order of the questions does not matter.
 
-    Where at least FEW_QUESTIONS questions show it and as many fail to, `beta_interval` with the standard error over
-    questions; else the equal-tailed posterior interval of a Beta-Binomial model (Skellam 1948), in which each question
-    has a rate of its own.
+    Where at least FEW_QUESTIONS questions show it and as many fail to, Korn and Graubard's interval with the standard
+    error over questions; else the equal-tailed posterior interval of a Beta-Binomial model (Skellam 1948), in which
+    each question has a rate of its own.
     """
     if hits_Q.shape != answers_Q.shape or np.any(hits_Q < 0) or np.any(hits_Q > answers_Q):
         raise ValueError("each question needs 0 <= hits <= answers")
@@ -59,12 +57,15 @@ def rate_interval(hits_Q: IntArray, answers_Q: IntArray) -> Rate | None:
     if not kept.any():
         return None
     hits_Q, answers_Q = hits_Q[kept], answers_Q[kept]
-    rate = weighted_rate(hits_Q, answers_Q, answers_Q.astype(np.float64))
+    rate = weighted_rate(hits_Q, answers_Q, answers_Q.astype(np.float64), added=1)
     return Rate(*rate, questions=len(answers_Q), answers=int(answers_Q.sum()))
 
 
-def weighted_rate(hits_Q: IntArray, answers_Q: IntArray, weight_Q: FloatArray) -> Estimate:
-    """Mean of the questions' shares with these weights, and its interval; all questions have answers."""
+def weighted_rate(hits_Q: IntArray, answers_Q: IntArray, weight_Q: FloatArray, added: float) -> Estimate:
+    """Mean of the questions' shares with these weights, and its interval; all questions have answers.
+
+    `added` as in `beta_interval`.
+    """
     # Sorted, so that the order of a file decides nothing, not even in the last digit.
     order = np.lexsort((hits_Q, answers_Q, weight_Q))
     hits_Q, answers_Q, weight_Q = hits_Q[order], answers_Q[order], weight_Q[order]
@@ -72,7 +73,7 @@ def weighted_rate(hits_Q: IntArray, answers_Q: IntArray, weight_Q: FloatArray) -
     estimate = float((weight_Q / answers_Q * hits_Q).sum() / weight_Q.sum())
     enough = min(np.count_nonzero(hits_Q), np.count_nonzero(hits_Q < answers_Q)) >= FEW_QUESTIONS
     if enough and np.ptp(share_Q) > 0:  # questions that are all alike show no spread
-        low, high = beta_interval(estimate, _standard_error(share_Q, weight_Q), len(share_Q) - 1)
+        low, high = beta_interval(estimate, _standard_error(share_Q, weight_Q), len(share_Q) - 1, added)
     else:
         low, high = _beta_binomial(share_Q, answers_Q, weight_Q)
     low = min(low, estimate) if hits_Q.any() else 0.0
@@ -86,15 +87,16 @@ def _standard_error(share_Q: FloatArray, weight_Q: FloatArray) -> float:
     return se
 
 
-def beta_interval(mean: float, se: float, degrees: int) -> tuple[float, float]:
-    """Equal-tailed 95 % interval of the Beta distribution with this mean and standard error, widened to Student's t.
+def beta_interval(share: float, se: float, degrees: int, added: float) -> tuple[float, float]:
+    """95 % interval of a share with this standard error, as if of n = share (1 - share) / se**2 independent answers.
 
-    That of as many independent answers as would have this standard error (after Korn and Graubard 1998).
+    n is lowered for Student's t. With `added` 1 the ends are Clopper and Pearson's (Korn and Graubard 1998). With 0
+    they are those of the Beta distribution itself, for shares that hold a prior already and for parts of a difference.
     """
     widening = float(stdtrit(degrees, 1 - TAIL) / ndtri(1 - TAIL))
-    size = max(mean * (1 - mean) / se**2 - 1, SMALLEST_SIZE) / widening**2
-    low, high = betaincinv(mean * size, (1 - mean) * size, [TAIL, 1 - TAIL])
-    return float(low), float(high)
+    n = share * (1 - share) / (se * widening) ** 2
+    low = betaincinv(share * n, (1 - share) * n + added, TAIL)
+    return float(low), float(betaincinv(share * n + added, (1 - share) * n, 1 - TAIL))
 
 
 def _beta_binomial(share_Q: FloatArray, answers_Q: IntArray, weight_Q: FloatArray) -> tuple[float, float]:

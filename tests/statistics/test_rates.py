@@ -58,18 +58,22 @@ def test_the_ends_of_nothing_and_of_everything_are_closed() -> None:
     assert always.low == pytest.approx(1 - never.high, abs=1e-6)
 
 
-def beta_interval_of(mean: float, se: float, questions: int) -> tuple[float, float]:
-    """By scipy's distributions."""
-    size = (mean * (1 - mean) / se**2 - 1) * (1.959964 / t.ppf(0.975, questions - 1)) ** 2
-    low, high = beta(mean * size, (1 - mean) * size).interval(0.95)
+def korn_graubard(mean: float, se: float, questions: int) -> tuple[float, float]:
+    """Clopper and Pearson's interval of as many answers as would have this standard error, by scipy's distributions."""
+    size = mean * (1 - mean) / se**2 * (1.959964 / t.ppf(0.975, questions - 1)) ** 2
+    low, high = (
+        beta.ppf(0.025, mean * size, size - mean * size + 1),
+        beta.ppf(0.975, mean * size + 1, size - mean * size),
+    )
     return float(low), float(high)
 
 
-def test_a_beta_interval_by_hand() -> None:
-    """Forty questions, half at 1/4 and half at 3/4: se = .25 / sqrt(39) = .0400, so 1/4 / .0400^2 - 1 = 155 independent
-    answers would say as much; (1.960 / 2.0227)^2 of them, 145.5, for Student's t: Beta(72.8, 72.8)."""
+def test_a_rate_by_hand() -> None:
+    """Forty questions, half at 1/4 and half at 3/4: se = .25 / sqrt(39) = .0400, so .25 / .0400^2 = 156 independent
+    answers would say as much; (1.960 / 2.0227)^2 of them, 146.5, for Student's t: 73.2 of 146.5."""
     interval = rate([1] * 20 + [3] * 20, [4] * 40)
-    assert (interval.low, interval.high) == pytest.approx(beta(72.77, 72.77).interval(0.95), abs=1e-4)
+    assert interval.low == pytest.approx(beta.ppf(0.025, 73.24, 74.24), abs=1e-4)
+    assert interval.high == pytest.approx(beta.ppf(0.975, 74.24, 73.24), abs=1e-4)
     assert interval.estimate == 0.5
 
 
@@ -79,7 +83,7 @@ def test_unequal_numbers_of_answers_weigh_their_questions() -> None:
     interval = rate(hits.tolist(), answers.tolist())
     mean = hits.sum() / answers.sum()
     se = np.sqrt((((hits - mean * answers) / answers.sum()) ** 2).sum() * 30 / 29)
-    assert (interval.low, interval.high) == pytest.approx(beta_interval_of(mean, se, 30), abs=1e-6)
+    assert (interval.low, interval.high) == pytest.approx(korn_graubard(mean, se, 30), abs=1e-6)
 
 
 def test_answers_that_repeat_each_other_add_nothing() -> None:
@@ -92,9 +96,7 @@ def test_answers_that_repeat_each_other_add_nothing() -> None:
 def test_where_few_questions_ever_show_it_the_posterior_takes_over() -> None:
     def is_by_spread(hits: list[int]) -> bool:
         interval, shares = rate(hits, [10] * 60), np.array(hits) / 10
-        return (interval.low, interval.high) == pytest.approx(
-            beta_interval_of(shares.mean(), sem(shares), 60), abs=1e-6
-        )
+        return (interval.low, interval.high) == pytest.approx(korn_graubard(shares.mean(), sem(shares), 60), abs=1e-6)
 
     assert is_by_spread([5] * FEW_QUESTIONS + [0] * (60 - FEW_QUESTIONS))
     assert not is_by_spread([5] * (FEW_QUESTIONS - 1) + [0] * (61 - FEW_QUESTIONS))
