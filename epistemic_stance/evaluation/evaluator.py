@@ -27,7 +27,7 @@ class Evaluator:
 
     measures: Mapping[str, Measure]
     seed: int
-    """Of resampling."""
+    """Of the flips that p values draw."""
 
     def measure_of(self, scope: Scope) -> Measure:
         """Whether an answer shows any of the scope's measures; unknown where none of them is known."""

@@ -193,7 +193,7 @@ class AnalyzeSettings:
     labels: Path | None = setting(None, "Labels to correct rates by. Default: those of the run the answers belong to.")
     output: Path | None = setting(None, "Folder for scores, JSON and Markdown. Default: beside the answers.")
     examples: int = setting(3, "Examples shown per pattern.")
-    seed: int = setting(42, "Seed of resampling and of the choice of examples.")
+    seed: int = setting(42, "Seed of the choice of examples.")
 
 
 @dataclass(frozen=True)
@@ -209,7 +209,7 @@ class CompareSettings:
     output: Path | None = setting(None, "Folder for comparison.json and comparison.md. Default: that of AFTER.")
     allow_different: bool = setting(False, "Compare even if sampling, template or questions differ.")
     pairs: int = setting(10, "Random pairs of answers shown.")
-    seed: int = setting(42, "Seed of resampling and of the choice of pairs.")
+    seed: int = setting(42, "Seed of the flips that p values draw, and of the choice of pairs.")
 
 
 @dataclass(frozen=True)
@@ -337,7 +337,7 @@ class SelectSettings:
     run: Path = argument("Run folder with validation/ARM/SET/responses.jsonl of base and checkpoints.")
     stance: str | None = setting(None, "The run's stance, where its folder has moved. Default: as the run recorded it.")
     corpus: Path | None = setting(None, "Pairs that tell seen questions from unseen ones. Default: the run's.")
-    seed: int = setting(AnalyzeSettings.seed, "Seed of resampling.")
+    seed: int = setting(AnalyzeSettings.seed, "Seed of the flips that p values draw, and of the band over checkpoints.")
 
 
 @dataclass(frozen=True)

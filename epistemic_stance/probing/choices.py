@@ -24,7 +24,7 @@ from epistemic_stance.statistics.estimates import mean_estimate
 from epistemic_stance.statistics.rates import rate_interval
 
 SEED = 42
-"""Of the resampling in the intervals."""
+"""Of the flips that p values draw."""
 
 
 def choice_requests(
