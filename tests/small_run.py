@@ -38,7 +38,7 @@ def small_settings(folder: Path) -> TrainSettings:
         gradient_accumulation=2,
         learning_rate=1e-3,
         warmup_steps=3,
-        watch_questions=2,
+        eval_questions=2,
         device="cpu",
     )
 

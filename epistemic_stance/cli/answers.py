@@ -21,7 +21,7 @@ from epistemic_stance.models.slots import Request
 from epistemic_stance.records.training import CheckpointMetadata
 from epistemic_stance.stance.load import Stance, corpus_digest, load_pairs, load_stance
 from epistemic_stance.stance.pairs import Pair
-from epistemic_stance.training.checkpoint_eval import plan_watch
+from epistemic_stance.training.checkpoint_eval import choose_questions
 
 
 @dataclass(frozen=True)
@@ -40,10 +40,10 @@ def show_answers(settings: AnswersSettings, console: Console) -> None:
     stance = load_stance(settings.stance or (trained.settings["stance"] if trained else DEFAULT_STANCE))
     system_prompt = trained.system_prompt if trained else stance.system_prompt
     pairs = trained_pairs(trained, stance)
-    plan = plan_watch(stance, pairs or [], settings.unseen)
+    chosen = choose_questions(stance, pairs or [], settings.unseen)
     asked = [Asked("seen", pair.question) for pair in (pairs or [])[: settings.seen]]
-    asked += [Asked("unseen" if pairs is not None else "unknown", text) for _, text in plan.questions]
-    asked += [Asked("fact", text) for _, text in plan.neutral[: settings.facts]]
+    asked += [Asked("unseen" if pairs is not None else "unknown", text) for _, text in chosen.unseen]
+    asked += [Asked("fact", text) for _, text in chosen.neutral[: settings.facts]]
     if not asked:
         raise InputError([Problem("command line", "there is nothing to ask", hint="--seen, --unseen or --facts")])
     before, after = (

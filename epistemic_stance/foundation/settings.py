@@ -74,7 +74,7 @@ class TrainSettings:
     lora_rank: int = setting(0, "Train LoRA adapters of this rank (merged when saved); 0 = all weights.")
     max_length: int = setting(1024, "Longest prompt + answer in tokens; a longer pair is an error, never cut.")
     system_prompt: str | None = setting(None, "System prompt. Default: the stance's, else the template's own.")
-    watch_questions: int = setting(16, "Unseen questions answered at every checkpoint to see a shift; 0 = off.")
+    eval_questions: int = setting(16, "Unseen questions answered at every checkpoint to see a shift; 0 = off.")
     threads: int = setting(0, "CPU threads; 0 = torch's choice. Exact resume needs the same number.")
     resume: bool = setting(False, "Continue the run in --output-dir from its last saved state, bit for bit.")
     overwrite: bool = setting(False, "Delete the finished or stopped run in --output-dir and start anew.")

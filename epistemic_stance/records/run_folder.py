@@ -148,8 +148,8 @@ class RunFolder:
         return self.state / "reference.json"
 
     @property
-    def watch_base(self) -> Path:
-        return self.state / "watch.json"
+    def base_answers(self) -> Path:
+        return self.state / "base_answers.json"
 
     @property
     def logs(self) -> Path:

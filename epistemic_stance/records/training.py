@@ -7,6 +7,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from epistemic_stance.records import Logged
+from epistemic_stance.records.collection import Products
 
 
 class PairRecord(Logged):
@@ -52,33 +53,33 @@ class AnswerRecord(Logged):
     """1 - cosine similarity of word 1- and 2-gram counts; 0 = the same words."""
     distance_from_chosen: float
     """To the nearest chosen answer."""
-    lean: float
-    """0 to 1 is about the way from rejected to chosen wording; above the base's lean = moved."""
-    base_lean: float
+    wording: float
+    """0 to 1 is about the way from rejected to chosen wording; above that of the base answer = moved."""
+    base_wording: float
     crossed: bool
     """Whether it went from the rejected side of the midpoint between held-out answers to the chosen side."""
-    reached: float
-    """The chosen wording in it alone: mean log-odds of its words, those below 0 counted as 0."""
-    base_reached: float
+    chosen_wording: float
+    """The chosen wording alone: mean log-odds of its words, those below 0 counted as 0."""
+    base_chosen_wording: float
     copied: float
     """Share of the words in runs of five or more of one chosen answer; quotes of the question do not count."""
     repetition: float
     """Share of the word 4-grams that occurred before in the same answer."""
 
 
-class WatchRecord(Logged):
+class CheckpointEvaluationRecord(Logged):
     """What the answers did, measured at one checkpoint."""
 
     verdict: Literal["shifted", "parrots", "neither"]
     reason: str
     crossed: float
     """Share of the answers that crossed."""
-    lean_change: float
-    lean_change_low: float | None
+    wording_change: float
+    wording_change_low: float | None
     """Lower and upper end of the paired 95 % t interval over questions; None below two questions."""
-    lean_change_high: float | None
-    reached_change: float
-    """Change in the weight of chosen wording alone; 0 or below = the rejected wording is left for nothing."""
+    wording_change_high: float | None
+    chosen_wording_change: float
+    """Of the chosen wording alone; 0 or below = less rejected wording, but no more chosen wording."""
     distance_from_base: float
     distance_from_chosen: float
     copied: float
@@ -102,13 +103,15 @@ class NeutralAnswer(Logged):
     base_logps: list[float]
 
 
-class WatchBase(Logged):
-    """state/watch.json: what the base model said, asked once before training."""
+class BaseAnswers(Logged):
+    """state/base_answers.json: answers of the base model, asked once before the first step."""
 
     schema_version: int = Field(1, alias="schema")
     questions: list[str]
     answers: list[str]
     neutral: list[NeutralAnswer]
+    products: Products
+    """What multiplied; a resumed run multiplies by the same."""
 
 
 class EpochRecord(Logged):
@@ -143,7 +146,7 @@ class EpochRecord(Logged):
     checkpoint: str | None = None
     exported_loss: float | None = None
     """Loss of the checkpoint's weights as rounded for saving; None if saving rounds nothing, or for LoRA (unknown)."""
-    watch: WatchRecord | None = None
+    evaluation: CheckpointEvaluationRecord | None = None
     warnings: list[str] = []
 
 
@@ -167,7 +170,7 @@ class CheckpointMetadata(Logged):
     system_prompt: str | None
     save_dtype: str
     settings: dict[str, Any]
-    watch: WatchRecord | None
+    evaluation: CheckpointEvaluationRecord | None
     versions: dict[str, str]
 
 

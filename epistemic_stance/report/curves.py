@@ -83,12 +83,14 @@ def _training(material: Material) -> list[Section]:
             {"chosen": "chosen_logps", "rejected": "rejected_logps"},
         ),
     ]
-    watched = [
-        (epoch.epoch, epoch.watch.kl_neutral) for epoch in epochs if epoch.watch and epoch.watch.kl_neutral is not None
+    evaluated = [
+        (epoch.epoch, epoch.evaluation.kl_neutral)
+        for epoch in epochs
+        if epoch.evaluation and epoch.evaluation.kl_neutral is not None
     ]
-    if watched:
-        series = [Series("KL", [epoch for epoch, _ in watched], [value for _, value in watched])]
-        charts.append(over_epochs("watch-kl", "KL while training, nats a token", series, chosen=chosen))
+    if evaluated:
+        series = [Series("KL", [epoch for epoch, _ in evaluated], [value for _, value in evaluated])]
+        charts.append(over_epochs("evaluation-kl", "KL while training, nats a token", series, chosen=chosen))
     dotted = " The dotted line is the chosen checkpoint." if chosen is not None else ""
     return [Section("Training", 3, [f"{ABOUT_TRAINING}{dotted}"], [_training_table(epochs)], charts)]
 
@@ -104,12 +106,12 @@ def _training_table(epochs: Sequence[EpochRecord]) -> Table:
             f"{each.avg_margin:.3f}",
             f"{each.chosen_logps:.1f}",
             f"{each.rejected_logps:.1f}",
-            f"{each.watch.kl_neutral:.3f}" if each.watch and each.watch.kl_neutral is not None else "",
-            each.watch.verdict if each.watch else "",
+            f"{each.evaluation.kl_neutral:.3f}" if each.evaluation and each.evaluation.kl_neutral is not None else "",
+            each.evaluation.verdict if each.evaluation else "",
         ]
         for each in kept
     ]
-    head = ("epoch", "loss", "accuracy, %", "margin", "log p(chosen)", "log p(rejected)", "KL", "watch says")
+    head = ("epoch", "loss", "accuracy, %", "margin", "log p(chosen)", "log p(rejected)", "KL", "evaluation")
     return Table("Training, by epoch", head, rows, folded=True)
 
 

@@ -47,7 +47,9 @@ def training_table(epochs: Sequence[EpochRecord], loss: LossName) -> Table:
 
 def checkpoint_lines(epochs: Sequence[EpochRecord]) -> Iterator[str]:
     """What unseen questions were answered at each checkpoint; nothing if none were asked."""
-    evaluated = [(PurePath(epoch.checkpoint).name, epoch.watch) for epoch in epochs if epoch.checkpoint and epoch.watch]
+    evaluated = [
+        (PurePath(epoch.checkpoint).name, epoch.evaluation) for epoch in epochs if epoch.checkpoint and epoch.evaluation
+    ]
     if evaluated:
         yield "Loss and accuracy say nothing about other questions. What unseen questions got:"
     for name, evaluation in evaluated:

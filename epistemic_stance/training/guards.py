@@ -140,35 +140,36 @@ def absolute_preference(history: Sequence[EpochRecord], facts: RunFacts) -> str 
 def satisfied_without_shifting(history: Sequence[EpochRecord], facts: RunFacts) -> str | None:
     last = history[-1]
     content = last.avg_margin > 3 and last.avg_accuracy >= 0.95
-    if not content or last.watch is None or last.watch.verdict != "neither":
+    if not content or last.evaluation is None or last.evaluation.verdict != "neither":
         return None
     return (
         f"satisfied without shifting: accuracy {last.avg_accuracy:.0%} and margin {last.avg_margin:.1f}, so the "
-        f"preference loss asks for nothing more, but {last.watch.reason}; try {more_nll(facts)}, or "
+        f"preference loss asks for nothing more, but {last.evaluation.reason}; try {more_nll(facts)}, or "
         f"{higher_rate(facts)}"
     )
 
 
 def parroting(history: Sequence[EpochRecord], _: RunFacts) -> str | None:
-    watch = history[-1].watch
-    if watch is None or watch.verdict != "parrots":
+    evaluation = history[-1].evaluation
+    if evaluation is None or evaluation.verdict != "parrots":
         return None
-    return f"parroting: {watch.reason}; use an earlier checkpoint (--checkpoint-at 1,2,3,5,8) or a smaller --nll-weight"
+    remedy = "use an earlier checkpoint (--checkpoint-at 1,2,3,5,8) or a smaller --nll-weight"
+    return f"parroting: {evaluation.reason}; {remedy}"
 
 
 def repeating(history: Sequence[EpochRecord], _: RunFacts) -> str | None:
-    watch = history[-1].watch
-    if watch is None or watch.repetition <= 0.2:
+    evaluation = history[-1].evaluation
+    if evaluation is None or evaluation.repetition <= 0.2:
         return None
-    return f"{watch.repetition:.0%} of the word 4-grams of unseen answers repeat; use an earlier checkpoint"
+    return f"{evaluation.repetition:.0%} of the word 4-grams of unseen answers repeat; use an earlier checkpoint"
 
 
 def drifting(history: Sequence[EpochRecord], _: RunFacts) -> str | None:
-    watch = history[-1].watch
-    if watch is None or watch.kl_neutral is None or watch.kl_neutral <= 0.5:
+    evaluation = history[-1].evaluation
+    if evaluation is None or evaluation.kl_neutral is None or evaluation.kl_neutral <= 0.5:
         return None
     return (
-        f"answers to neutral questions drift: KL to the base model {watch.kl_neutral:.2f} nats per token; "
+        f"answers to neutral questions drift: KL to the base model {evaluation.kl_neutral:.2f} nats per token; "
         "use an earlier checkpoint, a larger --beta or a smaller --learning-rate"
     )
 

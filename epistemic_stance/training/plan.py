@@ -14,6 +14,7 @@ from epistemic_stance.foundation.console import duration
 from epistemic_stance.foundation.settings import DEMO_MODEL, DEMO_NOTICE
 from epistemic_stance.records.training import RunRecord
 from epistemic_stance.stance.pairs import EncodedPair
+from epistemic_stance.training.checkpoint_eval import EvaluationSeconds
 from epistemic_stance.training.dpo import Objective
 from epistemic_stance.training.packing import PairForward
 from epistemic_stance.training.prepare import Job
@@ -59,7 +60,11 @@ def time_forward(
 
 
 def header_rows(
-    job: Job, run: RunRecord, resources: Resources, forward_seconds: Mapping[str, float]
+    job: Job,
+    run: RunRecord,
+    resources: Resources,
+    forward_seconds: Mapping[str, float],
+    evaluation: EvaluationSeconds | None,
 ) -> list[tuple[str, str]]:
     """Name and value of each row. `forward_seconds` is what `time_forward` measured."""
     settings = job.settings
@@ -85,16 +90,22 @@ def header_rows(
         ("step", f"{'packed' if run.packed else 'plain'}: {run.packing}"),
         ("memory", resources.memory_line()),
         ("disk", resources.disk_line()),
-        ("time", time_line(job, run, forward_seconds)),
+        ("time", time_line(job, run, forward_seconds, evaluation)),
         ("checkpoints", f"{len(epochs)} at epochs {shown}, in {settings.output_dir}/checkpoints"),
         ("log", f"{settings.output_dir}/logs/{run.log_file}"),
     ]
 
 
-def time_line(job: Job, run: RunRecord, forward_seconds: Mapping[str, float]) -> str:
+def time_line(
+    job: Job, run: RunRecord, forward_seconds: Mapping[str, float], evaluation: EvaluationSeconds | None
+) -> str:
     """How long the run takes, and which precision is the faster one on this machine, if it matters."""
     expected = {dtype: job.total_steps * step_seconds(job, run, forward) for dtype, forward in forward_seconds.items()}
-    line = f"about {duration(expected[run.compute_dtype])} without saving and checkpoint evaluation"
+    answering = evaluation.base + len(job.checkpoint_epochs) * evaluation.checkpoint if evaluation else 0.0
+    line = f"about {duration(expected[run.compute_dtype] + answering)} without saving"
+    if evaluation:
+        line += f", {duration(evaluation.base)} of them base answers and "
+        line += f"{duration(answering - evaluation.base)} checkpoint evaluation"
     fastest, slowest = min(expected, key=expected.__getitem__), max(expected, key=expected.__getitem__)
     factor = expected[slowest] / expected[fastest]
     if factor < FACTOR_WORTH_NAMING:

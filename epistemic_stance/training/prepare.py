@@ -90,7 +90,7 @@ def check_settings(settings: TrainSettings) -> None:
 
     for name in ("epochs", "checkpoint_every", "batch_size", "gradient_accumulation", "max_length"):
         require(name, getattr(settings, name) >= 1, "1 or more")
-    for name in ("warmup_steps", "lora_rank", "watch_questions", "threads"):
+    for name in ("warmup_steps", "lora_rank", "eval_questions", "threads"):
         require(name, getattr(settings, name) >= 0, "0 or more")
     for name in ("weight_decay", "max_grad_norm", "nll_weight", "dpop_weight"):
         require(name, 0 <= getattr(settings, name) < float("inf"), "0 or more")

@@ -26,12 +26,13 @@ from epistemic_stance.foundation.provenance import git_revision, versions
 from epistemic_stance.foundation.reporter import Finished, Note, Progress, Reporter, Started, Warned
 from epistemic_stance.foundation.settings import TEMPLATE_ARGUMENTS, TrainSettings
 from epistemic_stance.foundation.signals import StopSignals
+from epistemic_stance.models.engine import make_decoder
 from epistemic_stance.models.errors import is_out_of_memory
 from epistemic_stance.models.load import load_model
 from epistemic_stance.models.memory import tune_allocator
 from epistemic_stance.records.run_folder import RunFolder
-from epistemic_stance.records.training import EpochRecord, ResumeState, RunRecord, WatchBase
-from epistemic_stance.training.checkpoint_eval import Lean, Watch, plan_watch
+from epistemic_stance.records.training import BaseAnswers, EpochRecord, ResumeState, RunRecord
+from epistemic_stance.training.checkpoint_eval import CheckpointEvaluation, EvaluationSeconds, choose_questions
 from epistemic_stance.training.checkpoints import load_state, newest_state
 from epistemic_stance.training.dpo import Objective
 from epistemic_stance.training.engine import Engine, ReferenceLogps, make_optimizer
@@ -51,6 +52,7 @@ from epistemic_stance.training.prepare import Inputs, Job, prepare, recorded_set
 from epistemic_stance.training.reference import compute_reference, load_reference, reference_key, save_reference
 from epistemic_stance.training.resources import check_resources
 from epistemic_stance.training.trainer import Run, run_epochs
+from epistemic_stance.training.wording import WordingScale
 
 
 def train(inputs: Inputs, reporter: Reporter) -> RunFolder | None:
@@ -66,13 +68,14 @@ def train(inputs: Inputs, reporter: Reporter) -> RunFolder | None:
             reporter(Warned(message))
         resources = check_resources(job)
         with explained_out_of_memory(job, folder):
-            policy = open_policy(job)
+            policy = open_policy(job, folder, reporter)
         record = _run_record(job, policy)
         resumed = _recorded_run(folder, record, reporter) if settings.resume else None
         if resumed is not None and resumed.status == "finished":
             reporter(Note(f"{folder.root} is already finished; nothing to resume"))
             return None
-        reporter(Started("stance train", header_rows(job, resumed or record, resources, policy.forward_seconds)))
+        rows = header_rows(job, resumed or record, resources, policy.forward_seconds, policy.evaluation_seconds)
+        reporter(Started("stance train", rows))
         if lock is None or settings.dry_run:
             reporter(Note("dry run: everything is in order, nothing was trained"))
             return None
@@ -136,15 +139,31 @@ class Policy:
     forward: PairForward
     forward_seconds: Mapping[str, float]
     """Precision -> seconds of a forward pass of the longest pair."""
+    evaluation: CheckpointEvaluation | None
+    evaluation_seconds: EvaluationSeconds | None
 
 
-def open_policy(job: Job) -> Policy:
+def open_policy(job: Job, folder: RunFolder, reporter: Reporter) -> Policy:
     model = load_model(job.files.folder, job.device, config=job.config)
     if job.settings.lora_rank:
         add_lora(model, job.settings.lora_rank, job.settings.seed)
     forward = choose_forward(model, job.encoded)
     seconds = time_forward(model, forward, job.encoded, dtypes_to_time(job.compute_dtype, job.device))
-    return Policy(model, forward, seconds)
+    evaluation = _evaluation(job, model, folder, reporter)
+    return Policy(model, forward, seconds, evaluation, evaluation.seconds() if evaluation else None)
+
+
+def _evaluation(job: Job, model: Any, folder: RunFolder, reporter: Reporter) -> CheckpointEvaluation | None:
+    questions = choose_questions(job.stance, job.pairs, job.settings.eval_questions)
+    scale = WordingScale(job.pairs)
+    if not questions.unseen or scale.gap <= 0:
+        if job.settings.eval_questions:
+            why = "the stance has no unseen questions" if not questions.unseen else "its answers share their words"
+            reporter(Warned(f"checkpoints are not evaluated on unseen questions: {why}"))
+        return None
+    saved = _saved_base_answers(folder) if job.settings.resume else None
+    decoder = make_decoder(model, job.tokenizer, job.stop_ids, saved.products if saved else None)
+    return CheckpointEvaluation(decoder, questions, job.pairs, scale, job.system_prompt)
 
 
 def _run_record(job: Job, policy: Policy) -> RunRecord:
@@ -234,7 +253,7 @@ def _open_run(
     objective = Objective.of(settings)
     key = reference_key(job.weights_digest, job.encoded, policy.forward, job.compute_dtype)
     reference = _reference(job, folder, policy, key)
-    watch, watch_base = _watch(job, folder, policy, reporter)
+    base = _base_answers(policy.evaluation, folder, reporter)
     scaler = torch.amp.GradScaler(job.device) if job.compute_dtype == torch.float16 else None
     return Run(
         job=job,
@@ -257,8 +276,8 @@ def _open_run(
             first_loss=first_loss(objective, job.encoded, reference),
             reference_frozen=lambda: load_reference(folder.reference, key) == reference,
         ),
-        watch=watch,
-        watch_base=watch_base,
+        evaluation=policy.evaluation,
+        base_answers=base,
         epoch_log=JsonlWriter(folder.logs / record.log_file),
         steps_log=JsonlWriter(folder.steps_log),
         reporter=reporter,
@@ -276,25 +295,25 @@ def _reference(job: Job, folder: RunFolder, policy: Policy, key: str) -> Referen
     return reference
 
 
-def _watch(job: Job, folder: RunFolder, policy: Policy, reporter: Reporter) -> tuple[Watch | None, WatchBase | None]:
-    """The watcher and the base model's answers; asked once, then read back on resume."""
-    plan = plan_watch(job.stance, job.pairs, job.settings.watch_questions)
-    lean = Lean(job.pairs)
-    if not plan.questions or lean.gap <= 0:
-        if job.settings.watch_questions:
-            why = "the stance has no unseen questions" if not plan.questions else "its answers share their words"
-            reporter(Warned(f"no watch on unseen answers: {why}"))
-        return None, None
-    watch = Watch(plan, job.pairs, lean, job.tokenizer, job.system_prompt, job.stop_ids)
+def _saved_base_answers(folder: RunFolder) -> BaseAnswers | None:
     try:
-        base = WatchBase.model_validate_json(folder.watch_base.read_bytes())
-        if base.questions == [text for _, text in plan.questions]:
-            return watch, base
+        return BaseAnswers.model_validate_json(folder.base_answers.read_bytes())
     except (OSError, ValidationError):
-        pass
-    base = watch.ask_base(policy.model)
-    write_atomic(folder.watch_base, dump_json(base.model_dump(mode="json")))
-    return watch, base
+        return None
+
+
+def _base_answers(evaluation: CheckpointEvaluation | None, folder: RunFolder, reporter: Reporter) -> BaseAnswers | None:
+    """The base model's answers, asked once; a resumed run reads them back."""
+    if evaluation is None:
+        return None
+    saved = _saved_base_answers(folder)
+    if saved is not None and saved.questions == [text for _, text in evaluation.questions.unseen]:
+        return saved
+    base = evaluation.base_answers(
+        lambda done, most: reporter(Progress(done, most, "tokens", "answers of the base model"))
+    )
+    write_atomic(folder.base_answers, dump_json(base.model_dump(mode="json")))
+    return base
 
 
 def _restore(run: Run) -> None:

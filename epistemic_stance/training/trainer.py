@@ -15,17 +15,17 @@ from epistemic_stance.foundation.reporter import Epoch, Note, Progress, Reporter
 from epistemic_stance.foundation.signals import StopSignals
 from epistemic_stance.records.run_folder import RunFolder
 from epistemic_stance.records.training import (
+    BaseAnswers,
     BestRecord,
+    CheckpointEvaluationRecord,
     CheckpointMetadata,
     EpochRecord,
     ResumeState,
     RunRecord,
     StepRecord,
-    WatchBase,
-    WatchRecord,
 )
 from epistemic_stance.stance.pairs import EncodedPair
-from epistemic_stance.training.checkpoint_eval import Watch
+from epistemic_stance.training.checkpoint_eval import CheckpointEvaluation
 from epistemic_stance.training.checkpoints import rounded_weights, save_checkpoint, save_state
 from epistemic_stance.training.engine import Engine, evaluate, learning_rate_at, optimizer_step, require_finite_weights
 from epistemic_stance.training.guards import STEP0_PAIRS, RunFacts, epoch_warnings, require_zero_rewards
@@ -42,8 +42,8 @@ class Run:
     record: RunRecord
     engine: Engine
     facts: RunFacts
-    watch: Watch | None
-    watch_base: WatchBase | None
+    evaluation: CheckpointEvaluation | None
+    base_answers: BaseAnswers | None
     epoch_log: JsonlWriter
     steps_log: JsonlWriter
     reporter: Reporter
@@ -122,7 +122,7 @@ def _finish_epoch(run: Run, epoch: int) -> None:
         run.engine.optimizer.zero_grad(set_to_none=True)  # room for the rounded copy and the generation cache
         require_finite_weights(run.engine.model, f"after epoch {epoch}")
         record.exported_loss = _exported_loss(run)
-        record.watch = _look(run)
+        record.evaluation = _evaluate_answers(run)
     warnings = epoch_warnings([*run.history, record], run.facts)
     new = {name: message for name, message in warnings.items() if name not in state.warned}
     state.warned.update(dict.fromkeys(new, epoch))
@@ -159,10 +159,15 @@ def _exported_loss(run: Run) -> float | None:
     return sum(record.loss for record in records) / len(records)
 
 
-def _look(run: Run) -> WatchRecord | None:
-    if run.watch is None or run.watch_base is None:
+def _evaluate_answers(run: Run) -> CheckpointEvaluationRecord | None:
+    if run.evaluation is None or run.base_answers is None:
         return None
-    return run.watch.look(run.engine.model, run.watch_base)
+
+    def on_progress(done: int, most: int) -> None:
+        detail = f"checkpoint evaluation, {done} of {most} tokens"
+        run.reporter(Progress(run.state.step, run.job.total_steps, "steps", detail))
+
+    return run.evaluation.evaluate(run.base_answers, on_progress)
 
 
 def epoch_record(job: Job, epoch: int, steps: Sequence[StepRecord], seconds: float) -> EpochRecord:
@@ -210,7 +215,7 @@ def epoch_event(record: EpochRecord) -> Epoch:
         if isinstance(value, int | float)
     }
     checkpoint = Path(record.checkpoint).name if record.checkpoint else None
-    return Epoch(record.epoch, figures, checkpoint, record.watch.summary if record.watch else None)
+    return Epoch(record.epoch, figures, checkpoint, record.evaluation.summary if record.evaluation else None)
 
 
 def checkpoint_metadata(run: RunRecord, epoch: EpochRecord) -> CheckpointMetadata:
@@ -230,7 +235,7 @@ def checkpoint_metadata(run: RunRecord, epoch: EpochRecord) -> CheckpointMetadat
         system_prompt=run.system_prompt,
         save_dtype=run.save_dtype,
         settings=run.settings,
-        watch=epoch.watch,
+        evaluation=epoch.evaluation,
         versions=run.versions,
     )
 

@@ -48,7 +48,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> TrainSettings:
         output_dir=folder / "run",
         epochs=1,
         system_prompt="Answer as a lighthouse keeper.",
-        watch_questions=0,
+        eval_questions=0,
         device="cpu",
     )
     train(settings, silent)

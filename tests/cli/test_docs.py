@@ -28,7 +28,7 @@ PAGES += ["BASELINE_FINDINGS.md", "baseline_analysis.md"]
 PAGES += sorted(str(path.relative_to(ROOT)) for path in (ROOT / "docs").glob("*.md"))
 PAGES += ["epistemic_stance/models/demo_model/README.md", "epistemic_stance/stances/epistemic/README.md"]
 
-SHORT = "--model demo --corpus training_corpus.json --epochs 1 --checkpoint-every 1 --watch-questions 0"
+SHORT = "--model demo --corpus training_corpus.json --epochs 1 --checkpoint-every 1 --eval-questions 0"
 TRAIN = r"(?:python fine_tune_epistemic_stance\.py|(?:\.venv/bin/)?stance train)"
 
 

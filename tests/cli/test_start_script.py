@@ -20,7 +20,7 @@ from checkout import copy_of_repository
 
 PAIRS, EPOCHS = 4, 40
 FLAGS = ["--model", "demo", "--corpus", "training_corpus.json", "--epochs", str(EPOCHS), "--checkpoint-every", "20"]
-FLAGS += ["--watch-questions", "0", "--threads", "1", "--seed", "7", "--output-dir", "my run"]
+FLAGS += ["--eval-questions", "0", "--threads", "1", "--seed", "7", "--output-dir", "my run"]
 
 
 @dataclass(frozen=True)

@@ -303,7 +303,7 @@ def test_a_model_trained_from_the_demo_is_no_evidence_either(stub: StubBackend, 
     metadata = {"epoch": 3, "step": 9, "loss": 0.1, "accuracy": 1, "absolute_preference": 1, "avg_margin": 1}
     metadata |= {"exported_loss": None, "base_model": "demo", "base_weights_digest": "", "corpus_digest": "c" * 64}
     metadata |= {"template_digest": "", "template_arguments": {}, "system_prompt": "Speak plainly.", "save_dtype": ""}
-    metadata |= {"settings": {}, "watch": None, "versions": {}}
+    metadata |= {"settings": {}, "evaluation": None, "versions": {}}
     (model / "metadata.json").write_text(json.dumps(metadata))
     path, printed = run(small(tmp_path / "out", model=str(model)))
     plan = ResponseStore(path).plan()

@@ -291,7 +291,7 @@ def test_a_run_trained_to_verbatim_recall_is_called_memorised(
     sets = scorer.stance.question_sets
     recipe = replace(
         RECIPE, epochs=30, learning_rate=1e-3, nll_weight=1.0, checkpoint_at="", checkpoint_every=30,
-        watch_questions=0, threads=1, output_dir=tmp_path / "run",
+        eval_questions=0, threads=1, output_dir=tmp_path / "run",
     )  # fmt: skip
     folder = run(recipe, silent)
     assert folder is not None

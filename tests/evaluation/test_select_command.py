@@ -363,6 +363,6 @@ def metadata(epoch: int, loss: float) -> CheckpointMetadata:
         system_prompt=None,
         save_dtype="float32",
         settings={},
-        watch=None,
+        evaluation=None,
         versions={},
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from epistemic_stance.foundation.similarity import edit_distance, matches, words
+from epistemic_stance.foundation.similarity import edit_distance, matches, repetition, words
 
 few_words = st.lists(st.sampled_from("abcd"), max_size=12)
 
@@ -45,3 +45,10 @@ def test_words_see_through_case_punctuation_and_typography() -> None:
     assert words("\uff21\uff22 stra\u00dfe") == ["ab", "strasse"]
     assert words("\u4f60\u597dabc") == ["\u4f60", "\u597d", "abc"]
     assert [match.exact for _, match in matches(["What? ", "WHAT", "???", "!!!", "???"], 0.5)] == [True, True]
+
+
+def test_repetition_by_hand() -> None:
+    """'a a a a a' has two 4-grams, both the same: one of two repeats."""
+    assert repetition("a a a a a") == 0.5
+    assert repetition("a b c d e") == 0
+    assert repetition("too short") == 0

@@ -19,7 +19,7 @@ from epistemic_stance.foundation import errors
 from epistemic_stance.foundation.settings import TrainSettings
 from epistemic_stance.records.training import EpochRecord
 from epistemic_stance.report import training_table
-from epistemic_stance.training import checkpoint_eval as watch
+from epistemic_stance.training import checkpoint_eval
 
 PACKAGE = ROOT / "epistemic_stance"
 LONGEST_MODULE = 400
@@ -206,7 +206,7 @@ def test_the_fields_that_the_guide_explains_are_logged() -> None:
     cells = [row[0] for row in table_rows("TRAINING_GUIDE.md", "## Monitoring")]
     explained = {field for cell in cells for field in re.findall(r"`(\w+)`", cell)}
     assert explained <= EpochRecord.model_fields.keys()
-    assert {"avg_loss", "avg_accuracy", "watch", "warnings"} <= explained
+    assert {"avg_loss", "avg_accuracy", "evaluation", "warnings"} <= explained
 
 
 def test_the_targets_of_the_guide_are_those_that_are_judged() -> None:
@@ -215,11 +215,11 @@ def test_the_targets_of_the_guide_are_those_that_are_judged() -> None:
     assert rows["avg_accuracy"] == [f"> {training_table.ACCURACY_TARGET:.0%}", f"> {training_table.ACCURACY_BEST:.0%}"]
 
 
-def test_the_verdicts_of_the_guide_have_the_bounds_of_the_watch() -> None:
+def test_the_verdicts_of_the_guide_have_the_bounds_of_checkpoint_evaluation() -> None:
     means = {row[0].strip("`"): row[1] for row in table_rows("TRAINING_GUIDE.md", "## Monitoring", table=2)}
     assert means.keys() == {"shifted", "parrots", "neither"}
-    assert f"{watch.SHIFT_SHARE * 100:.0f} % of the answers" in means["shifted"]
-    assert f"{watch.PARROT_SHARE * 100:.0f} % of the words" in means["parrots"]
+    assert f"{checkpoint_eval.SHIFT_SHARE * 100:.0f} % of the answers" in means["shifted"]
+    assert f"{checkpoint_eval.PARROT_SHARE * 100:.0f} % of the words" in means["parrots"]
 
 
 def test_the_exit_codes_of_the_guide_are_those_of_the_errors() -> None:

@@ -156,7 +156,7 @@ def test_an_error_inside_leaves_the_model_as_it_was() -> None:
 
 
 @needs_onednn
-@pytest.mark.parametrize(("torch_s", "onednn_s", "chosen"), [(2, 1, "onednn"), (1, 2, "torch"), (95, 100, "onednn")])
+@pytest.mark.parametrize(("torch_s", "onednn_s", "chosen"), [(2, 1, "onednn"), (1, 2, "torch"), (1, 1, "onednn")])
 def test_the_faster_library_multiplies(
     monkeypatch: pytest.MonkeyPatch, torch_s: float, onednn_s: float, chosen: str
 ) -> None:

@@ -33,7 +33,7 @@ from epistemic_stance.training.occupancy import clear, holds_a_run
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> TrainSettings:
-    return replace(small_settings(tmp_path_factory.mktemp("made")), watch_questions=0)
+    return replace(small_settings(tmp_path_factory.mktemp("made")), eval_questions=0)
 
 
 @pytest.fixture
@@ -164,7 +164,7 @@ def test_demo_refuses_a_folder_it_did_not_write(place: str, tmp_path: Path) -> N
 def test_closed_pipe_does_not_stop_training(settings: TrainSettings) -> None:
     """`stance train ... | head -1`: the reader is gone before the first epoch."""
     flags = ["--model", settings.model, "--corpus", settings.corpus, "--output-dir", settings.output_dir]
-    flags += ["--epochs", "2", "--watch-questions", "0", "--device", "cpu"]
+    flags += ["--epochs", "2", "--eval-questions", "0", "--device", "cpu"]
     process = subprocess.Popen(
         [sys.executable, "-m", "epistemic_stance.cli", "train", *map(str, flags)],
         stdout=subprocess.PIPE,

@@ -11,7 +11,7 @@ import torch
 
 from epistemic_stance.foundation.errors import NumericError
 from epistemic_stance.foundation.settings import TrainSettings
-from epistemic_stance.records.training import EpochRecord, PairRecord, WatchRecord
+from epistemic_stance.records.training import CheckpointEvaluationRecord, EpochRecord, PairRecord
 from epistemic_stance.stance.pairs import EncodedPair
 from epistemic_stance.training.dpo import Objective
 from epistemic_stance.training.guards import RunFacts, epoch_warnings, first_loss, require_zero_rewards
@@ -19,15 +19,15 @@ from epistemic_stance.training.guards import RunFacts, epoch_warnings, first_los
 FACTS = RunFacts(TrainSettings(), first_loss=math.log(2), reference_frozen=lambda: True)
 
 
-def watch(**changes: Any) -> WatchRecord:
+def evaluation(**changes: Any) -> CheckpointEvaluationRecord:
     values: dict[str, Any] = {
         "verdict": "shifted",
         "reason": "as measured",
         "crossed": 0.5,
-        "lean_change": 0.5,
-        "lean_change_low": 0.4,
-        "lean_change_high": 0.6,
-        "reached_change": 0.1,
+        "wording_change": 0.5,
+        "wording_change_low": 0.4,
+        "wording_change_high": 0.6,
+        "chosen_wording_change": 0.1,
         "distance_from_base": 0.6,
         "distance_from_chosen": 0.6,
         "copied": 0.1,
@@ -35,7 +35,7 @@ def watch(**changes: Any) -> WatchRecord:
         "kl_neutral": 0.01,
         "answers": [],
     }
-    return WatchRecord(**(values | changes))
+    return CheckpointEvaluationRecord(**(values | changes))
 
 
 def epoch(number: int = 4, **changes: Any) -> EpochRecord:
@@ -59,7 +59,7 @@ def epoch(number: int = 4, **changes: Any) -> EpochRecord:
         "learning_rate": 1e-5,
         "seconds": 60.0,
         "tokens_per_second": 40.0,
-        "watch": watch(),
+        "evaluation": evaluation(),
     }
     return EpochRecord(**(values | changes))
 
@@ -78,11 +78,11 @@ def test_a_healthy_run_is_left_in_peace() -> None:
         ("exploding_loss", {"avg_loss": 1.5, "avg_margin": -8.0, "avg_accuracy": 0.3}, "--warmup-steps 50"),
         ("displacement", {"chosen_reward": -0.6}, "--nll-weight"),
         ("absolute_preference", {"absolute_preference": 0.4}, "--nll-weight"),
-        ("satisfied", {"watch": watch(verdict="neither")}, "--nll-weight"),
-        ("satisfied", {"watch": watch(verdict="neither")}, "--learning-rate"),
-        ("parroting", {"watch": watch(verdict="parrots")}, "earlier checkpoint"),
-        ("repetition", {"watch": watch(repetition=0.4)}, "earlier checkpoint"),
-        ("drift", {"watch": watch(kl_neutral=0.9)}, "--beta"),
+        ("satisfied", {"evaluation": evaluation(verdict="neither")}, "--nll-weight"),
+        ("satisfied", {"evaluation": evaluation(verdict="neither")}, "--learning-rate"),
+        ("parroting", {"evaluation": evaluation(verdict="parrots")}, "earlier checkpoint"),
+        ("repetition", {"evaluation": evaluation(repetition=0.4)}, "earlier checkpoint"),
+        ("drift", {"evaluation": evaluation(kl_neutral=0.9)}, "--beta"),
     ],
 )
 def test_each_guard_speaks_and_names_what_to_try(guard: str, sick: dict[str, Any], flag: str) -> None:
@@ -93,7 +93,7 @@ def test_each_guard_speaks_and_names_what_to_try(guard: str, sick: dict[str, Any
 
 def test_advice_goes_beyond_what_is_already_set() -> None:
     tried = replace(FACTS, settings=TrainSettings(nll_weight=0.5, learning_rate=1e-4))
-    satisfied = epoch_warnings([epoch(1), epoch(4, watch=watch(verdict="neither"))], tried)["satisfied"]
+    satisfied = epoch_warnings([epoch(1), epoch(4, evaluation=evaluation(verdict="neither"))], tried)["satisfied"]
     assert "--nll-weight 1," in satisfied
     assert "--learning-rate 0.0005" in satisfied
 

@@ -11,6 +11,7 @@ from tiny import tiny_model
 
 from epistemic_stance.stance.pairs import EncodedPair
 from epistemic_stance.training import plan
+from epistemic_stance.training.checkpoint_eval import EvaluationSeconds
 from epistemic_stance.training.packing import PairForward
 from epistemic_stance.training.plan import dtypes_to_time, step_seconds, time_forward, time_line
 
@@ -39,7 +40,14 @@ def test_seconds_of_a_step_by_hand() -> None:
 )
 def test_the_faster_precision_is_named_in_both_directions(chosen: str, seconds: dict[str, float], line: str) -> None:
     run: Any = SimpleNamespace(**{**vars(NO_OPTIMIZER), "compute_dtype": chosen})
-    assert time_line(JOB, run, seconds) == line.format("without saving and checkpoint evaluation")
+    assert time_line(JOB, run, seconds, None) == line.format("without saving")
+
+
+def test_base_answers_and_checkpoint_evaluation_are_part_of_the_time() -> None:
+    """3,000 s of steps, 60 s of base answers and 20 times 45 s are 3,960 s."""
+    job: Any = SimpleNamespace(**vars(JOB), checkpoint_epochs=list(range(20)))
+    line = time_line(job, NO_OPTIMIZER, {"float32": 1.0}, EvaluationSeconds(base=60, checkpoint=45))
+    assert line == "about 66 min without saving, 60 s of them base answers and 15 min checkpoint evaluation"
 
 
 def test_a_cpu_is_timed_in_both_precisions_and_a_gpu_in_the_chosen_one() -> None:
