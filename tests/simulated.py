@@ -56,3 +56,8 @@ def models(
     share_QA = np.clip(betaincinv(rate_A * total, (1 - rate_A) * total, within_QA), 0, 1)
     settled_QA = (scores_QA > ndtri(1 - rate_A)) * answers_Q[:, None]
     return np.where(greedy_Q[:, None], settled_QA, generator.binomial(answers_Q[:, None], share_QA)).astype(np.int64)
+
+
+def counted(answers_Q: IntArray, hits_QA: IntArray) -> IntArray:
+    """Hits and answers, (Q, A, 2)."""
+    return np.stack([hits_QA, np.repeat(answers_Q[:, None], hits_QA.shape[1], axis=1)], axis=2)
