@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 from collections import Counter
 from collections.abc import Callable, Iterable
@@ -26,13 +25,12 @@ from epistemic_stance.foundation.settings import (
 from epistemic_stance.foundation.terminal import plain
 from epistemic_stance.labelling.folder import labels_in
 from epistemic_stance.labelling.sample import read_sample
-from epistemic_stance.models.find import ModelFiles
+from epistemic_stance.models.find import is_on_this_machine
 from epistemic_stance.records.collection import CollectionRecord
 from epistemic_stance.records.probes import ProbesRecord
 from epistemic_stance.records.run_folder import (
     BASE,
     PLAN_SUFFIX,
-    AnswerFiles,
     RunFolder,
     checkpoint_epoch,
     read_if_sound,
@@ -180,27 +178,10 @@ def _model(subject: Subject, name: str) -> Row:
     model = subject.model
     if model == DEMO_MODEL:
         return Row(name, "done", f"{model}, the embedded stand-in, no evidence about Qwen")
-    if _is_here(model):
+    if is_on_this_machine(model):
         return Row(name, "done", model)
     fetch = command("train", *_flags({"model": model}), "--dry-run")
     return Row(name, "missing", f"{model} is not on this machine", fetch)
-
-
-def _is_here(name: str) -> bool:
-    """Whether a folder or the Hugging Face cache holds the model, weights and all; the network is not asked."""
-    from huggingface_hub import try_to_load_from_cache
-
-    folder = Path(name)
-    if folder.is_dir() or name.startswith((".", "/", "~")) or name.count("/") > 1:
-        return (folder / "config.json").is_file() and bool(ModelFiles(name, folder).weights)
-
-    def cached(file: str) -> Path | None:
-        place = try_to_load_from_cache(name, file)
-        return Path(place) if isinstance(place, str) else None
-
-    index = cached("model.safetensors.index.json")
-    parts = json.loads(index.read_bytes())["weight_map"].values() if index else ["model.safetensors"]
-    return all(cached(str(file)) for file in ("config.json", "tokenizer_config.json", *parts))
 
 
 def _stance(subject: Subject, name: str) -> Row:
@@ -224,20 +205,19 @@ def _baseline(subject: Subject, name: str) -> Row:
     """Answers of the model to be trained, and the page about them; those of another model do not count."""
     ask = command("collect", *_flags({"model": subject.model}), "--questions", "baseline")
     files = [*BASELINE_FOLDER.glob(f"*{PLAN_SUFFIX}"), subject.run.answers(BASE, "baseline").plan]
-    newest: AnswerFiles | None = None
-    for path in sorted((path for path in files if path.exists()), key=lambda path: path.stat().st_mtime):
-        plan = read_record(path, CollectionRecord)
-        answers = AnswerFiles(path.with_name(path.name.removesuffix(PLAN_SUFFIX) + ".jsonl"))
-        if plan and plan.model == subject.model:
-            newest, number, planned = answers, _lines(answers.responses), plan.responses
-    if newest is None:
+    plans = {path: plan for path in files if (plan := read_record(path, CollectionRecord))}
+    own = [path for path, plan in plans.items() if plan.model == subject.model]
+    if not own:
         return Row(name, "missing", f"no answers of {subject.model} to the baseline questions", ask)
-    detail = f"{number:,} of {planned:,} answers in {newest.responses}"
+    newest = max(own, key=lambda path: path.stat().st_mtime)
+    answers = newest.with_name(newest.name.removesuffix(PLAN_SUFFIX) + ".jsonl")
+    number, planned = _lines(answers), plans[newest].responses
+    detail = f"{number:,} of {planned:,} answers in {answers}"
     if number != planned:
         return Row(name, "unfinished", detail, ask)
     title = FINDINGS_PAGE.read_text(encoding="utf-8").partition("\n")[0] if FINDINGS_PAGE.exists() else ""
     if escaped(subject.model) not in title:
-        write = command("findings", newest.responses)
+        write = command("findings", answers)
         return Row(name, "unfinished", f"{detail}; no {FINDINGS_PAGE} about them", write)
     return Row(name, "done", f"{detail}; {FINDINGS_PAGE}")
 

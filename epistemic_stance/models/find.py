@@ -85,6 +85,26 @@ def find_model(name: str) -> ModelFiles:
     return ModelFiles(name, screened(_download(name)))
 
 
+def is_on_this_machine(name: str) -> bool:
+    """Whether a folder or the Hugging Face cache holds the model, weights and all; the network is not asked.
+
+    Raises ValueError for a name that can be neither.
+    """
+    from huggingface_hub import try_to_load_from_cache
+
+    folder = Path(name)
+    if folder.is_dir() or name.startswith((".", "/", "~")) or name.count("/") > 1:
+        return (folder / "config.json").is_file() and bool(ModelFiles(name, folder).weights)
+
+    def cached(file: str) -> Path | None:
+        place = try_to_load_from_cache(name, file)
+        return Path(place) if isinstance(place, str) else None
+
+    index = cached("model.safetensors.index.json")
+    parts = json.loads(index.read_bytes())["weight_map"].values() if index else ["model.safetensors"]
+    return all(cached(str(file)) for file in ("config.json", "tokenizer_config.json", *parts))
+
+
 def _checkpoint_in_run(path: Path) -> Path | None:
     wanted = checkpoint_epoch(path.name)
     run = RunFolder(path.parent.parent if path.parent.name == CHECKPOINTS else path.parent)
