@@ -70,7 +70,8 @@ def screen(settings: RunSettings, reporter: Reporter) -> ScreeningRecord:
 
     Raises what `run_screening` raises.
     """
-    screening = prepare_screening(settings, settings.checkpoints)
+    require_run_folder(settings.run)
+    screening = prepare_screening(settings, find_target(probe_settings(settings, settings.checkpoints)))
     run, stance = screening.run, screening.scorer.stance
     prober = make_prober(stance, screening.target, settings)
     reporter(Started("stance validate --screen", header(screening)))
@@ -78,10 +79,9 @@ def screen(settings: RunSettings, reporter: Reporter) -> ScreeningRecord:
         return run_screening(screening, prober, reporter)
 
 
-def prepare_screening(settings: RunSettings, checkpoints: str) -> Screening:
-    """Everything that can be wrong with settings, run and stance is found here. Raises InputError or RefusedError."""
-    run = require_run_folder(settings.run)
-    target = find_target(probe_settings(settings, checkpoints))
+def prepare_screening(settings: RunSettings, target: Target) -> Screening:
+    """Everything that can be wrong with settings and stance is found here. Raises InputError or RefusedError."""
+    run = RunFolder(settings.run)
     _require_own_stance(settings, target)
     stance, pairs = load_stance_and_pairs(target.stance, trained_corpus(target))
     names = [name for name, design in stance.designs.items() if design.screen]

@@ -68,7 +68,7 @@ def validate(settings: RunSettings, console: Console) -> None:
     stance = load_stance(target.stance)
     names = _question_sets(settings, stance)
     passes = [_full_pass(settings, run, target, model, names) for model in target.models]
-    screening = None if settings.checkpoints else prepare_screening(settings, "")
+    screening = None if settings.checkpoints else prepare_screening(settings, target)
     freeze_rule(run, rule_of(stance))
     again = "the same command without --overwrite" if settings.overwrite else "the same command"
     kept = f"what was answered lies in {run.validation}"

@@ -73,7 +73,7 @@ def run(settings: ProbeSettings, reporter: Reporter) -> Probes:
                 if not known:
                     reporter(Note(f"  {model.name:<16} {record.seconds:6.1f} s"))
             except NumericError as error:
-                if model is target.base:
+                if model == target.base:
                     raise
                 failed[model.name] = str(error.args[0])
                 reporter(Warned(f"{model.name}: {error.args[0]}"))
@@ -126,7 +126,7 @@ class Prober:
     def needs(self, model: TargetModel) -> bool:
         """Whether the model has to be opened: its figures are missing, or it is the base model of one whose are."""
         missing = [other.name for other in self.target.models if other.name not in self.records]
-        return bool(missing) if model is self.target.base else model.name in missing
+        return bool(missing) if model == self.target.base else model.name in missing
 
     def probe(self, model: TargetModel, opened: OpenedModel) -> ProbesRecord:
         """Measure an opened model and write it down; of the base model also keep its probabilities of the text.
@@ -144,7 +144,7 @@ class Prober:
         with self.memory_errors():
             self._forward = self._forward or choose_forward(opened.model, encoded.requests)
             with multiplying_by(opened.model, self._forward.products):
-                if model is self.target.base and self.material.paragraphs:
+                if model == self.target.base and self.material.paragraphs:
                     self._base_text = read_base(opened.model, encoded.paragraphs)
                 if model.name in self.records:
                     return self.records[model.name]

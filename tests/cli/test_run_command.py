@@ -23,6 +23,7 @@ from epistemic_stance.foundation.errors import NotMetError
 from epistemic_stance.foundation.settings import RunSettings
 from epistemic_stance.models import open as opening
 from epistemic_stance.records.analysis import ScoreRecord
+from epistemic_stance.records.probes import ProbesRecord
 from epistemic_stance.scoring.score import Scorer
 
 
@@ -156,3 +157,7 @@ def test_with_a_first_look_only_the_finalists_are_loaded_twice(
     assert counts.loads == 3 + len(finalists)
     assert counts.hashed == 3
     assert counts.scored == answers_in(settings.run / "validation") + answers_in(settings.run / "screen")
+    for path in settings.run.glob("validation/*/probes.json"):
+        neutral = ProbesRecord.model_validate_json(path.read_bytes()).neutral
+        assert neutral is not None
+        assert neutral.kl is not None, "the base model was opened first, and its probabilities were kept"
