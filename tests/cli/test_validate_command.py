@@ -54,13 +54,13 @@ def test_every_set_of_every_model_is_asked_analysed_and_compared(
 ) -> None:
     voiced(monkeypatch, checkpoint_003=admits)
     printed = validated(settings)
-    for arm in ("base", "checkpoint-002", "checkpoint-003"):
+    for model in ("base", "checkpoint-002", "checkpoint-003"):
         for name, answers in SETS.items():
-            folder = settings.run / "validation" / arm / name
+            folder = settings.run / "validation" / model / name
             assert len(lines_of(folder / "responses.jsonl")) == answers
             assert json.loads((folder / "analysis.json").read_text())["answers"] == answers
-            assert (folder / "comparison.json").exists() == (arm != "base")
-        assert (settings.run / "validation" / arm / "probes.json").is_file()
+            assert (folder / "comparison.json").exists() == (model != "base")
+        assert (settings.run / "validation" / model / "probes.json").is_file()
     record = json.loads((settings.run / "validation/checkpoint-003/often/comparison.json").read_text())
     pragmatic = next(measure["overall"] for measure in record["measures"] if measure["name"] == "pragmatic_only")
     assert pragmatic["before"] == 0
@@ -114,8 +114,8 @@ def test_without_checkpoints_the_screen_names_them(settings: ValidateSettings, m
     assert "First look at all checkpoints" in printed
     promising = json.loads((settings.run / "screening.json").read_text())["promising"]
     assert promising == ["checkpoint-003"]
-    arms = {path.name for path in (settings.run / "validation").iterdir() if (path / "often").is_dir()}
-    assert arms == {"base", "checkpoint-003"}
+    models = {path.name for path in (settings.run / "validation").iterdir() if (path / "often").is_dir()}
+    assert models == {"base", "checkpoint-003"}
 
 
 def test_some_sets_only(settings: ValidateSettings, monkeypatch: pytest.MonkeyPatch) -> None:

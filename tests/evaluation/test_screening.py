@@ -72,8 +72,8 @@ def number_of(item: Item) -> int:
     return int(item.question_id.removeprefix("often").removeprefix("once"))
 
 
-def rate_of(arm: ScreenedModelRecord, name: str) -> RateRecord:
-    measure = measure_in(arm, name)
+def rate_of(model: ScreenedModelRecord, name: str) -> RateRecord:
+    measure = measure_in(model, name)
     assert measure is not None
     assert measure.rate is not None
     return measure.rate
@@ -86,7 +86,7 @@ def test_base_and_checkpoints_are_probed_asked_and_set_side_by_side(settings: Va
     """The tiny model itself answers, and no stub."""
     record, output = screened(settings)
     assert ScreeningRecord.model_validate_json((settings.run / "screening.json").read_bytes()) == record
-    assert [(arm.name, arm.epoch) for arm in record.models] == [
+    assert [(model.name, model.epoch) for model in record.models] == [
         ("base", None),
         ("checkpoint-002", 2),
         ("checkpoint-003", 3),
@@ -95,18 +95,18 @@ def test_base_and_checkpoints_are_probed_asked_and_set_side_by_side(settings: Va
         ("often", SELECTED, 2 * SELECTED),
         ("once", SELECTED, SELECTED),
     ]
-    for arm in record.models:
-        assert arm.answers == arm.asked == ANSWERS
+    for model in record.models:
+        assert model.answers == model.asked == ANSWERS
         for one in record.sets:
-            lines = lines_of(settings.run / "screen" / arm.name / one.name / "responses.jsonl")
+            lines = lines_of(settings.run / "screen" / model.name / one.name / "responses.jsonl")
             assert len(lines) == one.answers
-            assert {line["metadata"]["weights_digest"] for line in lines} == {arm.weights_digest}
-        probes = settings.run / "validation" / arm.name / "probes.json"
+            assert {line["metadata"]["weights_digest"] for line in lines} == {model.weights_digest}
+        probes = settings.run / "validation" / model.name / "probes.json"
         neutral = ProbesRecord.model_validate_json(probes.read_bytes()).neutral
         assert neutral is not None
-        assert arm.probes is not None
-        assert arm.probes.kl == neutral.kl
-    assert len({arm.weights_digest for arm in record.models}) == 3
+        assert model.probes is not None
+        assert model.probes.kl == neutral.kl
+    assert len({model.weights_digest for model in record.models}) == 3
     assert max(map(len, output.partition("Screen of")[2].partition("Next,")[0].splitlines()[1:])) <= 80
     rows = re.findall(r"^[> ] (base|\d+) ", output.partition("Screen of")[2], re.MULTILINE)
     assert rows == ["base", "2", "3"]
@@ -132,7 +132,7 @@ def test_rates_and_changes_by_hand(settings: ValidateSettings, monkeypatch: pyte
     )
     record, output = screened(settings)
     base, second, third = record.models
-    assert [rate_of(arm, "performative").estimate for arm in (base, second)] == pytest.approx([1.0, 1 / 3])
+    assert [rate_of(model, "performative").estimate for model in (base, second)] == pytest.approx([1.0, 1 / 3])
     assert rate_of(second, "pragmatic_only").estimate == pytest.approx(2 / 3)
     assert rate_of(second, "pragmatic_only").questions == 2 * SELECTED
     assert rate_of(second, "pragmatic_only").answers == ANSWERS
@@ -186,7 +186,7 @@ def test_the_next_command_names_the_promising_checkpoints(
 # --- which checkpoints are promising -----------------------------------------------------------------------
 
 
-def arm(epoch: int | None, rate: float, se: float | None = 0.05) -> ScreenedModelRecord:
+def model_record(epoch: int | None, rate: float, se: float | None = 0.05) -> ScreenedModelRecord:
     share = RateRecord(estimate=rate, low=0, high=1, questions=40, answers=60)
     measure = ScreenedMeasureRecord(name="pragmatic_only", kind="group", rate=share, se=se, change=None)
     return ScreenedModelRecord(
@@ -216,14 +216,17 @@ def arm(epoch: int | None, rate: float, se: float | None = 0.05) -> ScreenedMode
 def test_the_earliest_and_the_highest_within_one_standard_error_of_the_best(
     rates: list[float], best: int, promising: list[int]
 ) -> None:
-    arms = [arm(None, 0.9), *(arm(epoch, rate) for epoch, rate in enumerate(rates, start=1))]
-    assert find_promising(arms) == (f"checkpoint-{best:03d}", [f"checkpoint-{epoch:03d}" for epoch in promising])
+    models = [model_record(None, 0.9), *(model_record(epoch, rate) for epoch, rate in enumerate(rates, start=1))]
+    assert find_promising(models) == (f"checkpoint-{best:03d}", [f"checkpoint-{epoch:03d}" for epoch in promising])
 
 
 def test_the_standard_error_is_that_of_the_best() -> None:
-    assert find_promising([arm(1, 0.45, 0.5), arm(2, 0.5, 0.01)])[1] == ["checkpoint-002"]
-    assert find_promising([arm(1, 0.45, 0.01), arm(2, 0.5, 0.5)])[1] == ["checkpoint-001", "checkpoint-002"]
-    assert find_promising([arm(1, 0.45), arm(2, 0.5, None)])[1] == ["checkpoint-002"]
+    assert find_promising([model_record(1, 0.45, 0.5), model_record(2, 0.5, 0.01)])[1] == ["checkpoint-002"]
+    assert find_promising([model_record(1, 0.45, 0.01), model_record(2, 0.5, 0.5)])[1] == [
+        "checkpoint-001",
+        "checkpoint-002",
+    ]
+    assert find_promising([model_record(1, 0.45), model_record(2, 0.5, None)])[1] == ["checkpoint-002"]
 
 
 # --- again, and after a stop -------------------------------------------------------------------------------
