@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import weakref
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -107,11 +108,17 @@ class Counts:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.loads = self.hashed = self.scored = 0
+        self.together = 0
+        """Most models that were in memory when another one was loaded."""
+        models: list[weakref.ref[Any]] = []
         load, digest, score = opening.load_model, hashlib.file_digest, Scorer.score
 
         def counted_load(*arguments: Any) -> Any:
             self.loads += 1
-            return load(*arguments)
+            self.together = max(self.together, sum(model() is not None for model in models))
+            model = load(*arguments)
+            models.append(weakref.ref(model))
+            return model
 
         def counted_digest(stream: Any, name: str) -> Any:
             self.hashed += str(stream.name).endswith(".safetensors")
@@ -140,6 +147,7 @@ def test_each_model_is_loaded_and_hashed_once_and_each_answer_scored_once(
     walked(settings)
     assert counts.loads == 3
     assert counts.hashed == 3
+    assert counts.together == 0, "a model is dropped before the next one is loaded"
     assert counts.scored == answers_in(settings.run / "validation") > 0
     walked(settings)
     assert (counts.loads, counts.hashed) == (3, 3), "what is there is not done again"
