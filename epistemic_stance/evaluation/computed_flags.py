@@ -13,10 +13,9 @@ import numpy as np
 
 from epistemic_stance.evaluation.evaluator import Evaluator
 from epistemic_stance.evaluation.evidence import ModelEvidence
-from epistemic_stance.evaluation.learning import parroting_of
+from epistemic_stance.evaluation.learning import is_parroted, parroting_of
 from epistemic_stance.evaluation.measures import PRAGMATIC
 from epistemic_stance.evaluation.red_flags import EXAMPLES, FlagMeasurement, flag_change, flag_record
-from epistemic_stance.foundation.copying import VERBATIM_RUN, VERBATIM_SHARE
 from epistemic_stance.foundation.errors import InputError
 from epistemic_stance.records.parroting import LearningVerdict, ParrotingRecord
 from epistemic_stance.records.run_folder import RunFolder
@@ -95,9 +94,10 @@ def parroting(context: FlagContext, model: ModelEvidence) -> FlagMeasurement:
     """Parroted answers to unseen questions; examples are the longest copied runs, beside an answer of the base."""
     record = context.parroting(model)
     unseen = record.exposures["unseen"] if record else None
-    if unseen is None:
+    if record is None or unseen is None:
         return FlagMeasurement(None)
-    copied = [answer for answer in model.all_answers if answer.score.exposure == "unseen" and _is_verbatim(answer)]
+    answers = [answer for answer in model.all_answers if answer.score.exposure == "unseen"]
+    copied = [answer for answer in answers if is_parroted(answer.score.copying, record.null)]
     longest = sorted(copied, key=lambda answer: -answer.score.copying.run_words)[:EXAMPLES]
     before = {answer.score.question: answer.response.response for answer in reversed(context.base.all_answers)}
     examples = [
@@ -106,11 +106,6 @@ def parroting(context: FlagContext, model: ModelEvidence) -> FlagMeasurement:
         for question in [answer.score.question]
     ]
     return FlagMeasurement(flag_change(unseen.change), examples)
-
-
-def _is_verbatim(answer: Answer) -> bool:
-    copying = answer.score.copying
-    return copying.run_words >= VERBATIM_RUN or copying.copied_share >= VERBATIM_SHARE
 
 
 def spill_over(context: FlagContext, model: ModelEvidence) -> FlagMeasurement:

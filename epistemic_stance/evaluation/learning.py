@@ -36,10 +36,10 @@ from epistemic_stance.records.parroting import (
     CopiedExposureRecord,
     CopiedPairRecord,
     DifferenceOfGainsRecord,
-    GainRecord,
     LearningRecord,
     LearningVerdict,
     NullRecord,
+    PairedGainRecord,
     ParrotingRecord,
     SpillRecord,
 )
@@ -171,13 +171,13 @@ def _counts(questions: Sequence[_Question], measures: Sequence[Shows]) -> IntArr
     return counts_SUM2
 
 
-def _gains(counts_SUM2: IntArray, seed: int) -> list[GainRecord | None]:
+def _gains(counts_SUM2: IntArray, seed: int) -> list[PairedGainRecord | None]:
     """The change of each measure; None where nothing is known on one side."""
     (hits_UM, answers_UM), (hits_after_UM, answers_after_UM) = np.moveaxis(counts_SUM2, 3, 1)
     return [
         None
         if change is None
-        else GainRecord(
+        else PairedGainRecord(
             before=change.before,
             after=change.after,
             change=change.change,
@@ -271,8 +271,8 @@ def _learning(
     def in_own_words(answer: Answer) -> bool | None:
         return shows(answer) and not parroted(answer) and bool(measure.shown(_without_copied_hits(answer)))
 
-    gains: dict[Exposure, GainRecord | None] = {}
-    own: dict[Exposure, GainRecord | None] = {}
+    gains: dict[Exposure, PairedGainRecord | None] = {}
+    own: dict[Exposure, PairedGainRecord | None] = {}
     for exposure in EXPOSURES:
         part = [question for question in questions if question.exposure == exposure]
         gains[exposure], own[exposure] = _gains(_counts(part, [shows, in_own_words]), seed)
@@ -297,7 +297,7 @@ def _without_copied_hits(answer: Answer) -> ScoreRecord:
     return replace(answer.score, hits=kept, patterns=sorted({hit.pattern for hit in kept}))
 
 
-def gain_difference(first: GainRecord | None, second: GainRecord | None) -> DifferenceOfGainsRecord | None:
+def gain_difference(first: PairedGainRecord | None, second: PairedGainRecord | None) -> DifferenceOfGainsRecord | None:
     """One gain minus another over other questions, as if the two were independent.
 
     Those on a question and on its rewordings mostly rise together, which leaves the interval too wide if anything.
@@ -310,7 +310,10 @@ def gain_difference(first: GainRecord | None, second: GainRecord | None) -> Diff
 
 
 def learning_verdict(
-    seen: GainRecord | None, paraphrase: GainRecord | None, unseen: GainRecord | None, recited: RateRecord | None
+    seen: PairedGainRecord | None,
+    paraphrase: PairedGainRecord | None,
+    unseen: PairedGainRecord | None,
+    recited: RateRecord | None,
 ) -> tuple[LearningVerdict, str]:
     """The verdict that the head of this module defines, and the figures it rests on.
 
@@ -341,10 +344,10 @@ def learning_verdict(
     )
 
 
-def _above(first: GainRecord | None, second: GainRecord | None) -> bool:
+def _above(first: PairedGainRecord | None, second: PairedGainRecord | None) -> bool:
     result = gain_difference(first, second)
     return result is not None and result.low > 0
 
 
-def _points(gain: GainRecord) -> str:
+def _points(gain: PairedGainRecord) -> str:
     return f"{100 * gain.change:+.0f} points ({100 * gain.low:+.0f} to {100 * gain.high:+.0f})"

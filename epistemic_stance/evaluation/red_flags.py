@@ -18,7 +18,7 @@ from epistemic_stance.evaluation.compare import count
 from epistemic_stance.evaluation.evaluator import Evaluator
 from epistemic_stance.evaluation.evidence import ModelEvidence
 from epistemic_stance.records.comparison import ChangeRecord
-from epistemic_stance.records.parroting import GainRecord
+from epistemic_stance.records.parroting import PairedGainRecord
 from epistemic_stance.records.probes import ProbesRecord
 from epistemic_stance.records.validation import FlagChangeRecord, FlagExampleRecord, FlagRecord, FlagState
 from epistemic_stance.records.written import RedFlag, Scope
@@ -89,7 +89,7 @@ def state_of(change: FlagChangeRecord | None, bad: str, margin: float) -> tuple[
     return "inconclusive", max(needed, change.questions + 1)
 
 
-def flag_change(change: ChangeRecord | Change | GainRecord) -> FlagChangeRecord:
+def flag_change(change: ChangeRecord | Change | PairedGainRecord) -> FlagChangeRecord:
     return FlagChangeRecord(
         before=change.before,
         after=change.after,

@@ -26,7 +26,7 @@ class NullRecord(Logged):
     """Share of its words in copied runs of at least five."""
 
 
-class GainRecord(Logged):
+class PairedGainRecord(Logged):
     """Change of a share from the base model, paired; shares are 0 to 1."""
 
     before: float
@@ -58,7 +58,7 @@ class CopiedExposureRecord(Logged):
     parroted: RateRecord
     parroted_before: RateRecord
     """Of the base model, by the same limits."""
-    change: GainRecord
+    change: PairedGainRecord
     copied_share: float
     """Mean over the answers."""
     copied_share_before: float
@@ -84,11 +84,11 @@ class SpillRecord(Logged):
 
     questions: int
     measure: str
-    shows: GainRecord
+    shows: PairedGainRecord
     """Answers that show the measure."""
-    copies: GainRecord
+    copies: PairedGainRecord
     """Answers with a copied run of at least five words."""
-    either: GainRecord
+    either: PairedGainRecord
 
 
 class LearningRecord(Logged):
@@ -97,9 +97,9 @@ class LearningRecord(Logged):
     measure: str
     categories: list[str] | None
     """Those whose questions are compared; None = all."""
-    gains: dict[Exposure, GainRecord | None]
+    gains: dict[Exposure, PairedGainRecord | None]
     """None: no such question was answered on both sides."""
-    own_words: dict[Exposure, GainRecord | None]
+    own_words: dict[Exposure, PairedGainRecord | None]
     """The same where only answers count that show the measure in words that are not copied."""
     seen_over_paraphrase: DifferenceOfGainsRecord | None
     """Gain on seen questions minus gain in own words on their paraphrases."""

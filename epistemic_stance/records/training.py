@@ -170,7 +170,7 @@ class CheckpointMetadata(Logged):
     system_prompt: str | None
     save_dtype: str
     settings: dict[str, Any]
-    evaluation: CheckpointEvaluationRecord | None
+    evaluation: CheckpointEvaluationRecord | None = None
     versions: dict[str, str]
 
 

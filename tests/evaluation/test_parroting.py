@@ -16,7 +16,7 @@ from epistemic_stance.evaluation.measures import PRAGMATIC, PRAGMATIC_ONLY, Meas
 from epistemic_stance.foundation.copying import CopyDetector
 from epistemic_stance.foundation.similarity import words
 from epistemic_stance.records.analysis import CopyingRecord, RateRecord
-from epistemic_stance.records.parroting import GainRecord, ParrotingRecord
+from epistemic_stance.records.parroting import PairedGainRecord, ParrotingRecord
 from epistemic_stance.records.response_file import Response, read_responses
 from epistemic_stance.scoring.run import Answer
 from epistemic_stance.scoring.score import Scorer
@@ -53,8 +53,10 @@ def test_the_null_is_the_99th_percentile_and_what_the_base_says_anyway_is_no_par
 # --- the verdict -------------------------------------------------------------------------------------------
 
 
-def gain(change: float, half: float, p: float = 0.0001) -> GainRecord:
-    return GainRecord(before=0, after=change, change=change, low=change - half, high=change + half, p=p, questions=50)
+def gain(change: float, half: float, p: float = 0.0001) -> PairedGainRecord:
+    return PairedGainRecord(
+        before=0, after=change, change=change, low=change - half, high=change + half, p=p, questions=50
+    )
 
 
 def recited(low: float, high: float) -> RateRecord:
@@ -94,7 +96,11 @@ RECITES, RECITES_NOT, MAY_RECITE = recited(0.8, 1.0), recited(0.0, 0.1), recited
     ],
 )
 def test_every_rule_of_the_verdict(
-    seen: GainRecord | None, paraphrase: GainRecord | None, unseen: GainRecord | None, rate: Any, verdict: str
+    seen: PairedGainRecord | None,
+    paraphrase: PairedGainRecord | None,
+    unseen: PairedGainRecord | None,
+    rate: Any,
+    verdict: str,
 ) -> None:
     assert learning_verdict(seen, paraphrase, unseen, rate)[0] == verdict
 
