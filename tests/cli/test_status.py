@@ -135,7 +135,7 @@ def test_the_baseline_has_to_be_of_the_model_that_is_trained(empty_place: Path) 
     shutil.copy(ROOT / FINDINGS, empty_place)
     assert rows(StatusSettings(model="demo"))["baseline"].state == "done"
     assert rows(StatusSettings())["baseline"].state == "missing"
-    answers = next((empty_place / "baseline_data").glob("*.jsonl"))
+    answers = next((empty_place / "baseline_data").glob("*.plan.json")).with_suffix("").with_suffix(".jsonl")
     answers.write_text("".join(answers.read_text().splitlines(keepends=True)[:149]))
     row = rows(StatusSettings(model="demo"))["baseline"]
     assert (row.state, row.command) == ("unfinished", "stance collect --model demo --questions baseline")

@@ -266,7 +266,7 @@ def read_checked(path: Path, shipped: tuple[Scorer, CopyDetector]) -> list[Answe
 def test_answers_of_the_demo_are_not_all_copies(shipped: tuple[Scorer, CopyDetector]) -> None:
     """The base model was built on text that shares no eight words with a chosen answer: its null is below that."""
     base = read_checked(DEMO / "base" / "baseline", shipped)
-    tuned = read_checked(next(DEMO.glob("checkpoint-*")) / "baseline", shipped)
+    tuned = read_checked(next(DEMO.glob("checkpoint-*/baseline")), shipped)
     record = judged(base, tuned, shipped[0])
     unseen = record.exposures["unseen"]
     assert record.null.run_words < 8
