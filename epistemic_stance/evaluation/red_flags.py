@@ -2,6 +2,7 @@
 
 As in trials of non-inferiority (Piaggio et al. 2012, JAMA 308, figure 1) the 95 % interval of the change lies beyond
 the margin (raised), on its good side (clear), or holds it (inconclusive). That it holds 0 says nothing by itself.
+What was not measured is unknown.
 
 The stance writes flags down; those that need more than a measure and a scope are functions in `computed_flags.py`.
 """

@@ -69,6 +69,8 @@ def preference_loss(
 ) -> PairLosses:
     """Loss of each pair; the caller takes the mean over pairs.
 
+    x is beta times the difference of the two log-ratios.
+
     sigmoid  Rafailov et al. 2305.18290, eq. 7; with label smoothing e the conservative form of Mitchell,
              "A note on DPO with noisy preferences", eq. 3: -(1 - e) log s(x) - e log s(-x).
     ipo      Azar et al. 2310.12036, eq. 17, log-ratios per token as its authors confirmed to TRL.

@@ -3,7 +3,7 @@
 `tests/data/recorded_run.tar.xz` holds answers, probes, logs and metadata of a base model and a checkpoint;
 `tests/data/recorded_run.txt` the tables made of them. A change of figures that is meant is made with
 
-    python tests/evaluation/test_recorded_run.py
+    PYTHONPATH=tests python tests/evaluation/test_recorded_run.py
 
 and its difference is shown in docs/measurements.md.
 """
