@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import re
+import signal
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -18,7 +20,9 @@ from epistemic_stance.collection import plan, source
 from epistemic_stance.collection import run as stage
 from epistemic_stance.collection.backend import Group, Identity, Reply
 from epistemic_stance.collection.design import Item
+from epistemic_stance.foundation.errors import StoppedError
 from epistemic_stance.foundation.settings import CollectSettings
+from epistemic_stance.models.find import DEMO_FOLDER
 from epistemic_stance.records.collection import CollectionRecord
 
 HARD_TEXTS = [
@@ -115,3 +119,30 @@ def keys_of(path: Path) -> list[tuple[str, float, int]]:
 
 def without_times(data: bytes) -> bytes:
     return re.sub(rb'"(timestamp|latency_ms)": ("[^"]*"|[0-9.]+)', rb'"\1": 0', data)
+
+
+def copied_demo(folder: Path) -> Path:
+    folder.mkdir()
+    for path in DEMO_FOLDER.iterdir():
+        (folder / path.name).write_bytes(path.read_bytes())
+    return folder
+
+
+def interrupted(stub: StubBackend, groups: int, settings: CollectSettings) -> None:
+    """Run until so many groups are written, then Ctrl-C."""
+
+    def interrupt(written: int) -> None:
+        if written == groups:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    stub.after = interrupt
+    with pytest.raises(StoppedError):
+        run(settings)
+    stub.after = lambda written: None
+    stub.asked.clear()
+
+
+def retrain(model: Path) -> None:
+    weights = bytearray((model / "model.safetensors").read_bytes())
+    weights[-1] ^= 1
+    (model / "model.safetensors").write_bytes(weights)
