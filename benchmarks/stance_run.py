@@ -59,6 +59,14 @@ def command_line() -> Any:
     return main if hasattr(main, "run") else importlib.import_module("epistemic_stance.cli.main")
 
 
+def of_weights(stream: Any, *_: Any) -> str | None:
+    return "passes over weights" if str(stream.name).endswith(".safetensors") else None
+
+
+def of_stance(text: str, **_: Any) -> str | None:
+    return "stance parses" if "[[criteria]]" in text else None
+
+
 def main(run: Path, checkpoints: str = "", threads: int = 1) -> None:
     """Print the counts and seconds of one run as JSON."""
     import transformers
@@ -72,9 +80,7 @@ def main(run: Path, checkpoints: str = "", threads: int = 1) -> None:
             copy(run / name, folder / name)
         loading = transformers.AutoModelForCausalLM
         stack.enter_context(counted(loading, "from_pretrained", counter, lambda *_, **__: "model loads"))
-        of_weights = lambda stream, *_: "passes over weights" if str(stream.name).endswith(".safetensors") else None  # noqa: E731
         stack.enter_context(counted(hashlib, "file_digest", counter, of_weights))
-        of_stance = lambda text, **_: "stance parses" if "[[criteria]]" in text else None  # noqa: E731
         stack.enter_context(counted(tomllib, "loads", counter, of_stance))
         stack.enter_context(counted(scorer(), "score", counter, lambda *_, **__: "scorings"))
         words = ["run", str(folder), "--threads", str(threads)]

@@ -60,9 +60,10 @@ def run_chat(settings: ChatSettings, console: Console) -> None:
     sampling = ChatSampling(system_prompt, settings.temperature, settings.max_new_tokens, settings.seed)
     named = {"base": base, "model": files} if base else {"model": files}
     with console.status("loading ..."):
-        models = [ChatModel(label, open_model(found, device=settings.device)) for label, found in named.items()]
-        for model in models:
-            model.opened.decoder  # noqa: B018 - finds out how it answers before the first question
+        models = [
+            ChatModel(label, found.name, open_model(found, device=settings.device).decoder)
+            for label, found in named.items()
+        ]
     chat = Chat(models, sampling, console)
     chat.introduce()
     if DEMO_MODEL in (settings.model, base.name if base else None, trained.base_model if trained else None):

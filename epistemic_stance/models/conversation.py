@@ -6,9 +6,8 @@ from dataclasses import dataclass, field
 
 from epistemic_stance.foundation.errors import InputError, Problem, RefusedError
 from epistemic_stance.models.chat_template import render, with_system
-from epistemic_stance.models.engine import generate
+from epistemic_stance.models.engine import Decoder, generate
 from epistemic_stance.models.errors import is_out_of_memory
-from epistemic_stance.models.open import OpenedModel
 from epistemic_stance.models.sampling_config import SamplingConfig
 from epistemic_stance.models.slots import Request
 from epistemic_stance.stance.pairs import Messages
@@ -42,19 +41,16 @@ class ChatModel:
     """A model with its side of the conversation."""
 
     label: str
-    opened: OpenedModel
+    name: str
+    decoder: Decoder
     turns: list[tuple[str, str]] = field(default_factory=list)
     """(question, answer) that the model still sees, the oldest first."""
     left_out: int = 0
     """Turns before these that it no longer sees."""
 
     @property
-    def name(self) -> str:
-        return self.opened.files.name
-
-    @property
     def positions(self) -> int | None:
-        return self.opened.decoder.positions
+        return self.decoder.positions
 
     def reply(self, question: str, sampling: ChatSampling, seed: int) -> Reply:
         """Answer a question after the turns so far; the conversation stays as it is until `remember`.
@@ -65,13 +61,13 @@ class ChatModel:
         prompt, dropped = self.prompt(question, sampling)
         request = Request(tuple(prompt), sampling.temperature, seed, sampling.max_new_tokens)
         try:
-            [answer] = generate(self.opened.decoder, [request], SamplingConfig(sampling.max_new_tokens), slots=1)
+            [answer] = generate(self.decoder, [request], SamplingConfig(sampling.max_new_tokens), slots=1)
         except (MemoryError, RuntimeError) as error:
             if not is_out_of_memory(error):
                 raise
             what = f"{self.name}: not enough memory to answer a prompt of {len(prompt)} tokens"
             raise RefusedError(what, "/reset makes the prompt short again") from error
-        return Reply(self.opened.decoder.text(answer), answer.end_id is None, dropped)
+        return Reply(self.decoder.text(answer), answer.end_id is None, dropped)
 
     def prompt(self, question: str, sampling: ChatSampling) -> tuple[list[int], int]:
         """Token ids that ask the question, and how many of the oldest turns had to go to leave room for an answer."""
@@ -81,7 +77,7 @@ class ChatModel:
                 messages += [{"role": "user", "content": asked}, {"role": "assistant", "content": answered}]
             messages.append({"role": "user", "content": question})
             with_prompt = with_system(messages, sampling.system_prompt)
-            prompt = render(self.opened.tokenizer, with_prompt, add_generation_prompt=True)
+            prompt = render(self.decoder.tokenizer, with_prompt, add_generation_prompt=True)
             if self.positions is None or len(prompt) + sampling.max_new_tokens <= self.positions:
                 return prompt, dropped
         what = (

@@ -50,7 +50,8 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def chat_model(folder: Path, label: str = "model") -> ChatModel:
-    return ChatModel(label, open_model(find_model(str(folder)), device="cpu"))
+    files = find_model(str(folder))
+    return ChatModel(label, files.name, open_model(files, device="cpu").decoder)
 
 
 def sampling(**changes: Any) -> ChatSampling:
@@ -75,14 +76,14 @@ def test_each_model_sees_the_questions_and_its_own_answers(model: Path, checkpoi
         assert [question for question, _ in each.turns] == ["Is the lamp on?", "Why?"]
         (first, answer), (second, last) = each.turns
         messages = [{"role": "user", "content": first}, {"role": "assistant", "content": answer}]
-        opened = each.opened
+        decoder = each.decoder
         messages.append({"role": "user", "content": second})
-        expected = render(opened.tokenizer, messages, add_generation_prompt=True)
+        expected = render(decoder.tokenizer, messages, add_generation_prompt=True)
         with torch.no_grad():
-            token = int(opened.model(torch.tensor([expected])).logits[0, -1].argmax())
+            token = int(decoder.model(torch.tensor([expected])).logits[0, -1].argmax())
         assert each.reply("ignored", sampling(), 0).dropped == 0
-        assert ChatModel("m", opened, each.turns[:1]).prompt("Why?", sampling()) == (expected, 0)
-        assert last == "" or opened.tokenizer.decode([token]).strip() in last
+        assert ChatModel("m", each.name, decoder, each.turns[:1]).prompt("Why?", sampling()) == (expected, 0)
+        assert last == "" or decoder.tokenizer.decode([token]).strip() in last
     assert base.turns != tuned.turns, "different weights answered alike: the test shows nothing"
 
 
@@ -102,14 +103,14 @@ def test_reset_forgets_the_conversation_and_keeps_the_system_prompt(model: Path)
     assert [question for question, _ in talking.turns] == ["Is it off?"]
     assert "system prompt: Be brief." in shown
     prompt, _ = talking.prompt("Why?", chat._sampling)
-    assert "Be brief." in talking.opened.tokenizer.decode(prompt)
+    assert "Be brief." in talking.decoder.tokenizer.decode(prompt)
 
 
 def test_the_system_prompt_is_taken_back_to_the_templates_own(model: Path) -> None:
     talking = chat_model(model)
     chat, shown = talk([talking], ["/system Be brief.", "/system"])
     assert shown.splitlines()[-1] == "system prompt: the template's own"
-    assert "Be brief." not in talking.opened.tokenizer.decode(talking.prompt("Why?", chat._sampling)[0])
+    assert "Be brief." not in talking.decoder.tokenizer.decode(talking.prompt("Why?", chat._sampling)[0])
 
 
 @pytest.mark.parametrize("written", ["hot", "-1", "nan", "inf", "5.1"])
@@ -171,7 +172,7 @@ def test_a_template_that_refuses_is_said_and_the_other_model_goes_on(model: Path
 def test_a_model_of_nan_is_a_message(model: Path) -> None:
     broken = chat_model(model)
     with torch.no_grad():
-        broken.opened.model.lm_head.weight.fill_(float("nan"))
+        broken.decoder.model.lm_head.weight.fill_(float("nan"))
     with pytest.raises(NumericError, match="NaN"):
         broken.reply("Is it on?", sampling(temperature=1.0), 0)
     _, shown = talk([broken], ["Is it on?", "/temp 1", "Is it on?", "/help"])
@@ -185,7 +186,7 @@ def test_an_answer_that_was_cut_says_so(model: Path) -> None:
 
 def test_what_a_model_writes_cannot_command_the_terminal(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     talking = chat_model(model)
-    monkeypatch.setattr(talking.opened.tokenizer, "decode", lambda *_, **__: "\x1b[2J[red]gone[/red]")
+    monkeypatch.setattr(talking.decoder.tokenizer, "decode", lambda *_, **__: "\x1b[2J[red]gone[/red]")
     assert r"\x1b[2J[red]gone[/red]" in talk([talking], ["Hm?"])[1]
 
 
