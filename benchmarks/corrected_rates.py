@@ -19,8 +19,8 @@ import numpy as np
 from scipy.special import betaincinv, ndtr
 
 from epistemic_stance.statistics import detector
-from epistemic_stance.statistics.changes import Change, paired_changes
-from epistemic_stance.statistics.detector import CorrectedChange, LabelledCounts, Refused
+from epistemic_stance.statistics.changes import PairedChange, paired_changes
+from epistemic_stance.statistics.detector import LabelledCounts, Refused
 from epistemic_stance.statistics.estimates import BoolArray, FloatArray
 from epistemic_stance.statistics.rates import rate_interval
 
@@ -248,9 +248,7 @@ def changes(generator: np.random.Generator, runs: int) -> None:
 
 
 def change_cells(pairs: list[tuple[LabelledCounts, LabelledCounts]], rates: tuple[float, float]) -> str:
-    corrected = [
-        change for pair in pairs if isinstance(change := detector.corrected_changes([pair])[0], CorrectedChange)
-    ]
+    corrected = [change for pair in pairs if isinstance(change := detector.corrected_changes([pair])[0], PairedChange)]
     share, half = coverage([(change.low, change.high) for change in corrected], rates[1] - rates[0])
     found = [
         paired_changes(
@@ -263,7 +261,7 @@ def change_cells(pairs: list[tuple[LabelledCounts, LabelledCounts]], rates: tupl
     return f"{100 * share:.1f} ({100 * half:.1f}) | " + " | ".join(cells)
 
 
-def shown(found: Sequence[Change | CorrectedChange]) -> str:
+def shown(found: Sequence[PairedChange]) -> str:
     """Percentages that rose and fell; test and interval have to agree, as in `stance compare`."""
     verdicts = [change.verdict for change in found]  # of one change each, so p is not adjusted
     return " / ".join(f"{100 * verdicts.count(verdict) / len(found):.0f}" for verdict in ("rose", "fell"))

@@ -40,8 +40,8 @@ from epistemic_stance.records.run_folder import AnswerFiles, write_record
 from epistemic_stance.scoring.run import Answer, ScoredFile, scored
 from epistemic_stance.scoring.score import Scorer
 from epistemic_stance.stance.load import corpus_digest, corpus_name, load_stance_and_pairs
-from epistemic_stance.statistics.changes import Change, paired_changes
-from epistemic_stance.statistics.detector import CorrectedChange, Refused, corrected_changes
+from epistemic_stance.statistics.changes import Change, PairedChange, paired_changes
+from epistemic_stance.statistics.detector import Refused, corrected_changes
 from epistemic_stance.statistics.estimates import IntArray
 
 
@@ -262,7 +262,7 @@ def _corrected(
     return {measure.name: _corrected_record(change) for (_, measure), change in zip(told, changes, strict=True)}
 
 
-def _corrected_record(change: CorrectedChange | Refused) -> CorrectedChangeRecord:
+def _corrected_record(change: PairedChange | Refused) -> CorrectedChangeRecord:
     if isinstance(change, Refused):
         return CorrectedChangeRecord(
             refused=change.reason,

@@ -21,7 +21,7 @@ FLIPS = 10_000
 
 
 @dataclass(frozen=True)
-class Change:
+class PairedChange:
     """How a share moved between two sets of answers to the same questions."""
 
     before: float
@@ -31,12 +31,10 @@ class Change:
     """95 % interval of after - before, of this change alone, however many others are looked at."""
     questions: int
     """Answered on both sides."""
-    moved: int
-    """Of these, how many have another share after than before."""
     p: float
     """Of this change alone, two-sided."""
     adjusted_p: float
-    """Where nothing changed, any column of a call is at or below 0.05 in at most 5 % of calls."""
+    """Where nothing changed, any change of a call is at or below 0.05 in at most 5 % of calls."""
 
     @property
     def change(self) -> float:
@@ -45,6 +43,14 @@ class Change:
     @property
     def verdict(self) -> Verdict:
         return verdict_of(self.change, self.low, self.high, self.adjusted_p)
+
+
+@dataclass(frozen=True)
+class Change(PairedChange):
+    """A change of shares that were counted."""
+
+    moved: int
+    """Questions with another share after than before."""
 
 
 def verdict_of(change: float, low: float, high: float, adjusted_p: float) -> Verdict:

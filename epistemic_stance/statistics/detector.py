@@ -27,8 +27,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy.special import stdtr, stdtrit
 
-from epistemic_stance.records.comparison import Verdict
-from epistemic_stance.statistics.changes import verdict_of
+from epistemic_stance.statistics.changes import PairedChange
 from epistemic_stance.statistics.estimates import (
     TAIL,
     BoolArray,
@@ -112,31 +111,6 @@ class Refused:
     reason: str
 
 
-@dataclass(frozen=True)
-class CorrectedChange:
-    """How a corrected rate moved between two models' answers to the same questions."""
-
-    before: float
-    after: float
-    low: float
-    high: float
-    """95 % interval of after - before, of this change alone."""
-    questions: int
-    """Answered on both sides."""
-    p: float
-    """Of this change alone, two-sided."""
-    adjusted_p: float
-    """Holm's, over the changes of one call (Scandinavian Journal of Statistics 6, 1979)."""
-
-    @property
-    def change(self) -> float:
-        return self.after - self.before
-
-    @property
-    def verdict(self) -> Verdict:
-        return verdict_of(self.change, self.low, self.high, self.adjusted_p)
-
-
 def detector_error(counts: LabelledCounts) -> DetectorError:
     """How the rules err on this model, with 95 % intervals for questions and labels like these."""
     truth_N, found_N = counts.truth_N, counts.found_N
@@ -171,7 +145,7 @@ def corrected_rate(counts: LabelledCounts) -> Estimate | Refused:
     return Refused(reason) if reason is not None else _Shares(counts, np.ones(len(counts.answers_Q))).interval(_rate)
 
 
-def corrected_changes(pairs: Sequence[tuple[LabelledCounts, LabelledCounts]]) -> list[CorrectedChange | Refused]:
+def corrected_changes(pairs: Sequence[tuple[LabelledCounts, LabelledCounts]]) -> list[PairedChange | Refused]:
     """Changes of corrected rates, each side with errors of its own, paired by question; refused as `corrected_rate` is.
 
     Row q of both sides of a pair is the same question. Questions answered on one side only do not count, nor do their
@@ -179,14 +153,13 @@ def corrected_changes(pairs: Sequence[tuple[LabelledCounts, LabelledCounts]]) ->
     error of the difference by question. Pairs that are refused do not enter Holm's adjustment.
     """
     changes = [_corrected_change(before, after) for before, after in pairs]
-    adjusted = iter(_holm([change.p for change in changes if isinstance(change, CorrectedChange)]))
+    adjusted = iter(_holm([change.p for change in changes if isinstance(change, PairedChange)]))
     return [
-        replace(change, adjusted_p=next(adjusted)) if isinstance(change, CorrectedChange) else change
-        for change in changes
+        replace(change, adjusted_p=next(adjusted)) if isinstance(change, PairedChange) else change for change in changes
     ]
 
 
-def _corrected_change(before: LabelledCounts, after: LabelledCounts) -> CorrectedChange | Refused:
+def _corrected_change(before: LabelledCounts, after: LabelledCounts) -> PairedChange | Refused:
     if len(before.answers_Q) != len(after.answers_Q):
         raise ValueError("row q of both sides is the same question")
     both_Q = (before.answers_Q > 0) & (after.answers_Q > 0)
@@ -204,7 +177,7 @@ def _corrected_change(before: LabelledCounts, after: LabelledCounts) -> Correcte
     reach = float(stdtrit(first.questions - 1, 1 - TAIL)) * se
     rate, rate_after = _rate(first.plain_S)[0], _rate(second.plain_S)[0]
     p = float(2 * stdtr(first.questions - 1, -abs(rate_after - rate) / se))
-    return CorrectedChange(
+    return PairedChange(
         before=rate,
         after=rate_after,
         low=max(-1.0, min(centre_after - centre - reach, rate_after - rate)),

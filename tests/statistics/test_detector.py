@@ -12,11 +12,10 @@ from checkout import ROOT
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from epistemic_stance.statistics.changes import paired_changes
+from epistemic_stance.statistics.changes import PairedChange, paired_changes
 from epistemic_stance.statistics.detector import (
     MIN_POSITIVES,
     MIN_QUESTIONS,
-    CorrectedChange,
     LabelledCounts,
     Refused,
     corrected_changes,
@@ -62,9 +61,9 @@ def refusal(of: LabelledCounts) -> str:
     return found.reason
 
 
-def change_of(before: LabelledCounts, after: LabelledCounts) -> CorrectedChange:
+def change_of(before: LabelledCounts, after: LabelledCounts) -> PairedChange:
     found = corrected_changes([(before, after)])[0]
-    assert isinstance(found, CorrectedChange), found
+    assert isinstance(found, PairedChange), found
     return found
 
 
@@ -170,7 +169,7 @@ def test_p_values_are_adjusted_over_the_changes_that_are_not_refused() -> None:
     ]
     found = corrected_changes(pairs)
     assert isinstance(found[2], Refused)
-    small, smallest, same = (change for change in found if isinstance(change, CorrectedChange))
+    small, smallest, same = (change for change in found if isinstance(change, PairedChange))
     assert smallest.p < small.p < same.p == 1
     assert smallest.adjusted_p == pytest.approx(3 * smallest.p)
     assert small.adjusted_p == pytest.approx(min(1, 2 * small.p))
