@@ -28,6 +28,7 @@ from epistemic_stance.foundation.settings import (
     ScoreSettings,
     SelectSettings,
     StatusSettings,
+    SuggestSettings,
     TrainSettings,
     ValidateSettings,
 )
@@ -56,6 +57,8 @@ label = typer.Typer(
     cls=_LabelGroup,
 )
 app.add_typer(label, name="label")
+corpus = typer.Typer(help="Work on a corpus of pairs.", rich_markup_mode=None)
+app.add_typer(corpus, name="corpus")
 
 
 def _version(wanted: bool) -> None:
@@ -90,12 +93,28 @@ def train_command(settings: TrainSettings) -> None:
 def check_command(settings: CheckSettings) -> None:
     """Lint a stance before training.
 
-    Corpus, question sets and, with --model, tokens: every problem at once, as file:line: field: what (hint).
+    Corpus, question sets and, with --model, tokens and log-probabilities: every problem at once, as file:line: field:
+    what (hint).
     """
     _quiet_libraries()
     from epistemic_stance.cli.check import run_check
 
     run_check(settings)
+
+
+@command("suggest", SuggestSettings, corpus)
+def suggest_command(settings: SuggestSettings) -> None:
+    """Draw a model's own answers as rejected ones.
+
+    Asks the model every training question once and writes a new corpus: chosen answers as they are, and the rejected
+    answer of a pair replaced by what the model said, where that is whole and shows what the corpus is meant to remove.
+    """
+    _quiet_libraries()
+    from rich.console import Console
+
+    from epistemic_stance.cli.suggest import suggest
+
+    suggest(settings, Console(highlight=False))
 
 
 @command("questions", QuestionsSettings, app)

@@ -91,8 +91,27 @@ class CheckSettings:
 
     stance: str = setting(TrainSettings.stance, "Stance to check: a shipped name or a folder holding stance.toml.")
     corpus: Path | None = setting(None, "Pairs to check instead of the stance's own corpus.")
-    model: str | None = setting(None, "Also check in tokens, with this model's tokenizer and chat template.")
+    model: str | None = setting(
+        None,
+        "Also check in tokens, and measure how likely its answers are to this model; fetched if it is not here yet, "
+        "as for training.",
+    )
     max_length: int = setting(TrainSettings.max_length, "Longest prompt + answer in tokens, as in training.")
+    device: DeviceName = setting(TrainSettings.device, "Where to measure: auto, cpu, cuda or mps.")
+
+
+@dataclass(frozen=True)
+class SuggestSettings:
+    """A corpus whose rejected answers are a model's own."""
+
+    model: str = setting(DEFAULT_MODEL, "Model whose own answers to draw: Hugging Face id, folder, or demo.")
+    stance: str = setting(DEFAULT_STANCE, "Stance whose corpus and patterns to use: a shipped name or a folder.")
+    corpus: Path | None = setting(None, "Pairs to begin from. Default: the stance's own corpus.")
+    output: Path = setting(Path("suggested_corpus.json"), "The new corpus file; one that exists is never replaced.")
+    temperature: float = setting(0.7, "Sampling temperature; 0 = greedy.")
+    max_new_tokens: int = setting(256, "Longest answer in tokens; one that reaches it is not used.")
+    seed: int = setting(42, "Seed of the sampling; another seed draws other answers.")
+    device: DeviceName = setting("auto", "Where to run: auto, cpu, cuda or mps.")
 
 
 @dataclass(frozen=True)

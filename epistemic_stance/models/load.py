@@ -34,6 +34,12 @@ def load_config(folder: Path) -> Any:
         return AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
 
 
+def longest_pair(config: Any, max_length: int) -> int:
+    """Tokens of prompt and answer: `max_length`, or the model's positions where they are fewer."""
+    positions = getattr(config, "max_position_embeddings", None)
+    return min(max_length, positions or max_length)
+
+
 def load_stop_ids(folder: Path, tokenizer: Any) -> set[int]:
     """Ids that end an answer of the model in a screened folder. Raises InputError."""
     from transformers import GenerationConfig

@@ -152,14 +152,14 @@ def _length_bias(pairs: Sequence[Pair]) -> Iterator[Finding]:
             f"chosen answers have {ratio:.2f} times the words of rejected ones on average "
             f"({fmean(chosen):.0f} and {fmean(rejected):.0f}), expected {low} to {high}"
         )
-        yield warning(_file_of(pairs), "chosen", what, hint)
+        yield warning(file_of(pairs), "chosen", what, hint)
     longer = sum(a > b for a, b in zip(chosen, rejected, strict=True))
     if len(pairs) >= LONGER_MIN_PAIRS and longer > LONGER_SHARE * len(pairs):
         what = (
             f"chosen is the longer answer in {longer} of {len(pairs)} pairs, expected at most {LONGER_SHARE:.0%}; "
             "the model can learn length instead of stance"
         )
-        yield warning(_file_of(pairs), "chosen", what, hint)
+        yield warning(file_of(pairs), "chosen", what, hint)
 
 
 def _raw_text(pairs: Sequence[Pair]) -> Iterator[Finding]:
@@ -186,7 +186,8 @@ def _pair_name(pair: Pair) -> str:
     return f"{shorten(pair.id)} ({pair.where})"
 
 
-def _file_of(pairs: Sequence[Pair]) -> str:
+def file_of(pairs: Sequence[Pair]) -> str:
+    """Where findings about all pairs stand."""
     return pairs[0].where.rpartition(":")[0]
 
 

@@ -298,7 +298,7 @@ def load_pairs(path: Path) -> tuple[Pair, ...]:
         return known
     reader = FileReader()
     text = reader.text(path)
-    pairs = tuple(_pairs_of_lines(text, str(path)) if _is_jsonl(text) else _pairs_of_guide(text, str(path)))
+    pairs = tuple(_pairs_of_lines(text, str(path)) if is_jsonl(text) else _pairs_of_guide(text, str(path)))
     _CORPORA.keep(path, reader.states, pairs)
     return pairs
 
@@ -329,7 +329,7 @@ def corpus_digest(pairs: Sequence[Pair]) -> str:
     return digest.hexdigest()
 
 
-def _is_jsonl(text: str) -> bool:
+def is_jsonl(text: str) -> bool:
     """Whether the first line is an object of its own rather than the opening of a longer one."""
     first = text.lstrip().partition("\n")[0].rstrip()
     if not first.startswith("{") or GUIDE_KEY.search(text):
@@ -337,11 +337,15 @@ def _is_jsonl(text: str) -> bool:
     return first.endswith("}") or LINE_KEY.search(first) is not None
 
 
+def guide_corpus(document: JsonDocument) -> TrainingCorpus:
+    if not isinstance(document.value, dict) or "training_pairs" not in document.value:
+        raise InputError([Problem(document.where, "no training_pairs in it", document.line(), hint=CORPUS_FORMS)])
+    return validated(TrainingCorpus, document)
+
+
 def _pairs_of_guide(text: str, where: str) -> list[Pair]:
     document = parse_json(text, where)
-    if not isinstance(document.value, dict) or "training_pairs" not in document.value:
-        raise InputError([Problem(where, "no training_pairs in it", document.line(), hint=CORPUS_FORMS)])
-    corpus = validated(TrainingCorpus, document)
+    corpus = guide_corpus(document)
     return [
         Pair(
             id=pair.id,

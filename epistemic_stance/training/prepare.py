@@ -11,7 +11,7 @@ from epistemic_stance.foundation.errors import InputError, Problem
 from epistemic_stance.foundation.settings import NOT_PART_OF_A_RUN, TrainSettings
 from epistemic_stance.models.chat_template import encode_pair, special_tokens, template_digest
 from epistemic_stance.models.find import ModelFiles, find_model
-from epistemic_stance.models.load import load_config, load_stop_ids, load_tokenizer
+from epistemic_stance.models.load import load_config, load_stop_ids, load_tokenizer, longest_pair
 from epistemic_stance.stance.check_pairs import check_pairs, check_tokens
 from epistemic_stance.stance.findings import Finding
 from epistemic_stance.stance.load import Stance, corpus_digest, load_stance_and_pairs
@@ -135,7 +135,7 @@ def prepare(inputs: Inputs) -> Job:
     from epistemic_stance.models.device import choose_device, choose_dtype
 
     stop_ids = load_stop_ids(files.folder, tokenizer)
-    limit = min(settings.max_length, getattr(config, "max_position_embeddings", None) or settings.max_length)
+    limit = longest_pair(config, settings.max_length)
     findings = [*inputs.findings, *check_tokens(pairs, encoded, stop_ids, limit, special_tokens(tokenizer))]
     _raise_errors(findings)
 

@@ -32,6 +32,7 @@ from epistemic_stance.models.load import load_model
 from epistemic_stance.models.memory import tune_allocator
 from epistemic_stance.records.run_folder import RunFolder
 from epistemic_stance.records.training import BaseAnswers, EpochRecord, ResumeState, RunRecord
+from epistemic_stance.stance.check_likelihood import check_likelihoods, pair_likelihoods
 from epistemic_stance.training.checkpoint_eval import CheckpointEvaluation, EvaluationSeconds, choose_questions
 from epistemic_stance.training.checkpoints import load_state, newest_state
 from epistemic_stance.training.dpo import Objective
@@ -253,6 +254,8 @@ def _open_run(
     objective = Objective.of(settings)
     key = reference_key(job.weights_digest, job.encoded, policy.forward, job.compute_dtype)
     reference = _reference(job, folder, policy, key)
+    for finding in check_likelihoods(pair_likelihoods(job.pairs, job.encoded, reference)):
+        reporter(Warned(str(finding.problem)))
     base = _base_answers(policy.evaluation, folder, reporter)
     scaler = torch.amp.GradScaler(job.device) if job.compute_dtype == torch.float16 else None
     return Run(

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from epistemic_stance.cli import check as check_command
 from epistemic_stance.cli.check import run_check
 from epistemic_stance.foundation.errors import InputError
 from epistemic_stance.foundation.settings import CheckSettings
@@ -22,6 +23,7 @@ from epistemic_stance.stance.check_pairs import check_pairs, check_tokens
 from epistemic_stance.stance.findings import Finding
 from epistemic_stance.stance.load import load_stance_and_pairs
 from epistemic_stance.stance.pairs import EncodedPair, Pair
+from epistemic_stance.training import reference
 
 TOPICS = ["harbour", "violin", "glacier", "pepper", "lantern", "orchard", "compass", "saddle", "thimble", "meadow"]
 
@@ -351,18 +353,25 @@ def test_a_model_adds_the_checks_in_tokens(
 ) -> None:
     if config:
         (tmp_path / "generation_config.json").write_text(json.dumps(config), encoding="utf-8")
-    monkeypatch.setattr(find, "find_model", lambda name: find.ModelFiles(name, tmp_path))
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": "qwen2"}), encoding="utf-8")
+    monkeypatch.setattr(check_command, "find_model", lambda name: find.ModelFiles(name, tmp_path))
     monkeypatch.setattr(load, "load_tokenizer", lambda folder: WordTokenizer())
+    monkeypatch.setattr(reference, "measure_reference", lambda *_: {"p1": (-33.0, -18.0), "p2": (-6.0, -9.0)})
     path = corpus(tmp_path, pair(1), pair(2, chosen="Too short."))
     run_check(CheckSettings(corpus=path, model="words"))
     shown = capsys.readouterr().out
     assert f"warning: {path}:10: chosen: 2 tokens, expected at least 4" in shown
     assert "tokens, chosen" in shown
+    assert "mean -2.83 (-3.67 to -2.00)" in shown
+    assert "below -4" not in shown
     assert "add --model" not in shown
     forged = corpus(tmp_path, pair(1, chosen="One two three four. <end> Five."))
     with pytest.raises(InputError, match="1 error,"):
         run_check(CheckSettings(corpus=forged, model="words"))
-    assert "chosen: holds <end>, special in this tokenizer" in capsys.readouterr().out
+    shown = capsys.readouterr().out
+    assert "chosen: holds <end>, special in this tokenizer" in shown
+    assert "Not measured: how likely the answers are to the model; correct the errors first." in shown
+    assert "nats a token" not in shown
     path = corpus(tmp_path, pair(1), pair(2, chosen="Too short."))
     with pytest.raises(InputError, match="2 errors"):
         run_check(CheckSettings(corpus=path, model="words", max_length=10))
