@@ -53,6 +53,7 @@ REWRITES = [
     Rewrite(r"^(python collect_\w+\.py .*)$", r"\1 --max-responses 4 --max-new-tokens 8", "seconds instead of hours"),
     Rewrite(r"^(stance collect .*)$", r"\1 --max-responses 4 --max-new-tokens 8", "seconds instead of minutes"),
     Rewrite(r"^(stance (?:probe|validate) .*)$", r"\1 --choices 6 --threads 1", "seconds instead of minutes"),
+    Rewrite(r"^(stance corpus suggest .*)$", r"\1 --max-new-tokens 8", "seconds instead of minutes"),
     Rewrite(r"^(stance answers .*)$", r"\1 --max-new-tokens 8", "seconds instead of a minute"),
 ]
 """Applied in this order. Of two commands that come out the same the first is run."""
@@ -82,6 +83,8 @@ SAYS = {
     ),
     ".venv/bin/stance train --dry-run": r"dry run: everything is in order",
     "stance check": r"also training prompts",
+    "stance check --corpus training_corpus.json --model demo": r"nats a token, chosen",
+    "stance corpus suggest --model Qwen/Qwen2.5-0.5B-Instruct --output own_corpus.json": r"of 4 rejected answers",
     "stance answers --model fine_tuned_model/checkpoint-50": r"not evidence about Qwen|before: demo",
     "python analyze_bias_patterns.py post_training_phase1/responses.jsonl": r"ai_disclaimer",
     "python analyze_baseline.py post_training_baseline/responses.jsonl": r"right",
