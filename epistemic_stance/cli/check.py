@@ -12,7 +12,7 @@ from rich.table import Table
 from epistemic_stance.cli.terminal_reporter import terminal_reporter
 from epistemic_stance.foundation.errors import MAX_PROBLEMS_SHOWN, InputError, Problem
 from epistemic_stance.foundation.reporter import Progress
-from epistemic_stance.foundation.settings import CheckSettings
+from epistemic_stance.foundation.settings import DEMO_MODEL, DEMO_NOTICE, CheckSettings
 from epistemic_stance.foundation.similarity import words
 from epistemic_stance.foundation.terminal import plain
 from epistemic_stance.foundation.wording import shorten
@@ -55,7 +55,7 @@ def run_check(settings: CheckSettings) -> None:
     console.print(_table(pairs, encoded, likelihoods, stance))
     if likelihoods:
         _print_likelihoods(console, likelihoods)
-    for note in _not_checked(settings, stance, bool(likelihoods)):
+    for note in _notes(settings, stance, bool(likelihoods)):
         console.print(note, soft_wrap=True)
     errors = _errors(findings)
     if errors:
@@ -79,7 +79,7 @@ def _errors(findings: Sequence[Finding]) -> int:
     return sum(finding.severity == "error" for finding in findings)
 
 
-def _not_checked(settings: CheckSettings, stance: Stance, measured: bool) -> Iterator[str]:
+def _notes(settings: CheckSettings, stance: Stance, measured: bool) -> Iterator[str]:
     rewording = sum(asked.question.paraphrase_of is not None for asked in located(stance.question_sets))
     if settings.corpus and rewording:
         yield f"Not checked: what {rewording} questions reword; they name pairs of the stance's own corpus."
@@ -90,6 +90,8 @@ def _not_checked(settings: CheckSettings, stance: Stance, measured: bool) -> Ite
         )
     elif not measured:
         yield "Not measured: how likely the answers are to the model; correct the errors first."
+    elif settings.model == DEMO_MODEL:
+        yield f"note: {DEMO_NOTICE}"
 
 
 def _in_tokens(

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from itertools import count
 from typing import Any
 
 from rich.console import Console
@@ -17,7 +17,7 @@ from epistemic_stance.collection.local import LocalBackend
 from epistemic_stance.foundation.errors import InputError, Problem
 from epistemic_stance.foundation.provenance import versions
 from epistemic_stance.foundation.reporter import Progress
-from epistemic_stance.foundation.settings import SuggestSettings
+from epistemic_stance.foundation.settings import DEMO_MODEL, DEMO_NOTICE, SuggestSettings
 from epistemic_stance.foundation.terminal import plain
 from epistemic_stance.foundation.wording import shorten
 from epistemic_stance.models.find import find_model
@@ -64,10 +64,10 @@ def suggest(settings: SuggestSettings, console: Console) -> None:
     write_new_corpus(settings.output, _new_corpus(corpus, suggestions, drawn))
     _print(console, suggestions, replies)
     replaced = sum(suggestion.replaced for suggestion in suggestions)
-    console.print(
-        plain(f"{replaced} of {len(suggestions)} rejected answers are now the model's own: {settings.output}")
-    )
+    console.print(f"{replaced} of {len(suggestions)} rejected answers are now the model's own.")
     console.print(plain(f"next: stance check --corpus {settings.output} --model {settings.model}"), soft_wrap=True)
+    if settings.model == DEMO_MODEL:
+        console.print(plain(f"note: {DEMO_NOTICE}", "yellow"))
 
 
 def _check(settings: SuggestSettings) -> None:
@@ -94,14 +94,12 @@ def _own_answers(
     asked = [(pair.id, pair.category, pair.question) for pair in pairs]
     items = plan_items(asked, [abs(settings.temperature)], 1, settings.seed)
     backend = LocalBackend(opened, SamplingConfig(settings.max_new_tokens), system_prompt=system_prompt)
-    done: Counter[str] = Counter()
+    answered = count(1)
     with terminal_reporter(console) as reporter:
-
-        def on_answer() -> None:
-            done["answers"] += 1
-            reporter(Progress(min(done["answers"], len(items)), len(items), "answers"))
-
-        groups = backend.answers(backend.grouped(items), on_answer)
+        groups = backend.answers(
+            backend.grouped(items),
+            lambda: reporter(Progress(min(next(answered), len(items)), len(items), "answers")),
+        )
         return [reply for _, replies in groups for reply in replies]
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from epistemic_stance.foundation.errors import InputError, Problem, RefusedError
 from epistemic_stance.foundation.file_memory import FileReader
-from epistemic_stance.foundation.files import dump_json, storage_errors
+from epistemic_stance.foundation.files import dump_json, require_folder, storage_errors
 from epistemic_stance.foundation.json_positions import parse_json
 from epistemic_stance.records.written import TrainingCorpus, TrainingPair
 from epistemic_stance.stance.load import guide_corpus, is_jsonl, load_pairs
@@ -47,7 +47,8 @@ def _is_question(pair: Pair) -> bool:
 
 
 def require_new(path: Path) -> None:
-    """Raises RefusedError if anything lies there."""
+    """Raises RefusedError if anything lies there, InputError if no file can."""
+    require_folder(path.parent, "--output")
     if os.path.lexists(path):
         raise _exists(path)
 

@@ -59,6 +59,7 @@ def test_chosen_answers_stay_and_rejected_ones_are_the_models_own(settings: Sugg
     assert "self_property_01" in changed
     assert sorted([*changed, *kept]) == sorted(PAIRS)
     assert f"{len(changed)} of 4 rejected answers are now the model's own" in shown
+    assert "not evidence about Qwen" in shown
     assert shown.count("as written") == len(kept)
     own = next(pair.rejected for pair in after if pair.id == "self_property_01")
     assert own[:20] in shown
@@ -81,7 +82,9 @@ def test_the_lint_accepts_the_file_and_measures_it(
 ) -> None:
     del shown
     run_check(CheckSettings(corpus=settings.output, model="demo", device="cpu"))
-    assert "nats a token, rejected" in capsys.readouterr().out
+    checked = capsys.readouterr().out
+    assert "nats a token, rejected" in checked
+    assert "not evidence about Qwen" in checked
 
 
 def test_a_file_that_exists_is_refused_before_a_model_is_opened(settings: SuggestSettings, shown: str) -> None:

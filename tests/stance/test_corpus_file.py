@@ -60,5 +60,7 @@ def test_nothing_is_ever_replaced(tmp_path: Path) -> None:
             require_new(path)
         with pytest.raises(RefusedError, match="already there"):
             write_new_corpus(path, corpus)
+    with pytest.raises(InputError, match="is a file, expected a folder"):
+        require_new(taken / "new.json")
     assert taken.read_text() == "mine"
     assert not (tmp_path / "gone.json").exists()
