@@ -84,7 +84,7 @@ SAYS = {
     ".venv/bin/stance train --dry-run": r"dry run: everything is in order",
     "stance check": r"also training prompts",
     "stance check --corpus training_corpus.json --model demo": r"nats a token, chosen",
-    "stance corpus suggest --model Qwen/Qwen2.5-0.5B-Instruct --output own_corpus.json": r"of 4 rejected answers",
+    "stance corpus suggest --model Qwen/Qwen2.5-0.5B-Instruct --output own_corpus.json": r"of 25 rejected answers",
     "stance answers --model fine_tuned_model/checkpoint-50": r"not evidence about Qwen|before: demo",
     "python analyze_bias_patterns.py post_training_phase1/responses.jsonl": r"ai_disclaimer",
     "python analyze_baseline.py post_training_baseline/responses.jsonl": r"right",
