@@ -28,6 +28,7 @@ def test_a_likelihood_is_the_mean_over_the_tokens_of_an_answer() -> None:
 
 def test_answers_that_a_model_can_say_are_not_warned_of() -> None:
     assert messages([-3.9, -2.0, -4.0]) == []
+    assert messages([-2.0, -4.004]) == []  # shown as -4.00
     assert messages([-3.5, -3.5]) == []
 
 
