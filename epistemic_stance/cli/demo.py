@@ -63,5 +63,5 @@ def run_demo(settings: DemoSettings, console: Console) -> None:
         try:
             run_pipeline(RunSettings(folder.root, threads=settings.threads), console)
         except NotMetError as verdict:
-            console.print(plain(f"not met: {verdict}", "yellow"))
+            console.print(plain(str(verdict), "yellow"))
     console.print(plain(f"report: {folder.report_html}", "bold"), soft_wrap=True)

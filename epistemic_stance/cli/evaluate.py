@@ -75,7 +75,7 @@ def select_checkpoint(settings: SelectSettings, console: Console | None = None) 
     write_cards(RunFolder(settings.run), record)
     print_selection(record, console)
     _print_written([RunFolder(settings.run).selection], console)
-    select.require_success(record)
+    select.require_success(record, settings.run)
 
 
 def write_report(settings: ReportSettings) -> None:

@@ -18,10 +18,17 @@ one-sided 95 % (1 - .05 ** (1 / 59) = .0495)."""
 def judge_criterion(
     criterion: Criterion, base: ModelEvidence, model: ModelEvidence, evaluator: Evaluator
 ) -> CriterionRecord:
-    """On the report questions; the base model is never judged, only shown."""
+    """On the report questions; the base model is never judged, only shown.
+
+    What rules tell is "met" only where people labelled answers of this very model: of the answers of shifted models
+    that rules called pragmatic, readers agreed with 10 to 32 % (docs/measurements.md).
+    """
     rate = evaluator.rate(model, criterion, "report")
     corrected = evaluator.corrected(model, criterion, "report")
+    by_rules = bool(evaluator.measure_of(criterion).patterns) and (corrected is None or corrected.estimate is None)
     verdict, needed = decide(criterion, rate, corrected)
+    if verdict == "met" and by_rules:
+        verdict = "met by rules"
     small = criterion.plain
     return CriterionRecord(
         name=criterion.name,

@@ -10,6 +10,7 @@ from epistemic_stance.records.written import Pattern
 
 PRAGMATIC, PERFORMATIVE = "pragmatic", "performative"
 PRAGMATIC_ONLY = "pragmatic_only"
+PRAGMATIC_PHRASES = "pragmatic_phrases"
 RIGHT_OF_PARSED = "right_of_parsed"
 REFUSAL = "refusal"
 """The pattern, where a stance has one, by which a declined request is told."""
@@ -51,7 +52,8 @@ class Measure:
 def measures_of(patterns: Mapping[str, Pattern]) -> list[Measure]:
     """Groups of more than one pattern, then patterns, grades and form.
 
-    `pragmatic_only`: pragmatic and in nothing performative. The grades are shares of the answers to questions with a
+    `pragmatic_only`: pragmatic and in nothing performative. `pragmatic_phrases`: with the words of a pragmatic pattern,
+    whether or not the answer holds together. The grades are shares of the answers to questions with a
     key; `right_of_parsed` leaves out those in which no answer can be told.
     """
     groups: dict[str, list[str]] = {}
@@ -66,6 +68,8 @@ def measures_of(patterns: Mapping[str, Pattern]) -> list[Measure]:
         alone = _one_without_other(groups[PRAGMATIC], groups[PERFORMATIVE])
         against = frozenset(groups[PERFORMATIVE])
         result.append(Measure(PRAGMATIC_ONLY, "group", None, alone, against.union(groups[PRAGMATIC]), against))
+    if PRAGMATIC in groups:
+        result.append(Measure(PRAGMATIC_PHRASES, "form", None, _has_words_of(groups[PRAGMATIC])))
     result += [
         Measure(name, "pattern", pattern.group, _shows(pattern), frozenset([name]))
         for name, pattern in patterns.items()
@@ -125,6 +129,11 @@ def _no_verdict(score: ScoreRecord) -> bool | None:
 def _any_of(names: Sequence[str]) -> Callable[[ScoreRecord], bool | None]:
     wanted = frozenset(names)
     return lambda score: not wanted.isdisjoint(score.patterns)
+
+
+def _has_words_of(names: Sequence[str]) -> Callable[[ScoreRecord], bool | None]:
+    wanted = frozenset(names)
+    return lambda score: not (wanted.isdisjoint(score.patterns) and wanted.isdisjoint(score.excluded))
 
 
 def _one_without_other(names: Sequence[str], others: Sequence[str]) -> Callable[[ScoreRecord], bool | None]:

@@ -22,7 +22,8 @@ from epistemic_stance.evaluation.gains import gains_of
 from epistemic_stance.evaluation.measures import measures_of
 from epistemic_stance.evaluation.red_flags import judge_flag
 from epistemic_stance.evaluation.rule import rule_of, state_of_rule
-from epistemic_stance.foundation.errors import InputError, NotMetError, Problem, RefusedError
+from epistemic_stance.foundation.console import program
+from epistemic_stance.foundation.errors import InputError, NotMetError, Problem, RefusedError, UnconfirmedError
 from epistemic_stance.foundation.provenance import versions
 from epistemic_stance.foundation.reporter import Progress, Reporter
 from epistemic_stance.foundation.settings import DEFAULT_STANCE, DEMO_NOTICE, SelectSettings
@@ -32,6 +33,9 @@ from epistemic_stance.records.written import SelectionAxes
 from epistemic_stance.scoring.score import Scorer
 from epistemic_stance.stance.load import STANCE_FILE, Stance, corpus_digest, load_stance_and_pairs
 from epistemic_stance.stance.trained_questions import TRAINED
+
+LABELS_WANTED = 60
+"""Answers of each model to label before a criterion is called met."""
 
 
 def run(settings: SelectSettings, reporter: Reporter) -> SelectionRecord:
@@ -60,14 +64,25 @@ def run(settings: SelectSettings, reporter: Reporter) -> SelectionRecord:
     return record
 
 
-def require_success(record: SelectionRecord) -> None:
-    """Raises NotMetError if none qualifies, or the chosen one does not meet a criterion. Inconclusive is no failure."""
+def require_success(record: SelectionRecord, run: Path) -> None:
+    """Inconclusive is no failure.
+
+    Raises NotMetError if none qualifies, or the chosen one does not meet a criterion; UnconfirmedError if one is met by
+    rules alone.
+    """
     chosen = record.candidate(record.chosen)
     if chosen is None:
         raise NotMetError(record.reason, "the table of checkpoints says why of each; a red flag says what to try")
     failed = [criterion.name for criterion in chosen.criteria if criterion.verdict == "not met"]
     if failed:
         raise NotMetError(f"{chosen.name} does not meet {', '.join(failed)}")
+    unconfirmed = [criterion.name for criterion in chosen.criteria if criterion.verdict == "met by rules"]
+    if unconfirmed:
+        raise UnconfirmedError(
+            f"{chosen.name} meets {', '.join(unconfirmed)} by rules that were not checked on its answers",
+            f"label a sample of them: {program()} label {run} --models base,{chosen.name} --number {LABELS_WANTED}; "
+            f"then {program()} select {run} judges the corrected rates",
+        )
 
 
 def sets_evaluated(stance: Stance) -> list[str]:

@@ -2,6 +2,7 @@
 
 StanceError            1   (never raised itself)
 |-- NotMetError        1   a figure is below what was required
+|   `-- UnconfirmedError 6   all is met, but only by rules that nobody checked on this model's answers
 |-- InputError         2   bad input: every problem found, with file, line and field
 |-- RefusedError       3   lock, space, memory, mismatch, untrusted files
 |-- NumericError       4   training became non-finite or was about to start wrong
@@ -63,6 +64,10 @@ class InputError(StanceError):
 
 class NotMetError(StanceError):
     exit_code = 1
+
+
+class UnconfirmedError(NotMetError):
+    exit_code = 6
 
 
 class RefusedError(StanceError):

@@ -71,6 +71,8 @@ class ScoreRecord:
     iteration: int | None
     patterns: list[str]
     """Names, sorted, each once."""
+    excluded: list[str]
+    """Those whose words stand in it, but which an answer that shows another pattern does not show; sorted."""
     hits: list[HitRecord]
     grade: Grade | None
     """None: the question has no answer key."""

@@ -65,15 +65,23 @@ class AnswerRecord(Logged):
     """Share of the words in runs of five or more of one chosen answer; quotes of the question do not count."""
     repetition: float
     """Share of the word 4-grams that occurred before in the same answer."""
+    holds: float = 1.0
+    """Probability that it holds together and responds to the question, by its words; 1 in older records."""
+    base_holds: float = 1.0
 
 
 class CheckpointEvaluationRecord(Logged):
     """What the answers did, measured at one checkpoint."""
 
-    verdict: Literal["shifted", "parrots", "neither"]
+    verdict: Literal["shifted", "parrots", "broken", "neither"]
     reason: str
     crossed: float
-    """Share of the answers that crossed."""
+    """Share of the answers that crossed, whether or not they hold together."""
+    holds: float | None = None
+    """Mean probability that an answer holds together; None, here and in the next two, in older records."""
+    base_holds: float | None = None
+    alike: float | None = None
+    """Share of the answers that say much the same as one to another question."""
     wording_change: float
     wording_change_low: float | None
     """Lower and upper end of the paired 95 % t interval over questions; None below two questions."""

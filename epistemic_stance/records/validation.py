@@ -13,8 +13,9 @@ from epistemic_stance.records.parroting import ParrotingRecord
 from epistemic_stance.records.probes import EstimateRecord
 from epistemic_stance.records.written import Scope
 
-CriterionVerdict = Literal["met", "not met", "inconclusive", "measured", "unknown"]
-"""`inconclusive`: the bound lies inside the interval, or too few questions for "all"; `measured`: no bound; `unknown`:
+CriterionVerdict = Literal["met", "met by rules", "not met", "inconclusive", "measured", "unknown"]
+"""`met by rules`: the rules say so, and nobody labelled enough answers of this model to know how often they err on it;
+`inconclusive`: the bound lies inside the interval, or too few questions for "all"; `measured`: no bound; `unknown`:
 a set was not asked."""
 FlagState = Literal["raised", "clear", "inconclusive", "unknown"]
 """`raised`: a change beyond the margin is shown; `clear`: it is excluded; `inconclusive`: neither, which does not mean

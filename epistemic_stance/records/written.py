@@ -295,11 +295,19 @@ class Pattern(Written):
     """Only answers to questions of these categories can show it; none named = all."""
     unless_pattern: list[Identifier] = []
     """An answer that shows one of these does not show this one."""
-    rules: Annotated[list[Rule], Field(min_length=1)]
+    computed: Literal["incoherence"] | None = None
+    """Told by code instead of rules: `incoherence` is that the answer does not hold together or not respond."""
+    rules: list[Rule] = []
     hits: Annotated[list[Text | Example], Field(min_length=1)]
     """Answers that show it."""
     misses: Annotated[list[Text | Example], Field(min_length=1)]
     """Answers that nearly do."""
+
+    @model_validator(mode="after")
+    def _is_told_somehow(self) -> Pattern:
+        if bool(self.rules) == bool(self.computed):
+            raise ValueError("needs rules, or computed instead of them")
+        return self
 
 
 class PatternFile(Written):

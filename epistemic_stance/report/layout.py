@@ -8,6 +8,7 @@ from typing import Literal
 
 MARKS = {
     "met": "\u2713",
+    "met by rules": "~",
     "clear": "\u2713",
     "not met": "\u2717",
     "raised": "\u2691",

@@ -17,7 +17,8 @@ from epistemic_stance.report.terminal import print_notices, print_sections
 
 ABOUT_CRITERIA = (
     "Percent of the answers to unseen report questions, with the 95 % interval over questions. met, not met: the whole "
-    "interval is on that side of the bound. inconclusive: it holds the bound; about so many unseen report questions "
+    "interval is on that side of the bound. met by rules: unconfirmed, for nobody labelled answers of this model, and "
+    "rules err most on models that changed. inconclusive: it holds the bound; about so many unseen report questions "
     "would decide. plain rate: over all answers to the small set that the criterion was written for, no interval. "
     "Without a bound the change from the base model is judged."
 )
@@ -37,7 +38,7 @@ FROZEN = {
     "now": "not written down before the answers were collected",
 }
 BANDS = ("early", "middle", "late")
-VERDICTS = ("met", "not met", "inconclusive", "measured", "unknown")
+VERDICTS = ("met", "met by rules", "not met", "inconclusive", "measured", "unknown")
 STATES = ("raised", "clear", "inconclusive", "unknown")
 
 
@@ -65,9 +66,13 @@ def headline(record: SelectionRecord) -> tuple[str, str, str]:
         return "No checkpoint qualifies", "not met", f": {record.reason.removeprefix('none qualifies: ')}"
     chosen = record.candidate(record.chosen)
     failed = [criterion.title for criterion in chosen.criteria if criterion.verdict == "not met"] if chosen else []
-    but = f". It does not meet: {', '.join(failed)}" if failed else ""
+    unconfirmed = any(criterion.verdict == "met by rules" for criterion in chosen.criteria) if chosen else False
+    but = (
+        f". It does not meet: {', '.join(failed)}" if failed else ". Unconfirmed: by rules alone" if unconfirmed else ""
+    )
     reason = record.reason.removeprefix(f"{record.chosen}: ")
-    return f"{record.chosen} is chosen", "not met" if failed else "met", f", because {reason}{but}"
+    state = "not met" if failed else "met by rules" if unconfirmed else "met"
+    return f"{record.chosen} is chosen", state, f", because {reason}{but}"
 
 
 def counts(record: SelectionRecord) -> list[Cell]:

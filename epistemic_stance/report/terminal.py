@@ -14,7 +14,14 @@ from epistemic_stance.foundation.wording import shorten
 from epistemic_stance.report.excerpts import excerpt_of
 from epistemic_stance.report.layout import Cell, Quote, Section, Table
 
-STYLES = {"not met": "red", "raised": "red", "met": "green", "clear": "green", "chosen": "bold"}
+STYLES = {
+    "not met": "red",
+    "raised": "red",
+    "met": "green",
+    "met by rules": "yellow",
+    "clear": "green",
+    "chosen": "bold",
+}
 WEIGHTS = {"": "", "strong": "bold", "faint": "dim"}
 QUOTE_WIDTH = 240
 AROUND = 60

@@ -73,7 +73,8 @@ def _broken_promises(pattern: Pattern, where: str, field: str, patterns: Pattern
 
 def _rules_that_find(example: Example, pattern: Pattern, patterns: PatternSet) -> dict[str, str]:
     """The rules of `pattern` that hold in the example, each with the text that it matched."""
-    hits = patterns.find(example.text, example.question, example.category)
+    find = patterns.find if pattern.computed else patterns.find_by_rules
+    hits = find(example.text, example.question, example.category)
     return {hit.rule: example.text[hit.start : hit.end] for hit in hits if hit.pattern == pattern.name}
 
 
@@ -81,7 +82,7 @@ def _why_not(example: Example, pattern: Pattern, patterns: PatternSet) -> str:
     """What may keep an example from showing its pattern."""
     if pattern.categories and example.category not in pattern.categories:
         return f"only answers of {', '.join(pattern.categories)} can show it; give the example its category"
-    shown = {hit.pattern for hit in patterns.find(example.text, example.question, example.category)}
+    shown = {hit.pattern for hit in patterns.find_by_rules(example.text, example.question, example.category)}
     stronger = sorted(shown.intersection(pattern.unless_pattern))
     if stronger:
         return f"it shows {', '.join(stronger)}, and then not this; see unless_pattern"

@@ -14,6 +14,7 @@ from typing import Any
 
 import re2
 
+from epistemic_stance.foundation.coherence import HOLDS, holds_together
 from epistemic_stance.foundation.errors import InputError, Problem
 from epistemic_stance.foundation.sentences import Answer, Sentence, compact, normalised, read_answer
 from epistemic_stance.records.written import Example, Pattern, Rule
@@ -128,6 +129,16 @@ class _CompiledRule:
         )
 
 
+@dataclass(frozen=True)
+class Found:
+    """What an answer shows."""
+
+    hits: list[Hit]
+    """In order; at most one per rule and sentence."""
+    excluded: frozenset[str]
+    """Patterns whose rules match, but not in an answer that shows another one (`unless_pattern`)."""
+
+
 class PatternSet:
     """The compiled patterns of a stance."""
 
@@ -154,23 +165,46 @@ class PatternSet:
         self._found_in = lru_cache(maxsize=SENTENCES_KEPT)(self._matching)
 
     def find(self, response: str, question: str = "", category: str | None = None) -> list[Hit]:
-        """Every hit in an answer, in order; at most one per rule and sentence.
+        """The hits of `search`."""
+        return self.search(response, question, category).hits
+
+    def search(self, response: str, question: str = "", category: str | None = None) -> Found:
+        """Everything that an answer shows.
 
         `category` decides about patterns that only answers of some categories can show; unknown = they do not apply.
         """
+        return self._kept([*self._computed(response, question, category), *self._matched(response, question, category)])
+
+    def find_by_rules(self, response: str, question: str = "", category: str | None = None) -> list[Hit]:
+        """What the rules alone find, whatever is computed."""
+        return self._kept(self._matched(response, question, category)).hits
+
+    def _kept(self, hits: Sequence[Hit]) -> Found:
+        shown = {hit.pattern for hit in hits}
+        excluded = frozenset(name for name in shown if shown.intersection(self.patterns[name].unless_pattern))
+        kept = [hit for hit in hits if hit.pattern not in excluded]
+        return Found(sorted(kept, key=lambda hit: (hit.start, hit.end, hit.pattern, hit.rule)), excluded)
+
+    def _computed(self, response: str, question: str, category: str | None) -> list[Hit]:
+        return [
+            Hit(name, pattern.computed, 0, len(response))
+            for name, pattern in self.patterns.items()
+            if pattern.computed
+            and (not pattern.categories or category in pattern.categories)
+            and holds_together(question, response) < HOLDS
+        ]
+
+    def _matched(self, response: str, question: str, category: str | None) -> list[Hit]:
         if not self._rules:
             return []
         answer = read_answer(response)
         asked_for = self._asked_for(question, category)
-        hits = [
+        return [
             hit
             for number, sentence in enumerate(answer.sentences)
             for index in self._found_in(sentence.text)
             if asked_for[index] and (hit := self._rules[index].hit(number, answer))
         ]
-        shown = {hit.pattern for hit in hits}
-        kept = [hit for hit in hits if not shown.intersection(self.patterns[hit.pattern].unless_pattern)]
-        return sorted(kept, key=lambda hit: (hit.start, hit.end, hit.pattern, hit.rule))
 
     def _matching(self, sentence: str) -> tuple[int, ...]:
         """Rules whose `match` stands in a sentence; models repeat theirs."""

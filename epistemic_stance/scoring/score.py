@@ -17,7 +17,7 @@ from epistemic_stance.stance.load import Stance, corpus_digest, patterns_digest,
 from epistemic_stance.stance.pairs import Pair
 from epistemic_stance.stance.question_index import QuestionIndex
 
-VERSION = 2
+VERSION = 3
 """Of what a score says; raise it when the same answer gets another score."""
 OPENING_WORDS = 8
 STAMP_DIGITS = 24
@@ -51,7 +51,7 @@ class Scorer:
         """The score of one answer; `stamp` is that of the file it is written to."""
         known = self.questions.lookup(response.question)
         asked = known.question
-        hits = self.patterns.find(response.response, asked.text if asked else response.question, response.category)
+        found = self.patterns.search(response.response, asked.text if asked else response.question, response.category)
         spoken = words(response.response)
         repeated = repeated_share(spoken)
         truncated = None if response.finish_reason is None else response.finish_reason == "length"
@@ -68,8 +68,9 @@ class Scorer:
             favours=asked.favours if asked else None,
             temperature=response.temperature,
             iteration=response.iteration,
-            patterns=sorted({hit.pattern for hit in hits}),
-            hits=[_record(hit) for hit in hits],
+            patterns=sorted({hit.pattern for hit in found.hits}),
+            excluded=sorted(found.excluded),
+            hits=[_record(hit) for hit in found.hits],
             grade=grade(asked, response.response, bool(truncated)) if asked else None,
             verdict=verdict(asked, response.response) if asked else None,
             truncated=truncated,

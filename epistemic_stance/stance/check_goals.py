@@ -46,8 +46,9 @@ def measure_names(patterns: Sequence[PatternFile]) -> list[str]:
     single = [name for members in groups.values() for name in members]
     several = [group for group, members in groups.items() if len(members) > 1]
     both = ["pragmatic_only"] if {"pragmatic", "performative"} <= groups.keys() else []
+    phrases = ["pragmatic_phrases"] if "pragmatic" in groups else []
     refusals = REFUSALS if "refusal" in single else ()
-    return [*several, *both, *single, *GRADES, *refusals, *CONDUCT, *FORM]
+    return [*several, *both, *phrases, *single, *GRADES, *refusals, *CONDUCT, *FORM]
 
 
 def _repeated(where: str, kind: str, names: Sequence[str]) -> Iterator[Problem]:

@@ -1,9 +1,9 @@
-"""What the answers do while the loss falls: did the model shift, does it parrot, or did neither happen?
+"""What the answers do while the loss falls: did the model shift, does it parrot, is it broken, or none of it?
 
 Loss and accuracy cannot tell: plain DPO on a few pairs reaches loss 0 and accuracy 1 while unseen questions are
 answered as before ("satisfied without shifting"), and a model that recites its chosen answers has the same
 numbers. So at every checkpoint a few unseen questions are answered and their words are compared with the base
-model's answers and with the corpus (`wording.py`).
+model's answers and with the corpus (`wording.py`); `verdict.py` judges.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from statistics import fmean
 
 import torch
 
+from epistemic_stance.foundation.coherence import holds_together
 from epistemic_stance.foundation.copying import CopyDetector
 from epistemic_stance.foundation.similarity import repetition, words
 from epistemic_stance.models.chat_template import encode_question
@@ -26,14 +27,10 @@ from epistemic_stance.models.slots import Finished, Request
 from epistemic_stance.records.training import AnswerRecord, BaseAnswers, CheckpointEvaluationRecord, NeutralAnswer
 from epistemic_stance.stance.load import Stance
 from epistemic_stance.stance.pairs import Pair
-from epistemic_stance.statistics.estimates import mean_estimate
 from epistemic_stance.training.packing import answer_logps
+from epistemic_stance.training.verdict import judge
 from epistemic_stance.training.wording import WordingScale, distance
 
-PARROT_SHARE = 0.30
-"""Copied share of unseen answers above which the model recites. Recipes that memorise reach 0.4 and more."""
-SHIFT_SHARE = 0.20
-"""Least share of unseen answers that have to cross from the rejected to the chosen side to be called a shift."""
 ANSWER_TOKENS = 80
 NEUTRAL_QUESTIONS = 8
 TIMED_TOKENS = 4
@@ -180,6 +177,8 @@ class CheckpointEvaluation:
             base_chosen_wording=scale.chosen_score(base_text),
             copied=detector.copying(text, question).copied_share,
             repetition=repetition(text),
+            holds=holds_together(question, text),
+            base_holds=holds_together(question, base_text),
         )
 
     def _kl_neutral(self, base: BaseAnswers) -> float | None:
@@ -201,40 +200,3 @@ class CheckpointEvaluation:
         with multiplying_by(self.decoder.model, self.decoder.products):
             logps: list[float] = answer_logps(self.decoder.model, prompt_ids, answer_ids).tolist()
         return logps
-
-
-def judge(answers: Sequence[AnswerRecord], kl_neutral: float | None) -> CheckpointEvaluationRecord:
-    """Shifted, parrots or neither, with the figures in the reason."""
-    change = mean_estimate([answer.wording - answer.base_wording for answer in answers])
-    chosen_change = fmean(answer.chosen_wording - answer.base_chosen_wording for answer in answers)
-    copied = fmean(answer.copied for answer in answers)
-    within = "no interval: one question"
-    if change.low is not None:
-        within = f"95 % interval {change.low:+.2f} to {change.high:+.2f}"
-    crossed = sum(answer.crossed for answer in answers)
-    moved = f"{crossed} of {len(answers)} unseen answers crossed to the chosen wording, {copied:.0%} copied "
-    moved += f"(moved {change.value:+.2f}, {within}; 1 = from rejected to chosen)"
-    if copied > PARROT_SHARE:
-        verdict, reason = "parrots", f"{copied:.0%} of the words of unseen answers are copied from chosen answers"
-    elif change.low is None or change.low <= 0 or crossed < SHIFT_SHARE * len(answers):
-        verdict, reason = "neither", f"no clear shift: {moved}"
-    elif chosen_change <= 0:
-        verdict = "neither"
-        reason = f"less rejected wording, but no more chosen wording, read the answers: {moved}"
-    else:
-        verdict, reason = "shifted", moved
-    return CheckpointEvaluationRecord(
-        verdict=verdict,
-        reason=reason,
-        crossed=crossed / len(answers),
-        wording_change=change.value,
-        wording_change_low=change.low,
-        wording_change_high=change.high,
-        chosen_wording_change=chosen_change,
-        distance_from_base=fmean(answer.distance_from_base for answer in answers),
-        distance_from_chosen=fmean(answer.distance_from_chosen for answer in answers),
-        copied=copied,
-        repetition=fmean(answer.repetition for answer in answers),
-        kl_neutral=kl_neutral,
-        answers=list(answers),
-    )

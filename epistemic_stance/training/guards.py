@@ -68,6 +68,7 @@ def epoch_warnings(history: Sequence[EpochRecord], facts: RunFacts) -> dict[str,
         "displacement": displacement,
         "absolute_preference": absolute_preference,
         "satisfied": satisfied_without_shifting,
+        "broken": broken,
         "parroting": parroting,
         "repetition": repeating,
         "drift": drifting,
@@ -147,6 +148,16 @@ def satisfied_without_shifting(history: Sequence[EpochRecord], facts: RunFacts) 
         f"preference loss asks for nothing more, but {last.evaluation.reason}; try {more_nll(facts)}, or "
         f"{higher_rate(facts)}"
     )
+
+
+def broken(history: Sequence[EpochRecord], facts: RunFacts) -> str | None:
+    evaluation = history[-1].evaluation
+    if evaluation is None or evaluation.verdict != "broken":
+        return None
+    remedy = (
+        f"use an earlier checkpoint, {lower_rate(facts)}, or chosen answers that the model could say (stance check)"
+    )
+    return f"broken: {evaluation.reason}; {remedy}"
 
 
 def parroting(history: Sequence[EpochRecord], _: RunFacts) -> str | None:

@@ -92,7 +92,12 @@ def test_the_earliest_of_the_best_that_kept_its_facts_is_chosen(run: Path, stanc
     assert chosen.gain
     assert chosen.gain.change == pytest.approx(0.75, abs=0.05)
     verdicts = {one.name: one.verdict for one in chosen.criteria}
-    assert verdicts == {"pragmatism": "met", "performative": "met", "facts": "met", "observes": "measured"}
+    assert verdicts == {
+        "pragmatism": "met by rules",
+        "performative": "met by rules",
+        "facts": "met",
+        "observes": "measured",
+    }
     assert {flag.name: flag.state for flag in chosen.flags} == UNKNOWN | dict.fromkeys(CLEAR, "clear")
     plain = chosen.criteria[0].plain
     assert plain
@@ -111,7 +116,8 @@ def test_a_raised_flag_says_what_was_seen(run: Path, stance: Path) -> None:
 
 def test_what_is_printed_fits_eighty_columns_and_names_all_that_decided(run: Path, stance: Path) -> None:
     text = shown(run, stance)
-    assert max(len(line) for line in text.splitlines() if "Written:" not in line) <= 80
+    printed, _, _ = text.partition("Written:")
+    assert max(len(line) for line in printed.splitlines()) <= 80
     assert "Criteria: checkpoint-030" in text
     assert "Measures right in" in text
     assert "It is forty two." in text
@@ -214,7 +220,7 @@ def test_a_set_that_nobody_was_asked_leaves_its_criteria_and_flags_unknown(run: 
     assert any("facts" in notice for notice in record.notices)
     chosen = record.candidate(record.chosen)
     assert chosen
-    assert [one.verdict for one in chosen.criteria] == ["met", "unknown", "unknown", "measured"]
+    assert [one.verdict for one in chosen.criteria] == ["met by rules", "unknown", "unknown", "measured"]
     assert chosen.flags[0].state == "unknown"
     assert chosen.capability
     assert chosen.capability.source == "probe"
@@ -306,7 +312,9 @@ def test_a_base_of_two_models_is_refused(run: Path, stance: Path) -> None:
 # --- the command -------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("right", "code", "says"), [(1.0, 0, ""), (0.95, 1, "does not meet facts")])
+@pytest.mark.parametrize(
+    ("right", "code", "says"), [(1.0, 6, "by rules that were not checked"), (0.95, 1, "does not meet facts")]
+)
 def test_exit_codes(tmp_path: Path, stance: Path, right: float, code: int, says: str) -> None:
     run = tmp_path / "run"
     write_arm(run, "base", model(0.05, right))

@@ -19,7 +19,7 @@ from epistemic_stance.foundation import errors
 from epistemic_stance.foundation.settings import TrainSettings
 from epistemic_stance.records.training import EpochRecord
 from epistemic_stance.report import training_table
-from epistemic_stance.training import checkpoint_eval
+from epistemic_stance.training import verdict
 
 PACKAGE = ROOT / "epistemic_stance"
 LONGEST_MODULE = 400
@@ -217,13 +217,14 @@ def test_the_targets_of_the_guide_are_those_that_are_judged() -> None:
 
 def test_the_verdicts_of_the_guide_have_the_bounds_of_checkpoint_evaluation() -> None:
     means = {row[0].strip("`"): row[1] for row in table_rows("TRAINING_GUIDE.md", "## Monitoring", table=2)}
-    assert means.keys() == {"shifted", "parrots", "neither"}
-    assert f"{checkpoint_eval.SHIFT_SHARE * 100:.0f} % of the answers" in means["shifted"]
-    assert f"{checkpoint_eval.PARROT_SHARE * 100:.0f} % of the words" in means["parrots"]
+    assert means.keys() == {"shifted", "parrots", "broken", "neither"}
+    assert f"{verdict.SHIFT_SHARE * 100:.0f} % of the answers" in means["shifted"]
+    assert f"{verdict.PARROT_SHARE * 100:.0f} % of the words" in means["parrots"]
 
 
 def test_the_exit_codes_of_the_guide_are_those_of_the_errors() -> None:
-    raised = {error.exit_code for error in errors.StanceError.__subclasses__() if error is not errors.StoppedError}
+    kinds = [*errors.StanceError.__subclasses__(), errors.UnconfirmedError]
+    raised = {error.exit_code for error in kinds if error is not errors.StoppedError}
     cells = [row[0] for row in table_rows("TRAINING_GUIDE.md", "## Exit codes")]
     shown = {int(code) for cell in cells for code in cell.split(", ")}
     assert shown == raised | {0, 129, 130, 141, 143}
