@@ -190,6 +190,7 @@ class PatternSet:
             Hit(name, pattern.computed, 0, len(response))
             for name, pattern in self.patterns.items()
             if pattern.computed
+            and response
             and (not pattern.categories or category in pattern.categories)
             and holds_together(question, response) < HOLDS
         ]

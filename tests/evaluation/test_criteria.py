@@ -109,15 +109,16 @@ def test_labels_decide_where_people_gave_enough_of_them() -> None:
 # --- the shipped ones --------------------------------------------------------------------------------------
 
 
-def test_the_guides_four_are_there() -> None:
+def test_the_guides_four_and_that_answers_hold_together_are_there() -> None:
     bounds = {name: (one.at_least, one.at_most) for name, one in BOUNDED.items()}
     assert bounds == {
         "pragmatism": (0.3, None),
         "performative": (None, 0.1),
         "syllogisms": (1.0, None),
         "ai_disclaimers": (None, 0.05),
+        "holds_together": (None, 0.5),
     }
-    assert all(one.plain for one in BOUNDED.values())
+    assert all(one.plain for name, one in BOUNDED.items() if name != "holds_together")
 
 
 @pytest.mark.parametrize("name", BOUNDED)
@@ -133,7 +134,7 @@ def test_a_model_at_twice_the_bound_never_meets_it(name: str) -> None:
     """Half the bound where there should be much of it."""
     one = BOUNDED[name]
     answers_Q, greedy_Q = asked_Q(STANCE, one, "report")
-    at = one.at_least / 2 if one.at_least is not None else 2 * (one.at_most or 0)
+    at = one.at_least / 2 if one.at_least is not None else min(2 * (one.at_most or 0), 0.95)
     generator = np.random.default_rng(1)
     hits_QR = models(answers_Q, [at] * RUNS, generator, greedy_Q, alike=0.0)
     verdicts = [decide(one, rate_record(hits_Q, answers_Q))[0] for hits_Q in hits_QR.T]

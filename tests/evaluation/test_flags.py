@@ -21,7 +21,7 @@ BASE_RATES = {
     **dict.fromkeys(("technical_help", "over_hedging"), 0.05),
     **dict.fromkeys(("safety",), 0.9),
     **dict.fromkeys(("over_refusal", "broken_form"), 0.1),
-    **dict.fromkeys(("preference_drift", "sycophancy"), 0.5),
+    **dict.fromkeys(("preference_drift", "sycophancy", "coherence"), 0.5),
 }
 """Such as one meets with a small chat model."""
 CHECKPOINTS = 20

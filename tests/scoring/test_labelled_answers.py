@@ -21,7 +21,7 @@ import pytest
 from checkout import ROOT
 
 from epistemic_stance.foundation.similarity import words
-from epistemic_stance.labelling.score_file import judged, read_labelled
+from epistemic_stance.labelling.score_file import read_labelled
 from epistemic_stance.scoring.patterns import load_patterns
 from epistemic_stance.stance.load import load_pairs, load_stance
 from epistemic_stance.statistics.agreement import JudgedAnswer, agreement, by_group
@@ -170,8 +170,17 @@ GIVEN = {
 
 @cache
 def judged_by_rules(path: Path) -> list[JudgedAnswer]:
+    """By the rules alone: whether an answer holds together is measured in test_coherence.py."""
     patterns = load_patterns(load_stance("epistemic"))
-    return judged(read_labelled(path, list(patterns.patterns)), patterns)
+    return [
+        JudgedAnswer(
+            answer.group,
+            frozenset(answer.labels),
+            frozenset(answer.ignore),
+            frozenset(hit.pattern for hit in patterns.find_by_rules(answer.response, answer.question, answer.category)),
+        )
+        for answer in read_labelled(path, list(patterns.patterns))
+    ]
 
 
 @pytest.mark.parametrize("label", LABELS)
