@@ -5,7 +5,7 @@ fits it and measures how often it errs; docs/measurements.md has the figures). I
 echoes of the question, persons that are mixed up, and length. Log-probabilities of the answer under its base model were
 measured as well and tell nothing more (docs/decisions.md).
 
-It was fitted to answers to questions about the model itself. Of other questions it says little.
+It was fitted to answers to questions about the model itself. Of answers to other questions it cannot tell.
 """
 
 from __future__ import annotations
@@ -42,6 +42,11 @@ WEIGHTS: Mapping[str, float] = {
     "second_person": -15.714,
 }
 """Of `features`, in log-odds of holding together; written by benchmarks/coherence.py."""
+
+
+def addresses_the_model(question: str) -> bool:
+    """Whether the question says "you": whether answers to other questions hold together cannot be told."""
+    return not SECOND_PERSON.isdisjoint(words(question))
 
 
 def holds_together(question: str, answer: str) -> float:

@@ -14,7 +14,7 @@ from typing import Any
 
 import re2
 
-from epistemic_stance.foundation.coherence import HOLDS, holds_together
+from epistemic_stance.foundation.coherence import HOLDS, addresses_the_model, holds_together
 from epistemic_stance.foundation.errors import InputError, Problem
 from epistemic_stance.foundation.sentences import Answer, Sentence, compact, normalised, read_answer
 from epistemic_stance.records.written import Example, Pattern, Rule
@@ -186,11 +186,12 @@ class PatternSet:
         return Found(sorted(kept, key=lambda hit: (hit.start, hit.end, hit.pattern, hit.rule)), excluded)
 
     def _computed(self, response: str, question: str, category: str | None) -> list[Hit]:
+        if not response or not addresses_the_model(question):
+            return []
         return [
             Hit(name, pattern.computed, 0, len(response))
             for name, pattern in self.patterns.items()
             if pattern.computed
-            and response
             and (not pattern.categories or category in pattern.categories)
             and holds_together(question, response) < HOLDS
         ]
