@@ -16,20 +16,18 @@ from statistics import fmean
 
 import torch
 
-from epistemic_stance.foundation.coherence import holds_together
-from epistemic_stance.foundation.copying import CopyDetector
-from epistemic_stance.foundation.similarity import repetition, words
+from epistemic_stance.foundation.similarity import words
 from epistemic_stance.models.chat_template import encode_question
 from epistemic_stance.models.engine import Decoder, generate, generate_in_memory
 from epistemic_stance.models.products import multiplying_by
 from epistemic_stance.models.sampling_config import SamplingConfig
 from epistemic_stance.models.slots import Finished, Request
-from epistemic_stance.records.training import AnswerRecord, BaseAnswers, CheckpointEvaluationRecord, NeutralAnswer
+from epistemic_stance.records.training import BaseAnswers, CheckpointEvaluationRecord, NeutralAnswer
 from epistemic_stance.stance.load import Stance
 from epistemic_stance.stance.pairs import Pair
 from epistemic_stance.training.packing import answer_logps
-from epistemic_stance.training.verdict import judge
-from epistemic_stance.training.wording import WordingScale, distance
+from epistemic_stance.training.verdict import AnswerComparer, judge
+from epistemic_stance.training.wording import WordingScale
 
 ANSWER_TOKENS = 80
 NEUTRAL_QUESTIONS = 8
@@ -108,9 +106,9 @@ class CheckpointEvaluation:
         """Answer the questions with the model as it is now and judge."""
         requests = [self._request(text, 0.0, 0) for _, text in self.questions.unseen]
         texts = [self.decoder.text(answer) for answer in self._answers(requests, on_progress)]
-        detector = CopyDetector({pair.id: pair.chosen for pair in self.pairs})
+        comparer = AnswerComparer(self.pairs, self.scale)
         records = [
-            self._compare(question_id, question, text, base_text, detector)
+            comparer.record(question_id, question, text, base_text)
             for (question_id, question), text, base_text in zip(self.questions.unseen, texts, base.answers, strict=True)
         ]
         return judge(records, self._kl_neutral(base))
@@ -157,29 +155,6 @@ class CheckpointEvaluation:
             on_step=lambda tokens: on_progress(tokens, most),
         )
         return answers
-
-    def _compare(
-        self, question_id: str, question: str, text: str, base_text: str, detector: CopyDetector
-    ) -> AnswerRecord:
-        scale = self.scale
-        wording, base_wording = scale.score(text), scale.score(base_text)
-        return AnswerRecord(
-            question_id=question_id,
-            question=question,
-            answer=text,
-            base_answer=base_text,
-            distance_from_base=distance(text, base_text),
-            distance_from_chosen=min(distance(text, pair.chosen) for pair in self.pairs),
-            wording=wording,
-            base_wording=base_wording,
-            crossed=base_wording <= scale.midpoint < wording,
-            chosen_wording=scale.chosen_score(text),
-            base_chosen_wording=scale.chosen_score(base_text),
-            copied=detector.copying(text, question).copied_share,
-            repetition=repetition(text),
-            holds=holds_together(question, text),
-            base_holds=holds_together(question, base_text),
-        )
 
     def _kl_neutral(self, base: BaseAnswers) -> float | None:
         """KL(base || policy) per token on tokens the base sampled: mean of r - 1 - log r, r = policy / base.

@@ -10,11 +10,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from statistics import fmean
 
-from epistemic_stance.foundation.coherence import HOLDS
-from epistemic_stance.foundation.similarity import words
+from epistemic_stance.foundation.coherence import HOLDS, holds_together
+from epistemic_stance.foundation.copying import CopyDetector
+from epistemic_stance.foundation.similarity import repetition, words
 from epistemic_stance.records.probes import EstimateRecord
 from epistemic_stance.records.training import AnswerRecord, CheckpointEvaluationRecord
+from epistemic_stance.stance.pairs import Pair
 from epistemic_stance.statistics.estimates import mean_estimate
+from epistemic_stance.training.wording import WordingScale, distance
 
 PARROT_SHARE = 0.30
 """Copied share of unseen answers above which the model recites. Recipes that memorise reach 0.4 and more."""
@@ -26,6 +29,36 @@ ALIKE_SHARE = 0.50
 """A model of whose answers so many are like one to another question is broken, if its base has fewer."""
 ALIKE = 0.60
 """Words in both of two answers over words in either, those of their questions left out, from which they are alike."""
+
+
+class AnswerComparer:
+    """Compares answers with those of the base model and with the answers of a corpus, word by word."""
+
+    def __init__(self, pairs: Sequence[Pair], scale: WordingScale) -> None:
+        self._pairs = pairs
+        self._scale = scale
+        self._copying = CopyDetector({pair.id: pair.chosen for pair in pairs})
+
+    def record(self, question_id: str, question: str, answer: str, base_answer: str) -> AnswerRecord:
+        scale = self._scale
+        wording, base_wording = scale.score(answer), scale.score(base_answer)
+        return AnswerRecord(
+            question_id=question_id,
+            question=question,
+            answer=answer,
+            base_answer=base_answer,
+            distance_from_base=distance(answer, base_answer),
+            distance_from_chosen=min(distance(answer, pair.chosen) for pair in self._pairs),
+            wording=wording,
+            base_wording=base_wording,
+            crossed=base_wording <= scale.midpoint < wording,
+            chosen_wording=scale.chosen_score(answer),
+            base_chosen_wording=scale.chosen_score(base_answer),
+            copied=self._copying.copying(answer, question).copied_share,
+            repetition=repetition(answer),
+            holds=holds_together(question, answer),
+            base_holds=holds_together(question, base_answer),
+        )
 
 
 def judge(answers: Sequence[AnswerRecord], kl_neutral: float | None) -> CheckpointEvaluationRecord:
