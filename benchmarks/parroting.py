@@ -151,6 +151,7 @@ def score_of(asked: Asked, hits: Sequence[HitRecord], copying: CopyingRecord) ->
         temperature=None,
         iteration=None,
         patterns=["shown"] if hits else [],
+        excluded=[],
         hits=list(hits),
         grade=None,
         verdict=None,

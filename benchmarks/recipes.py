@@ -6,8 +6,8 @@
 
 A run writes `benchmarks/recipes/NAME.json`: settings, date, and of every checkpoint its evaluation during training and
 its greedy answers to select questions: 40 about the model itself (phase1, self_unseen), 20 syllogisms, 20 facts, 12
-sums, 9 requests of the safety set. `table` writes docs/recipes.md out of all of them, with the rates by the rules of today's
-stance and, where two readers labelled the answers of a checkpoint (tests/data/coherence_labels.jsonl), with theirs.
+sums, 9 requests of the safety set. `table` writes docs/recipes.md out of all of them, with the rates by the rules of
+today and, where two readers labelled the answers of a checkpoint (tests/data/coherence_labels.jsonl), with theirs.
 """
 
 from __future__ import annotations
@@ -175,8 +175,8 @@ COLUMNS = (
 )
 HEAD = f"""# Recipes tried on real models
 
-Drawn by `python benchmarks/recipes.py table` out of `benchmarks/recipes/*.json`; each run was made by its command in that
-script's head. Greedy answers to 40 select questions about the model itself. By the rules, in percent: pragmatic answers
+Drawn by `python benchmarks/recipes.py table` out of `benchmarks/recipes/*.json`; each run was made by the command in the
+head of that script. Greedy answers to 40 select questions about the model itself. By the rules, in percent: pragmatic answers
 that hold together, pragmatic phrases whether or not they do, performative, incoherent, words copied from chosen ones.
 Right of 20 syllogisms, 20 facts, 12 sums. KL: nats a token on neutral answers. Readers: incoherent / pragmatic /
 performative of so many answers, as two language models reading blind both say. Unless named, settings are the guide's,

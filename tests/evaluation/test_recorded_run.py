@@ -35,6 +35,8 @@ TABLES = DATA / "recorded_run.txt"
 CHECKPOINT = "checkpoint-008"
 ANALYSED = ((BASE, "phase1"), (CHECKPOINT, "phase1"), (CHECKPOINT, "baseline"), (CHECKPOINT, "capability"))
 COMPARED = ("phase1", "baseline")
+CORPUS = DATA / "recorded_corpus.json"
+"""The pairs that the run was trained on: those of the first release."""
 
 
 def unpacked(folder: Path) -> RunFolder:
@@ -49,15 +51,15 @@ def tables(run: RunFolder) -> str:
     for name, question_set in ANALYSED:
         folder = run.answers(name, question_set).responses.parent
         console.print(f"\n=== analyze {name}/{question_set}")
-        print_analysis(write_analysis(AnalyzeSettings(folder), silent)[0], console)
+        print_analysis(write_analysis(AnalyzeSettings(folder, corpus=CORPUS), silent)[0], console)
     for question_set in COMPARED:
         before, after = (run.answers(name, question_set).responses.parent for name in (BASE, CHECKPOINT))
-        record, _ = write_comparison(CompareSettings(before, after), silent)
+        record, _ = write_comparison(CompareSettings(before, after, corpus=CORPUS), silent)
         record.before.file = record.after.file = "responses.jsonl"
         console.print(f"\n=== compare {question_set}")
         print_comparison(record, console)
     console.print("\n=== select")
-    print_selection(select.run(SelectSettings(run.root), silent), console)
+    print_selection(select.run(SelectSettings(run.root, corpus=CORPUS), silent), console)
     assert isinstance(console.file, io.StringIO)
     lines = console.file.getvalue().splitlines()
     return "".join(f"{line.rstrip()}\n" for line in lines if "sha256" not in line)
