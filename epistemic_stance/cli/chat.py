@@ -23,7 +23,7 @@ from epistemic_stance.foundation.json_positions import LONE_SURROGATE
 from epistemic_stance.foundation.settings import DEFAULT_STANCE, DEMO_MODEL, DEMO_NOTICE, ChatSettings
 from epistemic_stance.foundation.signals import StopAtOnce
 from epistemic_stance.foundation.terminal import plain
-from epistemic_stance.foundation.wording import shorten
+from epistemic_stance.foundation.wording import local_model, shorten
 from epistemic_stance.models.conversation import ChatModel, ChatSampling, Reply
 from epistemic_stance.models.find import ModelFiles, find_model, recorded_training
 from epistemic_stance.models.open import open_model
@@ -164,7 +164,7 @@ class Chat:
 
     def introduce(self) -> None:
         for model in self._models:
-            self.note(f"{model.label:<8} {model.name}", "bold")
+            self.note(f"{model.label:<8} {local_model(model.name)}", "bold")
         self.note(f"system   {self._system_shown()}")
         self.note(
             f"sampling temperature {self._sampling.temperature:g}, seed {self._sampling.seed}, "

@@ -9,7 +9,7 @@ from pathlib import Path
 from epistemic_stance.collection.backend import FILTERED
 from epistemic_stance.collection.design import Design
 from epistemic_stance.foundation.reporter import Finished, Started
-from epistemic_stance.foundation.wording import shorten
+from epistemic_stance.foundation.wording import local_model, shorten
 from epistemic_stance.records.collection import CollectionRecord
 
 
@@ -21,7 +21,7 @@ def started(design: Design, plan: CollectionRecord, done: int, path: Path) -> St
     drawn += f"top_k {sampling.top_k or 'off'}, repetition_penalty {sampling.repetition_penalty:g}; "
     drawn += f"at most {plan.max_new_tokens} tokens; seed {plan.seed}"
     rows = [
-        ("model", plan.model),
+        ("model", plan.model if plan.endpoint else local_model(plan.model)),
         ("questions", f"{design.question_set} of stance {design.stance}, {_many(len(design.categories), 'category')}"),
         ("asked", _asked(design)),
         ("sampling", drawn),

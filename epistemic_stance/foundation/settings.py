@@ -9,6 +9,7 @@ from typing import Any, Literal
 DEFAULT_MODEL = "Qwen/Qwen2.5-0.5B-Instruct"
 DEMO_MODEL = "demo"
 DEMO_NOTICE = "the demo model is a small stand-in for seeing and testing the machinery; it is not evidence about Qwen"
+GGUF_SUFFIX = ".gguf"
 DEFAULT_STANCE = "epistemic"
 
 TEMPLATE_ARGUMENTS: dict[str, Any] = {"enable_thinking": False, "date_string": "01 Jan 2026"}
@@ -44,7 +45,8 @@ class TrainSettings:
     """One training run as asked for. Immutable: a run is the run that was asked for."""
 
     model: str = setting(
-        DEFAULT_MODEL, "Hugging Face id or folder of the model to train; 'demo' is the small embedded stand-in."
+        DEFAULT_MODEL,
+        "Hugging Face id, folder or .gguf file of the model to train; 'demo' is the small embedded stand-in.",
     )
     stance: str = setting(DEFAULT_STANCE, "Stance to train: a shipped name or a folder holding stance.toml.")
     corpus: Path | None = setting(
@@ -151,7 +153,9 @@ class DemoSettings:
 class CollectSettings:
     """One collection: which questions, how often, of whom."""
 
-    model: str = setting(DEFAULT_MODEL, "Model to ask: Hugging Face id, folder, run/checkpoint-50, or demo.")
+    model: str = setting(
+        DEFAULT_MODEL, "Model to ask: Hugging Face id, folder, .gguf file, run/checkpoint-50, or demo."
+    )
     stance: str = setting(DEFAULT_STANCE, "Stance whose questions to ask: a shipped name or a folder.")
     questions: str = setting("phase1", "Question set of the stance; trained = the questions of the corpus.")
     corpus: Path | None = setting(None, "Pairs whose questions `trained` asks. Default: the stance's own corpus.")

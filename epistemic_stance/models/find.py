@@ -12,8 +12,9 @@ from typing import Any
 
 from epistemic_stance.foundation.errors import InputError, Problem, RefusedError
 from epistemic_stance.foundation.files import MANIFEST, sha256_of, verify_manifest
-from epistemic_stance.foundation.settings import DEMO_MODEL
+from epistemic_stance.foundation.settings import DEMO_MODEL, GGUF_SUFFIX
 from epistemic_stance.models.errors import file_errors, first_line
+from epistemic_stance.models.gguf import converted
 from epistemic_stance.records.run_folder import (
     CHECKPOINTS,
     METADATA_FILE,
@@ -46,13 +47,17 @@ class ModelFiles:
     name: str
     """As the user gave it."""
     folder: Path
+    gguf: Path | None = None
+    """The file that the folder was made of."""
 
     @property
     def weights(self) -> list[Path]:
         return sorted(path for path in self.folder.glob("model*.safetensors") if path.is_file())
 
     def digest(self) -> str:
-        """sha256 over the digests of config.json and the weight files: what the model computes."""
+        """What the model computes: sha256 over the digests of config.json and the weight files; of a GGUF file, its own."""
+        if self.gguf:
+            return sha256_of(self.gguf)
         files = [self.folder / "config.json", *self.weights]
         return hashlib.sha256("".join(sha256_of(path) for path in files).encode()).hexdigest()
 
@@ -68,13 +73,16 @@ class ModelFiles:
 
 
 def find_model(name: str) -> ModelFiles:
-    """The files of `demo`, of a folder (also `run/checkpoint-50` for run/checkpoints/checkpoint-050), or of the Hub.
+    """The files of `demo`, of a folder (also `run/checkpoint-50` for run/checkpoints/checkpoint-050), of the Hub, or of
+    a folder made of a GGUF file.
 
     Raises InputError if there is no such model and RefusedError if its files are not to be trusted.
     """
     if name == DEMO_MODEL:
         return ModelFiles(name, screened(DEMO_FOLDER))
     path = Path(name)
+    if path.suffix == GGUF_SUFFIX and not path.is_dir():
+        return ModelFiles(name, screened(converted(path)), path)
     if (path / "config.json").is_file():
         return ModelFiles(name, screened(path))
     checkpoint = _checkpoint_in_run(path)
@@ -93,6 +101,8 @@ def is_on_this_machine(name: str) -> bool:
     from huggingface_hub import try_to_load_from_cache
 
     folder = Path(name)
+    if folder.suffix == GGUF_SUFFIX and not folder.is_dir():
+        return folder.is_file()
     if folder.is_dir() or name.startswith((".", "/", "~")) or name.count("/") > 1:
         return (folder / "config.json").is_file() and bool(ModelFiles(name, folder).weights)
 
@@ -117,6 +127,8 @@ def _available_in(path: Path) -> str:
         present = [folder.name for folder in RunFolder(run).checkpoint_folders()]
         if present:
             return f"{run} has {', '.join(present)}"
+    for file in sorted(path.glob(f"*{GGUF_SUFFIX}")):
+        return f"name the file in it: {file}"
     return "give a Hugging Face id, a model folder, or demo"
 
 

@@ -15,6 +15,7 @@ from epistemic_stance.foundation.provenance import versions
 from epistemic_stance.foundation.reporter import Note, Progress, Reporter, Started, Warned
 from epistemic_stance.foundation.settings import DEMO_MODEL, DEMO_NOTICE, TEMPLATE_ARGUMENTS, ProbeSettings
 from epistemic_stance.foundation.signals import stoppable
+from epistemic_stance.foundation.wording import local_model
 from epistemic_stance.models.errors import is_out_of_memory
 from epistemic_stance.probing.material import read_material
 from epistemic_stance.probing.targets import Target, TargetModel, find_target, tokenizer_digest
@@ -113,9 +114,10 @@ class Prober:
     def header(self) -> list[tuple[str, str]]:
         target, material = self.target, self.material
         sets = ", ".join(f"{len(questions)} of {name}" for name, questions in material.yes_no.items())
-        models = target.others[0].files.name if len(target.others) == 1 else str(len(target.others))
+        models = local_model(target.others[0].files.name) if len(target.others) == 1 else str(len(target.others))
+        base = local_model(target.base_model) if target.base_model else "no base model: none is known"
         return [
-            ("models", f"{models}, compared with {target.base_model or 'no base model: none is known'}"),
+            ("models", f"{models}, compared with {base}"),
             ("yes or no", sets or "none"),
             ("choices", f"{len(material.choices)} questions" if material.choices else "none"),
             ("text", f"{len(material.paragraphs)} paragraphs" if material.paragraphs else "none"),

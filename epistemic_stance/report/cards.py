@@ -10,7 +10,7 @@ from pathlib import Path, PurePath
 from typing import Any
 
 from epistemic_stance.foundation.files import committed_weights_digest, write_atomic
-from epistemic_stance.foundation.settings import DEFAULT_MODEL, DEMO_MODEL, DEMO_NOTICE
+from epistemic_stance.foundation.settings import DEFAULT_MODEL, DEMO_MODEL, DEMO_NOTICE, GGUF_SUFFIX
 from epistemic_stance.records.run_folder import BEST_MODEL, FINAL_MODEL, METADATA_FILE, RunFolder, read_if_sound
 from epistemic_stance.records.training import CheckpointMetadata, RunRecord
 from epistemic_stance.records.validation import (
@@ -152,7 +152,8 @@ def _front_matter(base: str) -> Iterator[str]:
 
 
 def _is_hub_id(name: str) -> bool:
-    return name != DEMO_MODEL and bool(HUB_ID.fullmatch(name)) and not Path(name).exists()
+    is_local = name == DEMO_MODEL or name.endswith(GGUF_SUFFIX) or Path(name).exists()
+    return not is_local and bool(HUB_ID.fullmatch(name))
 
 
 def _base_name(run: RunRecord) -> str:

@@ -12,6 +12,7 @@ import torch
 
 from epistemic_stance.foundation.console import duration
 from epistemic_stance.foundation.settings import DEMO_MODEL, DEMO_NOTICE
+from epistemic_stance.foundation.wording import local_model
 from epistemic_stance.records.training import RunRecord
 from epistemic_stance.stance.pairs import EncodedPair
 from epistemic_stance.training.checkpoint_eval import EvaluationSeconds
@@ -82,7 +83,7 @@ def header_rows(
     schedule += f"warm-up {settings.warmup_steps}, {settings.lr_schedule}"
     precision = f"master weights float32, compute {run.compute_dtype}, saved as {run.save_dtype}"
     return [
-        ("model", f"{run.base_model}: {run.parameters / 1e6:.1f} M parameters{adapters}{stand_in}"),
+        ("model", f"{local_model(run.base_model)}: {run.parameters / 1e6:.1f} M parameters{adapters}{stand_in}"),
         ("pairs", pairs),
         ("objective", str(Objective.of(settings))),
         ("schedule", schedule),
