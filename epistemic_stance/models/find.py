@@ -55,7 +55,7 @@ class ModelFiles:
         return sorted(path for path in self.folder.glob("model*.safetensors") if path.is_file())
 
     def digest(self) -> str:
-        """What the model computes: sha256 over the digests of config.json and the weight files; of a GGUF file, its own."""
+        """What the model computes: sha256 of the GGUF file, or over the digests of config.json and the weight files."""
         if self.gguf:
             return sha256_of(self.gguf)
         files = [self.folder / "config.json", *self.weights]

@@ -7,6 +7,7 @@ import json
 import shutil
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -14,15 +15,17 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-
-gguf = pytest.importorskip("gguf", reason="gguf is not installed: pip install gguf")
-
+from small_run import run as train
+from small_run import small_settings
 from tiny import FACTS, save_tiny, tiny_model, tiny_tokenizer
-from tiny_gguf import write_gguf
+from tiny_gguf import gguf, write_gguf
 
+from epistemic_stance.collection.run import run as collect
 from epistemic_stance.foundation.errors import InputError, RefusedError
+from epistemic_stance.foundation.reporter import Event, Started
+from epistemic_stance.foundation.settings import CollectSettings
 from epistemic_stance.models.chat_template import encode_question
-from epistemic_stance.models.find import find_model, is_on_this_machine
+from epistemic_stance.models.find import find_model, is_on_this_machine, recorded_training
 from epistemic_stance.models.load import load_config, load_model, load_stop_ids, load_tokenizer
 
 TEXTS = [
@@ -194,6 +197,41 @@ def test_transformers_4_finds_the_rotary_base_and_the_tokenizer_class(tmp_path: 
     assert "rope_parameters" not in config
     assert load_config(folder).rope_parameters["rope_theta"] == 1e6
     assert json.loads((folder / "tokenizer_config.json").read_text())["tokenizer_class"] == "PreTrainedTokenizerFast"
+
+
+# --- in use ------------------------------------------------------------------------------------------------
+
+
+def test_it_is_trained_from_and_asked_like_a_folder(tmp_path: Path) -> None:
+    path = write_gguf(tmp_path / "tiny.gguf", "qwen2", quantized=True)
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    events: list[Event] = []
+    asked = replace(small_settings(tmp_path), model=str(path), epochs=1, eval_questions=0)
+    run = train(asked, events.append)
+    assert header(events)["model"].startswith(f"{path} (GGUF, dequantised to float32): 0.0 M parameters")
+    checkpoint = run.checkpoint(1)
+    trained = recorded_training(checkpoint)
+    assert trained is not None
+    assert (trained.base_model, trained.base_weights_digest) == (str(path), digest)
+    files = find_model(str(checkpoint))
+    assert files.dtype() == "float32"
+    assert load_stop_ids(checkpoint, load_tokenizer(checkpoint)) == {0, 2}
+    before, after = (load_model(each.folder, "cpu").state_dict() for each in (find_model(str(path)), files))
+    assert before.keys() == after.keys()
+    assert any(not torch.equal(before[name], after[name]) for name in before)
+
+    events.clear()
+    questions = CollectSettings(
+        model=str(path), mode="custom", max_responses=2, max_new_tokens=4, device="cpu", output_dir=tmp_path / "answers"
+    )
+    collected = collect(questions, events.append)
+    assert header(events)["model"] == f"{path} (GGUF, dequantised to float32)"
+    lines = [json.loads(line) for line in collected.path.read_text().splitlines()]
+    assert [line["metadata"]["weights_digest"] for line in lines] == [digest, digest]
+
+
+def header(events: list[Event]) -> dict[str, str]:
+    return next(dict(event.rows) for event in events if isinstance(event, Started))
 
 
 # --- what cannot be read -----------------------------------------------------------------------------------
