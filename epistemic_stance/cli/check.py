@@ -26,6 +26,7 @@ from epistemic_stance.stance.check_likelihood import (
     least_likely,
     pair_likelihoods,
 )
+from epistemic_stance.stance.anchor_prompts import check_anchor_prompts, load_anchor_prompts
 from epistemic_stance.stance.check_pairs import check_pairs, check_tokens, overlaps
 from epistemic_stance.stance.check_questions import check_probe_sets, check_question_sets
 from epistemic_stance.stance.findings import Finding, located
@@ -70,6 +71,7 @@ def _findings(stance: Stance, pairs: Sequence[Pair], own_corpus: bool) -> list[F
         *check_pairs(pairs, sets, places),
         *check_question_sets(sets, places, [pair.id for pair in pairs] if own_corpus else None),
         *check_keys(sets, places),
+        *check_anchor_prompts(load_anchor_prompts(stance.anchor), pairs, sets, places),
         *(check_probe_sets(stance.probes, sets, places) if stance.probes else ()),
         *(check_examples(stance) if stance.patterns else ()),
     ]

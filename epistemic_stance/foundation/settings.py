@@ -63,6 +63,9 @@ class TrainSettings:
     length_normalize: bool = setting(False, "Divide log-ratios by the answer's tokens (ipo always does).")
     nll_weight: float = setting(0.0, "Weight of the negative log-likelihood of the chosen answer (RPO); 0 = off.")
     dpop_weight: float = setting(0.0, "Weight of the penalty on chosen falling below the reference (DPOP); 0 = off.")
+    anchor_weight: float = setting(
+        0.0, "Weight of the anchor: the base model's own answers to neutral prompts are kept likely; 0 = off."
+    )
     batch_size: int = setting(1, "Pairs per forward pass.")
     gradient_accumulation: int = setting(1, "Forward passes per optimizer step.")
     warmup_steps: int = setting(10, "Optimizer steps of linear warm-up; step 1 already moves.")

@@ -152,6 +152,10 @@ class RunFolder:
         return self.state / "base_answers.json"
 
     @property
+    def anchor_answers(self) -> Path:
+        return self.state / "anchor_answers.json"
+
+    @property
     def logs(self) -> Path:
         return self.root / "logs"
 

@@ -35,7 +35,11 @@ class StepRecord(Logged):
     epoch: int
     step: int
     loss: float
-    """Mean over the step's pairs, before the update."""
+    """Mean over the step's pairs, before the update; without the anchor."""
+    anchor_nll: float | None = None
+    """Of the step's anchor answers, before the update, nats per token; None without an anchor."""
+    anchor_base_nll: float | None = None
+    """Of the same answers before the run's first step. What anchor_nll is above it estimates KL(base || policy)."""
     grad_norm: float | None
     """Before clipping; None where float16 overflowed and the update was skipped."""
     learning_rate: float
@@ -122,6 +126,20 @@ class BaseAnswers(Logged):
     """What multiplied; a resumed run multiplies by the same."""
 
 
+class AnchorAnswer(NeutralAnswer):
+    """The base model's answer to an anchor prompt; training keeps it as likely as it was."""
+
+    prompt: str
+    answer: str
+
+
+class AnchorAnswers(Logged):
+    """state/anchor_answers.json: drawn once, before the first step."""
+
+    schema_version: int = Field(1, alias="schema")
+    answers: list[AnchorAnswer]
+
+
 class EpochRecord(Logged):
     """One line of logs/training_log_*.jsonl. Means are over pairs, each measured before its update."""
 
@@ -145,6 +163,10 @@ class EpochRecord(Logged):
     """Mean negative log-likelihood of the chosen answers, nats per token."""
     preference_loss: float
     """avg_loss without the NLL term: what the guide's targets for the loss speak of."""
+    anchor_nll: float | None = None
+    """Mean over the epoch's steps, nats per token; None without an anchor, which is no part of avg_loss."""
+    anchor_base_nll: float | None = None
+    """Of the same answers before the run's first step."""
     grad_norm: float | None
     """Mean over the epoch's steps, before clipping."""
     max_grad_norm: float | None
@@ -197,6 +219,8 @@ class RunRecord(Logged):
     base_weights_digest: str
     corpus_digest: str
     template_digest: str
+    anchor_digest: str | None = None
+    """Of the anchor prompts; None without an anchor."""
     template_arguments: dict[str, Any]
     system_prompt: str | None
     stance_title: str = ""

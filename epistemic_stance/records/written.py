@@ -101,7 +101,7 @@ class QuestionSet(Written):
         return f"{question.text} {instruction}" if instruction else question.text
 
 
-class CorpusReference(Written):
+class FileReference(Written):
     path: Text
     """Relative to stance.toml; may not leave its folder."""
 
@@ -225,7 +225,9 @@ class StanceFile(Written):
     description: str = ""
     system_prompt: str | None = None
     """None: the model's own template default, the same in training, collection and comparison."""
-    corpus: CorpusReference
+    corpus: FileReference
+    anchor: FileReference | None = None
+    """Neutral prompts, one a line, for training with an anchor; None = the shipped list."""
     question_sets: list[QuestionSetReference] = []
     patterns: PatternFiles | None = None
     probes: ProbeFiles | None = None

@@ -33,6 +33,7 @@ from epistemic_stance.stance.pairs import Messages, Pair
 
 STANCE_FILE = "stance.toml"
 SHIPPED = Path(__file__).parents[1] / "stances"
+ANCHOR_PROMPTS = SHIPPED / "anchor_prompts.txt"
 UNCATEGORISED = "uncategorised"
 
 CORPUS_FORMS = 'a corpus is {"training_pairs": [...]}, or one {"prompt", "chosen", "rejected"} object per line'
@@ -72,6 +73,8 @@ class Stance:
     description: str
     system_prompt: str | None
     corpus: Path
+    anchor: Path
+    """Neutral prompts, one a line."""
     question_sets: Mapping[str, QuestionSet]
     question_places: Mapping[str, Sequence[str]] = field(default_factory=dict)
     """Question set -> `file:line` of each of its questions, for messages about them."""
@@ -148,6 +151,7 @@ def _read_stance(folder: Path, reader: FileReader) -> tuple[Stance, list[Problem
 
     problems: list[Problem] = []
     corpus = _inside(folder, record.corpus.path, "corpus.path", problems)
+    anchor = _inside(folder, record.anchor.path, "anchor.path", problems) if record.anchor else None
     question_sets: dict[str, QuestionSet] = {}
     places: dict[str, list[str]] = {}
     names: set[str] = set()
@@ -178,6 +182,7 @@ def _read_stance(folder: Path, reader: FileReader) -> tuple[Stance, list[Problem
         description=record.description,
         system_prompt=record.system_prompt,
         corpus=corpus,
+        anchor=anchor or ANCHOR_PROMPTS,
         question_sets=question_sets,
         question_places=places,
         designs=designs,

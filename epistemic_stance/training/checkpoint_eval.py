@@ -68,9 +68,26 @@ class EvaluationSeconds:
     """What checkpoint evaluation is expected to take if every answer runs to its full length."""
 
     base: float
-    """Of the base model's answers, before the first step."""
+    """Of the base model's answers, before the first step, those of an anchor included."""
     checkpoint: float
     """Of one checkpoint."""
+
+
+def time_answering(decoder: Decoder, prompt_ids: Sequence[int], rows: int) -> tuple[float, float]:
+    """Seconds that a token of a prompt takes, and one more token of so many answers side by side."""
+    endless = replace(decoder, stop_ids={decoder.model.config.get_text_config().vocab_size})
+
+    def timed(tokens: int) -> float:
+        started = time.perf_counter()
+        requests = [Request(tuple(prompt_ids), 0.0, 0, tokens)] * rows
+        generate(endless, requests, SamplingConfig(tokens), slots=rows)
+        return time.perf_counter() - started
+
+    prefill = timed(1)
+    step = max(timed(1 + TIMED_TOKENS) - prefill, 0.0) / TIMED_TOKENS
+    if decoder.why_plain is not None:
+        prefill /= rows  # the plain path computes the prompt of every row
+    return prefill / len(prompt_ids), step
 
 
 @dataclass(frozen=True)
@@ -115,22 +132,9 @@ class CheckpointEvaluation:
 
     def seconds(self) -> EvaluationSeconds:
         """How long it will take, from a few tokens of answers to one of the questions."""
-        text_config = self.decoder.model.config.get_text_config()
-        endless = replace(self.decoder, stop_ids={text_config.vocab_size})
         prompts = [encode_question(self.decoder.tokenizer, text, self.system_prompt) for _, text in self._all]
         rows = len(self.questions.unseen)
-
-        def timed(tokens: int) -> float:
-            started = time.perf_counter()
-            requests = [Request(tuple(prompts[0]), 0.0, 0, tokens)] * rows
-            generate(endless, requests, SamplingConfig(tokens), slots=rows)
-            return time.perf_counter() - started
-
-        prefill = timed(1)
-        step = max(timed(1 + TIMED_TOKENS) - prefill, 0.0) / TIMED_TOKENS
-        if self.decoder.why_plain is not None:
-            prefill /= rows  # the plain path computes the prompt of every row
-        token = prefill / len(prompts[0])
+        token, step = time_answering(self.decoder, prompts[0], rows)
         asked, neutral = (token * sum(map(len, part)) for part in (prompts[:rows], prompts[rows:]))
         kl = neutral + token * ANSWER_TOKENS * len(prompts[rows:])
         answers = step * (ANSWER_TOKENS - 1)

@@ -25,6 +25,7 @@ class Objective:
     length_normalize: bool = TrainSettings.length_normalize
     nll_weight: float = TrainSettings.nll_weight
     dpop_weight: float = TrainSettings.dpop_weight
+    anchor_weight: float = TrainSettings.anchor_weight
 
     @classmethod
     def of(cls, settings: TrainSettings) -> Objective:
@@ -107,3 +108,20 @@ def preference_loss(
 
     loss_B = loss_B + objective.nll_weight * -policy.chosen_B / chosen_tokens_B
     return PairLosses(loss_B, chosen_reward_B, rejected_reward_B)
+
+
+def anchor_term(logps_N: Tensor, tokens: int, objective: Objective) -> Tensor:
+    """One anchor answer's share of anchor_weight * (mean negative log-likelihood per token) of a step's answers.
+
+    The answers y are samples of the base model q to neutral prompts x, drawn once. KL(q || p) of the policy p over
+    answers is E_q[log q(y|x)] - E_q[log p(y|x)], and the first term does not depend on p. So the gradient of
+    -log p(y|x), y ~ q, is in expectation that of KL(q || p): the forward KL, which grows wherever the policy gives up
+    something that the base said. Cutting an answer after n tokens leaves this true of the first n tokens, since both
+    are sums over positions. Divided by tokens it is the KL per token. The samples are fixed, so that over a long run
+    the likelihood of these very answers rises above the base's, where the KL of new samples would not fall.
+
+    Args:
+        logps_N: log-probabilities of the answer's tokens under the policy.
+        tokens: of all anchor answers of the step, so that the mean does not depend on how the step is split.
+    """
+    return objective.anchor_weight * -logps_N.sum() / tokens

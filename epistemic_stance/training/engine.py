@@ -13,16 +13,30 @@ from torch import Tensor
 
 from epistemic_stance.foundation.errors import NumericError
 from epistemic_stance.foundation.settings import TrainSettings
-from epistemic_stance.records.training import PairRecord, StepRecord
+from epistemic_stance.records.training import AnchorAnswer, PairRecord, StepRecord
 from epistemic_stance.stance.pairs import EncodedPair
-from epistemic_stance.training.dpo import Objective, PairLogps, PairLosses, preference_loss
-from epistemic_stance.training.packing import PairForward
+from epistemic_stance.training.dpo import Objective, PairLogps, PairLosses, anchor_term, preference_loss
+from epistemic_stance.training.packing import PairForward, answer_logps
 
 ReferenceLogps = Mapping[str, tuple[float, float]]
 """Pair id -> log-probability of chosen and of rejected under the frozen base model."""
 
 
 NON_FINITE_HINT = "what was saved is intact; try half the --learning-rate, more --warmup-steps, or --dtype float32"
+
+
+@dataclass(frozen=True)
+class Anchor:
+    """Answers of the base model that are kept likely, in the order in which the steps take them."""
+
+    answers: Sequence[AnchorAnswer]
+    per_step: int
+    """Pairs of a full step."""
+
+    def of_step(self, step: int, count: int) -> list[AnchorAnswer]:
+        """`count` answers for step `step` (from 1): the next ones in turn, a function of the step number alone."""
+        start = (step - 1) * self.per_step
+        return [self.answers[(start + number) % len(self.answers)] for number in range(count)]
 
 
 @dataclass
@@ -40,6 +54,7 @@ class Engine:
     max_grad_norm: float
     scaler: torch.amp.GradScaler | None
     """Only for float16: scales the loss so that small gradients survive."""
+    anchor: Anchor | None = None
 
     @property
     def parameters(self) -> list[Tensor]:
@@ -143,6 +158,7 @@ def evaluate(engine: Engine, pairs: Sequence[EncodedPair]) -> list[PairRecord]:
 def optimizer_step(engine: Engine, pairs: Sequence[EncodedPair], epoch: int, step: int, rate: float) -> StepRecord:
     """Update the weights with the mean gradient over `pairs`, however they are split into forward passes.
 
+    With an anchor, the gradient of its term on as many of its answers as there are pairs is added.
     Raises NumericError before the update if a loss or the gradient is not finite.
     """
     engine.optimizer.zero_grad(set_to_none=True)
@@ -153,17 +169,50 @@ def optimizer_step(engine: Engine, pairs: Sequence[EncodedPair], epoch: int, ste
         require_finite_losses(group_records, step)
         records += group_records
         mean_share = losses.loss_B.sum() / len(pairs)
-        (engine.scaler.scale(mean_share) if engine.scaler else mean_share).backward()  # type: ignore[no-untyped-call]
+        backward(engine, mean_share)
+    anchored = engine.anchor.of_step(step, len(pairs)) if engine.anchor else []
+    anchor_nll = anchor_backward(engine, anchored, step) if anchored else None
     for parameter_group in engine.optimizer.param_groups:
         parameter_group["lr"] = rate
     return StepRecord(
         epoch=epoch,
         step=step,
         loss=sum(record.loss for record in records) / len(records),
+        anchor_nll=anchor_nll,
+        anchor_base_nll=nll_per_token([answer.base_logps for answer in anchored]) if anchored else None,
         grad_norm=apply_gradient(engine, pairs, step),
         learning_rate=rate,
         pairs=records,
     )
+
+
+def backward(engine: Engine, share: Tensor) -> None:
+    (engine.scaler.scale(share) if engine.scaler else share).backward()  # type: ignore[no-untyped-call]
+
+
+def anchor_backward(engine: Engine, answers: Sequence[AnchorAnswer], step: int) -> float:
+    """Add the gradient of the anchor's term, one answer at a time; returns its mean NLL in nats per token.
+
+    Raises NumericError if that is not finite.
+    """
+    tokens = sum(len(answer.answer_ids) for answer in answers)
+    logps = []
+    for answer in answers:
+        with compute_precision(engine.model, engine.compute_dtype):
+            logps_N = answer_logps(engine.model, answer.prompt_ids, answer.answer_ids)
+        backward(engine, anchor_term(logps_N, tokens, engine.objective))
+        logps.append(logps_N.detach().tolist())
+    nll = nll_per_token(logps)
+    if not math.isfinite(nll):
+        raise NumericError(
+            f"the loss of the anchor is not finite at step {step}; stopped before the update", NON_FINITE_HINT
+        )
+    return nll
+
+
+def nll_per_token(logps: Sequence[Sequence[float]]) -> float:
+    """Mean over all tokens of all answers."""
+    return -sum(map(sum, logps)) / sum(map(len, logps))
 
 
 def apply_gradient(engine: Engine, pairs: Sequence[EncodedPair], step: int) -> float | None:

@@ -20,7 +20,8 @@ from epistemic_stance.records.training import RunRecord
 
 OUR_CHECKPOINTS = re.compile(r"checkpoint-\d{3,}|\.(tmp|old)-checkpoint-\d{3,}-\d+")
 OUR_STATES = re.compile(
-    r"(\.bad-)?step-\d{8,}|\.(tmp|old)-step-\d{8,}-\d+|(reference|base_answers)\.json|\.(reference|base_answers)\.json\.\d+\.tmp"
+    r"(\.bad-)?step-\d{8,}|\.(tmp|old)-step-\d{8,}-\d+|(reference|base_answers|anchor_answers)\.json"
+    r"|\.(reference|base_answers|anchor_answers)\.json\.\d+\.tmp"
 )
 FOREIGN_SHOWN = 3
 HOLDER = re.compile(r"pid (\d{1,9}) on (.+)")

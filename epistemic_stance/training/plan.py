@@ -14,6 +14,7 @@ from epistemic_stance.foundation.console import duration
 from epistemic_stance.foundation.settings import DEMO_MODEL, DEMO_NOTICE
 from epistemic_stance.foundation.wording import local_model
 from epistemic_stance.records.training import RunRecord
+from epistemic_stance.stance.anchor_prompts import ANCHOR_TOKENS
 from epistemic_stance.stance.pairs import EncodedPair
 from epistemic_stance.training.checkpoint_eval import EvaluationSeconds
 from epistemic_stance.training.dpo import Objective
@@ -65,7 +66,7 @@ def header_rows(
     run: RunRecord,
     resources: Resources,
     forward_seconds: Mapping[str, float],
-    evaluation: EvaluationSeconds | None,
+    evaluation: EvaluationSeconds,
 ) -> list[tuple[str, str]]:
     """Name and value of each row. `forward_seconds` is what `time_forward` measured."""
     settings = job.settings
@@ -82,10 +83,15 @@ def header_rows(
     schedule += f"{job.pairs_per_step} pair(s); learning rate {settings.learning_rate:g}, "
     schedule += f"warm-up {settings.warmup_steps}, {settings.lr_schedule}"
     precision = f"master weights float32, compute {run.compute_dtype}, saved as {run.save_dtype}"
+    anchor = (
+        f"{len(job.anchor_prompts)} answers of the base model to neutral prompts, up to {ANCHOR_TOKENS} tokens each; "
+    )
+    anchor += "a step takes as many as pairs"
     return [
         ("model", f"{local_model(run.base_model)}: {run.parameters / 1e6:.1f} M parameters{adapters}{stand_in}"),
         ("pairs", pairs),
         ("objective", str(Objective.of(settings))),
+        *([("anchor", anchor)] if job.anchor_prompts else []),
         ("schedule", schedule),
         ("device", f"{run.device}, {run.threads} threads; {precision}"),
         ("step", f"{'packed' if run.packed else 'plain'}: {run.packing}"),
@@ -97,14 +103,12 @@ def header_rows(
     ]
 
 
-def time_line(
-    job: Job, run: RunRecord, forward_seconds: Mapping[str, float], evaluation: EvaluationSeconds | None
-) -> str:
+def time_line(job: Job, run: RunRecord, forward_seconds: Mapping[str, float], evaluation: EvaluationSeconds) -> str:
     """How long the run takes, and which precision is the faster one on this machine, if it matters."""
     expected = {dtype: job.total_steps * step_seconds(job, run, forward) for dtype, forward in forward_seconds.items()}
-    answering = evaluation.base + len(job.checkpoint_epochs) * evaluation.checkpoint if evaluation else 0.0
+    answering = evaluation.base + len(job.checkpoint_epochs) * evaluation.checkpoint
     line = f"about {duration(expected[run.compute_dtype] + answering)} without saving"
-    if evaluation:
+    if answering:
         line += f", {duration(evaluation.base)} of them base answers and "
         line += f"{duration(answering - evaluation.base)} checkpoint evaluation"
     fastest, slowest = min(expected, key=expected.__getitem__), max(expected, key=expected.__getitem__)
@@ -117,8 +121,13 @@ def time_line(
 
 
 def step_seconds(job: Job, run: RunRecord, forward_seconds: float) -> float:
-    """Expected seconds of one optimizer step, from one measured forward pass of the longest pair."""
+    """Expected seconds of one optimizer step, from one measured forward pass of the longest pair.
+
+    An anchor answer counts by its tokens, at its full length.
+    """
     longest = max(pair.packed_length for pair in job.encoded)
     mean_length = fmean(pair.packed_length for pair in job.encoded)
+    if job.anchor_prompts:
+        mean_length += fmean(len(prompt.token_ids) + ANCHOR_TOKENS for prompt in job.anchor_prompts)
     forward = forward_seconds * mean_length / longest * job.pairs_per_step
     return FORWARD_TO_STEP * forward + 28 * run.trainable_parameters / OPTIMIZER_BYTES_PER_SECOND[run.device]

@@ -9,11 +9,19 @@ from typing import TYPE_CHECKING, Any
 
 from epistemic_stance.foundation.errors import InputError, Problem
 from epistemic_stance.foundation.settings import NOT_PART_OF_A_RUN, TrainSettings
-from epistemic_stance.models.chat_template import encode_pair, special_tokens, template_digest
+from epistemic_stance.models.chat_template import encode_pair, encode_question, special_tokens, template_digest
 from epistemic_stance.models.find import ModelFiles, find_model
 from epistemic_stance.models.load import load_config, load_stop_ids, load_tokenizer, longest_pair
+from epistemic_stance.stance.anchor_prompts import (
+    ANCHOR_TOKENS,
+    AnchorPrompt,
+    EncodedPrompt,
+    anchor_digest,
+    check_anchor_prompts,
+    load_anchor_prompts,
+)
 from epistemic_stance.stance.check_pairs import check_pairs, check_tokens
-from epistemic_stance.stance.findings import Finding
+from epistemic_stance.stance.findings import Finding, error
 from epistemic_stance.stance.load import Stance, corpus_digest, load_stance_and_pairs
 from epistemic_stance.stance.pairs import EncodedPair, Pair
 
@@ -28,6 +36,8 @@ class Inputs:
     settings: TrainSettings
     stance: Stance
     pairs: Sequence[Pair]
+    anchor_prompts: Sequence[AnchorPrompt]
+    """Empty without --anchor-weight."""
     findings: Sequence[Finding]
     """What the lint found and does not stop the run."""
 
@@ -40,6 +50,8 @@ class Job:
     stance: Stance
     pairs: Sequence[Pair]
     encoded: Sequence[EncodedPair]
+    anchor_prompts: Sequence[EncodedPrompt]
+    """Empty without --anchor-weight."""
     warnings: list[str]
     """What the lint found and does not stop the run."""
     files: ModelFiles
@@ -50,6 +62,7 @@ class Job:
     stop_ids: set[int]
     weights_digest: str
     corpus_digest: str
+    anchor_digest: str | None
     template_digest: str
     device: str
     compute_dtype: torch.dtype
@@ -92,7 +105,7 @@ def check_settings(settings: TrainSettings) -> None:
         require(name, getattr(settings, name) >= 1, "1 or more")
     for name in ("warmup_steps", "lora_rank", "eval_questions", "threads"):
         require(name, getattr(settings, name) >= 0, "0 or more")
-    for name in ("weight_decay", "max_grad_norm", "nll_weight", "dpop_weight"):
+    for name in ("weight_decay", "max_grad_norm", "nll_weight", "dpop_weight", "anchor_weight"):
         require(name, 0 <= getattr(settings, name) < float("inf"), "0 or more")
     for name in ("learning_rate", "beta"):
         require(name, 0 < getattr(settings, name) < float("inf"), "above 0")
@@ -117,8 +130,10 @@ def read_inputs(settings: TrainSettings) -> Inputs:
     check_settings(settings)
     stance, pairs = load_stance_and_pairs(settings.stance, settings.corpus)
     findings = check_pairs(pairs, stance.question_sets, stance.question_places)
+    anchor_prompts = load_anchor_prompts(stance.anchor) if settings.anchor_weight else []
+    findings += check_anchor_prompts(anchor_prompts, pairs, stance.question_sets, stance.question_places)
     _raise_errors(findings)
-    return Inputs(settings, stance, pairs, findings)
+    return Inputs(settings, stance, pairs, anchor_prompts, findings)
 
 
 def prepare(inputs: Inputs) -> Job:
@@ -137,6 +152,15 @@ def prepare(inputs: Inputs) -> Job:
     stop_ids = load_stop_ids(files.folder, tokenizer)
     limit = longest_pair(config, settings.max_length)
     findings = [*inputs.findings, *check_tokens(pairs, encoded, stop_ids, limit, special_tokens(tokenizer))]
+    anchor_prompts = [
+        EncodedPrompt(prompt.text, encode_question(tokenizer, prompt.text, system_prompt))
+        for prompt in inputs.anchor_prompts
+    ]
+    for prompt, encoded_prompt in zip(inputs.anchor_prompts, anchor_prompts, strict=True):
+        longest = len(encoded_prompt.token_ids) + ANCHOR_TOKENS
+        if longest > limit:
+            what = f"prompt and answer take up to {longest} tokens, expected at most {limit}"
+            findings.append(error(prompt.where, "", what, "shorten the prompt or raise --max-length"))
     _raise_errors(findings)
 
     device = choose_device(settings.device)
@@ -145,6 +169,7 @@ def prepare(inputs: Inputs) -> Job:
         stance=stance,
         pairs=pairs,
         encoded=encoded,
+        anchor_prompts=anchor_prompts,
         warnings=[str(finding.problem) for finding in findings],
         files=files,
         config=config,
@@ -153,6 +178,7 @@ def prepare(inputs: Inputs) -> Job:
         stop_ids=stop_ids,
         weights_digest=files.digest(),
         corpus_digest=corpus_digest(pairs),
+        anchor_digest=anchor_digest(inputs.anchor_prompts) if inputs.anchor_prompts else None,
         template_digest=template_digest(tokenizer),
         device=device,
         compute_dtype=choose_dtype(settings.dtype, device),

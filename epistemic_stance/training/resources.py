@@ -15,6 +15,7 @@ from epistemic_stance.foundation.errors import RefusedError
 from epistemic_stance.models.errors import file_errors
 from epistemic_stance.models.memory import available_memory
 from epistemic_stance.records.run_folder import RunFolder
+from epistemic_stance.stance.anchor_prompts import ANCHOR_TOKENS
 from epistemic_stance.stance.pairs import EncodedPair
 from epistemic_stance.training.packing import MAX_PACKED_TOKENS
 
@@ -199,6 +200,9 @@ def check_resources(job: Job) -> Resources:
 
     def estimate(rank: int, batch_size: int) -> MemoryEstimate:
         tokens, answers = largest_pass(job.encoded, batch_size)
+        if job.anchor_prompts:  # each anchor answer is a pass of its own
+            prompt = max(len(prompt.token_ids) for prompt in job.anchor_prompts)
+            tokens, answers = max(tokens, prompt + ANCHOR_TOKENS), max(answers, ANCHOR_TOKENS)
         return estimate_memory(
             *counts.with_lora(rank),
             config=counts.config,

@@ -6,7 +6,7 @@ import contextlib
 import secrets
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -26,17 +26,23 @@ from epistemic_stance.foundation.provenance import git_revision, versions
 from epistemic_stance.foundation.reporter import Finished, Note, Progress, Reporter, Started, Warned
 from epistemic_stance.foundation.settings import TEMPLATE_ARGUMENTS, TrainSettings
 from epistemic_stance.foundation.signals import StopSignals
-from epistemic_stance.models.engine import make_decoder
+from epistemic_stance.models.engine import Decoder, make_decoder
 from epistemic_stance.models.errors import is_out_of_memory
 from epistemic_stance.models.load import load_model
 from epistemic_stance.models.memory import tune_allocator
 from epistemic_stance.records.run_folder import RunFolder
 from epistemic_stance.records.training import BaseAnswers, EpochRecord, ResumeState, RunRecord
 from epistemic_stance.stance.check_likelihood import check_likelihoods, pair_likelihoods
-from epistemic_stance.training.checkpoint_eval import CheckpointEvaluation, EvaluationSeconds, choose_questions
+from epistemic_stance.training.anchor import draw_seconds, open_anchor
+from epistemic_stance.training.checkpoint_eval import (
+    CheckpointEvaluation,
+    EvalQuestions,
+    EvaluationSeconds,
+    choose_questions,
+)
 from epistemic_stance.training.checkpoints import load_state, newest_state
 from epistemic_stance.training.dpo import Objective
-from epistemic_stance.training.engine import Engine, ReferenceLogps, make_optimizer
+from epistemic_stance.training.engine import Anchor, Engine, ReferenceLogps, make_optimizer, nll_per_token
 from epistemic_stance.training.guards import RunFacts, first_loss
 from epistemic_stance.training.lora import add_lora
 from epistemic_stance.training.occupancy import (
@@ -140,8 +146,10 @@ class Policy:
     forward: PairForward
     forward_seconds: Mapping[str, float]
     """Precision -> seconds of a forward pass of the longest pair."""
+    decoder: Decoder | None
+    """None where nothing is to be answered."""
     evaluation: CheckpointEvaluation | None
-    evaluation_seconds: EvaluationSeconds | None
+    evaluation_seconds: EvaluationSeconds
 
 
 def open_policy(job: Job, folder: RunFolder, reporter: Reporter) -> Policy:
@@ -150,21 +158,27 @@ def open_policy(job: Job, folder: RunFolder, reporter: Reporter) -> Policy:
         add_lora(model, job.settings.lora_rank, job.settings.seed)
     forward = choose_forward(model, job.encoded)
     seconds = time_forward(model, forward, job.encoded, dtypes_to_time(job.compute_dtype, job.device))
-    evaluation = _evaluation(job, model, folder, reporter)
-    return Policy(model, forward, seconds, evaluation, evaluation.seconds() if evaluation else None)
+    questions = _eval_questions(job, reporter)
+    decoder = evaluation = None
+    if questions or job.anchor_prompts:
+        saved = _saved_base_answers(folder) if job.settings.resume else None
+        decoder = make_decoder(model, job.tokenizer, job.stop_ids, saved.products if saved else None)
+    if decoder and questions:
+        evaluation = CheckpointEvaluation(decoder, questions, job.pairs, WordingScale(job.pairs), job.system_prompt)
+    answering = evaluation.seconds() if evaluation else EvaluationSeconds(0.0, 0.0)
+    if decoder and job.anchor_prompts:
+        answering = replace(answering, base=answering.base + draw_seconds(decoder, job.anchor_prompts))
+    return Policy(model, forward, seconds, decoder, evaluation, answering)
 
 
-def _evaluation(job: Job, model: Any, folder: RunFolder, reporter: Reporter) -> CheckpointEvaluation | None:
+def _eval_questions(job: Job, reporter: Reporter) -> EvalQuestions | None:
     questions = choose_questions(job.stance, job.pairs, job.settings.eval_questions)
-    scale = WordingScale(job.pairs)
-    if not questions.unseen or scale.gap <= 0:
+    if not questions.unseen or WordingScale(job.pairs).gap <= 0:
         if job.settings.eval_questions:
             why = "the stance has no unseen questions" if not questions.unseen else "its answers share their words"
             reporter(Warned(f"checkpoints are not evaluated on unseen questions: {why}"))
         return None
-    saved = _saved_base_answers(folder) if job.settings.resume else None
-    decoder = make_decoder(model, job.tokenizer, job.stop_ids, saved.products if saved else None)
-    return CheckpointEvaluation(decoder, questions, job.pairs, scale, job.system_prompt)
+    return questions
 
 
 def _run_record(job: Job, policy: Policy) -> RunRecord:
@@ -177,6 +191,7 @@ def _run_record(job: Job, policy: Policy) -> RunRecord:
         base_model=job.files.name,
         base_weights_digest=job.weights_digest,
         corpus_digest=job.corpus_digest,
+        anchor_digest=job.anchor_digest,
         template_digest=job.template_digest,
         template_arguments=TEMPLATE_ARGUMENTS,
         system_prompt=job.system_prompt,
@@ -203,6 +218,7 @@ def _run_record(job: Job, policy: Policy) -> RunRecord:
 MUST_MATCH = (
     "base_weights_digest",
     "corpus_digest",
+    "anchor_digest",
     "template_digest",
     "template_arguments",
     "system_prompt",
@@ -257,6 +273,7 @@ def _open_run(
     for finding in check_likelihoods(pair_likelihoods(job.pairs, job.encoded, reference)):
         reporter(Warned(str(finding.problem)))
     base = _base_answers(policy.evaluation, folder, reporter)
+    anchor = _anchor(job, policy, folder, reporter)
     scaler = torch.amp.GradScaler(job.device) if job.compute_dtype == torch.float16 else None
     return Run(
         job=job,
@@ -273,6 +290,7 @@ def _open_run(
             compute_dtype=job.compute_dtype,
             max_grad_norm=settings.max_grad_norm,
             scaler=scaler,
+            anchor=anchor,
         ),
         facts=RunFacts(
             settings=settings,
@@ -296,6 +314,21 @@ def _reference(job: Job, folder: RunFolder, policy: Policy, key: str) -> Referen
     reference = compute_reference(policy.model, policy.forward, job.encoded, job.compute_dtype)
     save_reference(folder.reference, key, reference)
     return reference
+
+
+def _anchor(job: Job, policy: Policy, folder: RunFolder, reporter: Reporter) -> Anchor | None:
+    if policy.decoder is None or not job.anchor_prompts:
+        return None
+    anchor = open_anchor(
+        job,
+        policy.decoder,
+        folder,
+        lambda done, most: reporter(Progress(done, most, "tokens", "the base model's answers to anchor prompts")),
+    )
+    tokens = sum(len(answer.answer_ids) for answer in anchor.answers)
+    nll = nll_per_token([answer.base_logps for answer in anchor.answers])
+    reporter(Note(f"anchor: {len(anchor.answers)} answers of the base model, {tokens} tokens, NLL {nll:.3f} a token"))
+    return anchor
 
 
 def _saved_base_answers(folder: RunFolder) -> BaseAnswers | None:

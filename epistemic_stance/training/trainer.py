@@ -180,6 +180,10 @@ def epoch_record(job: Job, epoch: int, steps: Sequence[StepRecord], seconds: flo
     def share_above_zero(values: Sequence[float]) -> float:
         return mean([1.0 if value > 0 else 0.5 if value == 0 else 0.0 for value in values])
 
+    def mean_if_any(values: Sequence[float | None]) -> float | None:
+        known = [value for value in values if value is not None]
+        return mean(known) if known else None
+
     norms = [step.grad_norm for step in steps if step.grad_norm is not None]
     loss = mean([pair.loss for pair in pairs])
     chosen_nll = mean([-pair.chosen_logps / pair.chosen_tokens for pair in pairs])
@@ -199,8 +203,10 @@ def epoch_record(job: Job, epoch: int, steps: Sequence[StepRecord], seconds: flo
         chosen_logps=mean([pair.chosen_logps for pair in pairs]),
         rejected_logps=mean([pair.rejected_logps for pair in pairs]),
         chosen_nll=chosen_nll,
+        anchor_nll=mean_if_any([step.anchor_nll for step in steps]),
+        anchor_base_nll=mean_if_any([step.anchor_base_nll for step in steps]),
         preference_loss=loss - job.settings.nll_weight * chosen_nll,
-        grad_norm=mean(norms) if norms else None,
+        grad_norm=mean_if_any(norms),
         max_grad_norm=max(norms, default=None),
         learning_rate=steps[-1].learning_rate,
         seconds=seconds,

@@ -9,6 +9,7 @@ import pytest
 import torch
 from tiny import tiny_model
 
+from epistemic_stance.stance.anchor_prompts import EncodedPrompt
 from epistemic_stance.stance.pairs import EncodedPair
 from epistemic_stance.training import plan
 from epistemic_stance.training.checkpoint_eval import EvaluationSeconds
@@ -16,16 +17,26 @@ from epistemic_stance.training.packing import PairForward
 from epistemic_stance.training.plan import dtypes_to_time, step_seconds, time_forward, time_line
 
 PAIRS = [EncodedPair("a", [1, 2], [3, 4], [5]), EncodedPair("b", [1, 2, 3], [4, 5, 6], [7, 8, 9, 10])]
-JOB: Any = SimpleNamespace(total_steps=1000, pairs_per_step=1, encoded=PAIRS[1:])
+JOB: Any = SimpleNamespace(
+    total_steps=1000, pairs_per_step=1, encoded=PAIRS[1:], anchor_prompts=[], checkpoint_epochs=list(range(20))
+)
+NO_ANSWERS = EvaluationSeconds(0.0, 0.0)
 NO_OPTIMIZER: Any = SimpleNamespace(compute_dtype="float32", device="cpu", trainable_parameters=0)
 
 
 def test_seconds_of_a_step_by_hand() -> None:
     """Pairs of 5 and 10 tokens, 0.8 s for the longer: 0.6 on average, two pairs a step, 3 * 1.2 s, and the optimizer:
     28 bytes * 15e9 parameters at 15e9 bytes a second."""
-    job: Any = SimpleNamespace(encoded=PAIRS, pairs_per_step=2)
+    job: Any = SimpleNamespace(encoded=PAIRS, pairs_per_step=2, anchor_prompts=[])
     run: Any = SimpleNamespace(trainable_parameters=15e9, device="cpu")
     assert step_seconds(job, run, 0.8) == pytest.approx(3.6 + 28)
+
+
+def test_an_anchor_answer_counts_by_its_tokens() -> None:
+    """Prompts of 2 and 4 tokens and 64 of answer: 67 more than the pair's 10, at 0.08 s a token, three times over."""
+    prompts = [EncodedPrompt("short", [1, 2]), EncodedPrompt("long", [1, 2, 3, 4])]
+    job: Any = SimpleNamespace(encoded=PAIRS[1:], pairs_per_step=1, anchor_prompts=prompts)
+    assert step_seconds(job, NO_OPTIMIZER, 0.8) == pytest.approx(3 * 77 * 0.08)
 
 
 @pytest.mark.parametrize(
@@ -40,13 +51,12 @@ def test_seconds_of_a_step_by_hand() -> None:
 )
 def test_the_faster_precision_is_named_in_both_directions(chosen: str, seconds: dict[str, float], line: str) -> None:
     run: Any = SimpleNamespace(**{**vars(NO_OPTIMIZER), "compute_dtype": chosen})
-    assert time_line(JOB, run, seconds, None) == line.format("without saving")
+    assert time_line(JOB, run, seconds, NO_ANSWERS) == line.format("without saving")
 
 
 def test_base_answers_and_checkpoint_evaluation_are_part_of_the_time() -> None:
     """3,000 s of steps, 60 s of base answers and 20 times 45 s are 3,960 s."""
-    job: Any = SimpleNamespace(**vars(JOB), checkpoint_epochs=list(range(20)))
-    line = time_line(job, NO_OPTIMIZER, {"float32": 1.0}, EvaluationSeconds(base=60, checkpoint=45))
+    line = time_line(JOB, NO_OPTIMIZER, {"float32": 1.0}, EvaluationSeconds(base=60, checkpoint=45))
     assert line == "about 66 min without saving, 60 s of them base answers and 15 min checkpoint evaluation"
 
 

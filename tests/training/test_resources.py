@@ -21,6 +21,7 @@ from epistemic_stance.models import memory as machine_memory
 from epistemic_stance.models.load import load_config
 from epistemic_stance.models.memory import available_memory
 from epistemic_stance.records.run_folder import RunFolder
+from epistemic_stance.stance.anchor_prompts import EncodedPrompt
 from epistemic_stance.stance.pairs import EncodedPair
 from epistemic_stance.training import resources
 from epistemic_stance.training.lora import add_lora
@@ -186,6 +187,7 @@ def job(tmp_path: Path) -> SimpleNamespace:
         files=SimpleNamespace(folder=folder),
         config=load_config(folder),
         encoded=[pair(3, 4, 5), pair(6, 7, 8)],
+        anchor_prompts=[],
         device="cpu",
         compute_dtype=torch.float32,
         save_dtype=torch.bfloat16,
@@ -198,6 +200,17 @@ def test_a_job_that_fits_is_described(job: SimpleNamespace) -> None:
     assert checked.memory.weights == 4 * count_parameters(job.files.folder, job.config).parameters
     assert "available" in checked.memory_line()
     assert "free" in checked.disk_line()
+
+
+def test_an_anchor_answer_may_be_the_largest_pass(job: SimpleNamespace) -> None:
+    """A prompt of 9 tokens and 64 of answer, where the pairs have 33 tokens, 24 of them of answers."""
+    without = check_resources(job).memory
+    job.anchor_prompts = [EncodedPrompt("short", [0] * 3), EncodedPrompt("long", [0] * 9)]
+    estimate = check_resources(job).memory
+    arguments = {"config": job.config, "compute_dtype": torch.float32}
+    parameters = count_parameters(job.files.folder, job.config).parameters
+    assert without == estimate_memory(parameters, parameters, packed_tokens=33, answer_tokens=24, **arguments)
+    assert estimate == estimate_memory(parameters, parameters, packed_tokens=73, answer_tokens=64, **arguments)
 
 
 def test_a_job_too_large_for_memory_is_refused_with_what_fits(
