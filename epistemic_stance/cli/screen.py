@@ -34,7 +34,7 @@ from epistemic_stance.foundation.settings import DEMO_MODEL, DEMO_NOTICE, RunSet
 from epistemic_stance.foundation.signals import stoppable
 from epistemic_stance.probing.run import Prober
 from epistemic_stance.probing.targets import Target, TargetModel, find_target
-from epistemic_stance.records.run_folder import RunFolder, checkpoint_epoch, require_run_folder, write_record
+from epistemic_stance.records.run_folder import RunFolder, require_run_folder, write_record
 from epistemic_stance.records.screening import ScreenedModelRecord, ScreenedSetRecord, ScreeningRecord
 from epistemic_stance.scoring.score import Scorer
 from epistemic_stance.stance.load import (
@@ -196,7 +196,7 @@ def _screened_models(
         records.append(
             ScreenedModelRecord(
                 name=each.model.name,
-                epoch=checkpoint_epoch(each.model.name),
+                epoch=screening.run.epochs_done(each.model.name),
                 model=each.model.files.name,
                 weights_digest=each.model.files.digest(),
                 answers=answers.answers,

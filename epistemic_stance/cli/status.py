@@ -26,13 +26,13 @@ from epistemic_stance.foundation.terminal import plain
 from epistemic_stance.labelling.folder import labels_in
 from epistemic_stance.labelling.sample import read_sample
 from epistemic_stance.models.find import is_on_this_machine
+from epistemic_stance.records.checkpoint_name import checkpoint_of
 from epistemic_stance.records.collection import CollectionRecord
 from epistemic_stance.records.probes import ProbesRecord
 from epistemic_stance.records.run_folder import (
     BASE,
     PLAN_SUFFIX,
     RunFolder,
-    checkpoint_epoch,
     read_if_sound,
     read_record,
 )
@@ -77,7 +77,7 @@ class Subject:
     def run_command(self) -> str:
         """From the checkpoints to the report; those that have answers are named, so that no screening is made."""
         begun = self.begun()
-        return command("run", self.run.root, *(["--checkpoints", _epochs(begun)] if begun else []))
+        return command("run", self.run.root, *(["--checkpoints", _listed(begun)] if begun else []))
 
     def train_command(self, suffix: str = "") -> str:
         """With a suffix into another folder than that of the run."""
@@ -158,8 +158,8 @@ def _flags(settings: dict[str, object]) -> list[str]:
     return words
 
 
-def _epochs(checkpoints: Iterable[str]) -> str:
-    return ",".join(str(checkpoint_epoch(name)) for name in checkpoints)
+def _listed(checkpoints: Iterable[str]) -> str:
+    return ",".join(name.short for folder in checkpoints if (name := checkpoint_of(folder)))
 
 
 def _some(items: list[str]) -> str:
@@ -305,7 +305,7 @@ def _is_newer(path: Path, than: Path) -> bool:
 def _probes(subject: Subject, name: str) -> Row:
     models = subject.models()
     missing = [model for model in models if not read_record(subject.run.probes(model), ProbesRecord)]
-    again = command("probe", subject.run.root, "--checkpoints", _epochs(models[1:]))
+    again = command("probe", subject.run.root, "--checkpoints", _listed(models[1:]))
     if missing:
         return Row(name, "missing", f"of {len(missing)} of {len(models)} models: {_some(missing)}", again)
     return Row(name, "done", f"of {len(models)} models")

@@ -12,7 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, Tim
 from rich.progress import Progress as Bar
 
 from epistemic_stance.foundation.console import duration
-from epistemic_stance.foundation.reporter import Epoch, Event, Finished, Note, Progress, Started, Warned
+from epistemic_stance.foundation.reporter import Epoch, Event, Finished, Note, Progress, Saved, Started, Warned
 from epistemic_stance.foundation.streams import UnfailingStream
 from epistemic_stance.foundation.terminal import plain
 
@@ -70,8 +70,8 @@ class TerminalReporter:
                 self._line(event.text)
             case Warned():
                 self._line(f"  warning: {event.text}", "yellow")
-            case Epoch():
-                self._line(_epoch_line(event))
+            case Epoch() | Saved():
+                self._line(_training_line(event))
                 if event.evaluation:
                     self._line(f"    {event.evaluation}", "cyan")
             case Finished():
@@ -139,9 +139,9 @@ class _Pace:
         return True
 
 
-def _epoch_line(event: Epoch) -> str:
+def _training_line(event: Epoch | Saved) -> str:
     known = event.figures
-    parts = [f"epoch {event.number:>4}"]
+    parts = [f"epoch {event.number:>4}" if isinstance(event, Epoch) else f"step {event.step:>5}"]
     parts += [f"loss {known['avg_loss']:.4f}"] if "avg_loss" in known else []
     parts += [f"accuracy {known['avg_accuracy']:4.0%}"] if "avg_accuracy" in known else []
     parts += [f"prefers chosen {known['absolute_preference']:4.0%}"] if "absolute_preference" in known else []

@@ -12,7 +12,7 @@ from epistemic_stance.foundation.errors import NumericError, StoppedError
 from epistemic_stance.foundation.reporter import Reporter, to_all
 from epistemic_stance.foundation.settings import TrainSettings
 from epistemic_stance.foundation.terminal import plain
-from epistemic_stance.records.run_folder import RunFolder, checkpoint_name
+from epistemic_stance.records.run_folder import RunFolder
 from epistemic_stance.report.cards import write_cards
 from epistemic_stance.report.training_table import checkpoint_lines, training_table
 from epistemic_stance.training.run import run
@@ -39,7 +39,7 @@ def train(settings: TrainSettings, console: Console) -> RunFolder | None:
 def _print_summary(folder: RunFolder, settings: TrainSettings, console: Console) -> None:
     epochs = folder.epochs()
     console.print(training_table(epochs, settings.loss))
-    tuned = folder.root / checkpoint_name(epochs[-1].epoch)
+    tuned = folder.root / folder.checkpoint(epochs[-1].epoch).name
     next_command = f"{program()} answers --model {shlex.quote(str(tuned))} --base {shlex.quote(settings.model)}"
-    for line in (*checkpoint_lines(epochs), f"next: {next_command}"):
+    for line in (*checkpoint_lines(epochs, folder.within_epochs()), f"next: {next_command}"):
         console.print(plain(line), soft_wrap=True)

@@ -23,7 +23,7 @@ class Choice:
     reason: str
 
 
-def guide_band(epoch: int) -> Band | None:
+def guide_band(epoch: float) -> Band | None:
     return next((name for name, first, last in GUIDE_BANDS if first <= epoch <= last), None)
 
 

@@ -17,6 +17,7 @@ from epistemic_stance.evaluation.learning import is_parroted, parroting_of
 from epistemic_stance.evaluation.measures import PRAGMATIC
 from epistemic_stance.evaluation.red_flags import EXAMPLES, FlagMeasurement, flag_change, flag_record
 from epistemic_stance.foundation.errors import InputError
+from epistemic_stance.records.checkpoint_name import checkpoint_of
 from epistemic_stance.records.parroting import LearningVerdict, ParrotingRecord
 from epistemic_stance.records.run_folder import RunFolder
 from epistemic_stance.records.validation import FlagChangeRecord, FlagExampleRecord, FlagRecord, FlagState
@@ -174,12 +175,13 @@ def displacement(context: FlagContext, model: ModelEvidence) -> FlagMeasurement:
     """Share of the pairs whose chosen answer lost likelihood against the reference, in the epoch of the checkpoint.
 
     Preference losses can raise the margin while both answers fall (Pal et al. 2402.13228). A pair counts as it stood
-    at its own step of that epoch, which is all that is logged.
+    at its own last step up to the checkpoint, which is all that is logged.
     """
     below: dict[str, bool] = {}
+    name = checkpoint_of(model.name)
     try:
         for step in context.run.steps():
-            if step.epoch == model.epoch:
+            if step.step <= name.number if name and name.is_step else step.epoch == model.epoch:
                 below |= {pair.id: pair.chosen_reward < 0 for pair in step.pairs}
     except InputError:
         return FlagMeasurement(None)

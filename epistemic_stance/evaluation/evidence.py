@@ -14,7 +14,7 @@ from epistemic_stance.foundation.settings import DEMO_MODEL
 from epistemic_stance.records.analysis import ScoreRecord, Split
 from epistemic_stance.records.probes import ProbesRecord
 from epistemic_stance.records.response_file import ResponseFile, corpus_notice
-from epistemic_stance.records.run_folder import BASE, RunFolder, checkpoint_epoch, read_record
+from epistemic_stance.records.run_folder import BASE, RunFolder, read_record
 from epistemic_stance.records.written import Scope
 from epistemic_stance.scoring.run import Answer, scored
 from epistemic_stance.scoring.score import Scorer
@@ -35,8 +35,8 @@ class ModelEvidence:
     """What is known of the base model or of a checkpoint."""
 
     name: str
-    epoch: int | None
-    """None: the base model."""
+    epoch: float | None
+    """Epochs done; None: the base model."""
     sets: dict[str, AnsweredSet]
     probes: ProbesRecord | None
     loss: float | None
@@ -106,7 +106,7 @@ def read_evidence(run: RunFolder, name: str, wanted: Iterable[str], scorer: Scor
     metadata = run.metadata(name)
     return ModelEvidence(
         name=name,
-        epoch=checkpoint_epoch(name),
+        epoch=run.epochs_done(name),
         sets=sets,
         probes=read_record(run.probes(name), ProbesRecord, "stance probe --overwrite measures it anew"),
         loss=metadata.loss if metadata else None,

@@ -238,9 +238,10 @@ def _not_validated(run_folder: RunFolder, models: Sequence[ModelEvidence]) -> li
 
 
 def _best_by_loss(run_folder: RunFolder) -> str | None:
-    """The saved checkpoint with the lowest training loss, the earliest of equals, whether it was validated or not."""
+    """The epoch's checkpoint with the lowest training loss, the earliest of equals, whether it was validated or not."""
     losses = []
     for folder in run_folder.checkpoint_folders():
-        if metadata := run_folder.metadata(folder.name):
+        metadata = run_folder.metadata(folder.name)
+        if metadata and isinstance(metadata.epoch, int):
             losses.append((metadata.loss, metadata.epoch, folder.name))
     return min(losses)[2] if losses else None

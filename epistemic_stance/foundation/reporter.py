@@ -58,13 +58,24 @@ class Epoch:
 
 
 @dataclass(frozen=True)
+class Saved:
+    """A checkpoint was saved within an epoch of a training."""
+
+    step: int
+    figures: Mapping[str, float]
+    """Of the epoch so far, by the field names of the epoch log."""
+    checkpoint: str
+    evaluation: str | None
+
+
+@dataclass(frozen=True)
 class Finished:
     """The stage is done: what came of it, a line each."""
 
     lines: Sequence[str] = ()
 
 
-Event = Started | Progress | Note | Warned | Epoch | Finished
+Event = Started | Progress | Note | Warned | Epoch | Saved | Finished
 Reporter = Callable[[Event], None]
 
 

@@ -55,7 +55,9 @@ class TrainSettings:
     output_dir: Path = setting(Path("fine_tuned_model"), "Run folder: checkpoints, logs and resume state.")
     epochs: int = setting(200, "Passes over all pairs.")
     checkpoint_every: int = setting(10, "Save a checkpoint every N epochs; the last epoch is always saved.")
-    checkpoint_at: str = setting("", "Extra epochs to save, for example 1,2,3,5,8 (early ones change most).")
+    checkpoint_at: str = setting(
+        "", "Extra checkpoints: epochs and optimizer steps, for example step5,step10,1,2,3 (early ones change most)."
+    )
     learning_rate: float = setting(1e-5, "Peak learning rate of AdamW.")
     beta: float = setting(0.1, "DPO temperature: reward = beta * (policy - reference log-probability).")
     loss: LossName = setting("sigmoid", "Preference loss: sigmoid (DPO), ipo or hinge.")
@@ -286,7 +288,7 @@ class ProbeSettings:
     target: str = argument("Run folder (its base and every checkpoint are probed), or one checkpoint or model.")
     base: str | None = setting(None, "Model to compare with. Default: the one the checkpoint was trained from.")
     stance: str | None = setting(None, "Stance whose [probes] to use. Default: the one the checkpoint was trained on.")
-    checkpoints: str = setting("", "Epochs of the checkpoints to probe, for example 10,50. Default: all.")
+    checkpoints: str = setting("", "Checkpoints to probe, by epoch or step, for example 10,50,step5. Default: all.")
     choices: int = setting(60, "Multiple choice questions, spread over the categories; 0 = none.")
     output_dir: Path | None = setting(None, "Folder for the figures. Default: validation/ in the run folder.")
     overwrite: bool = setting(False, "Measure also what is finished and unchanged.")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,11 +14,11 @@ from epistemic_stance.foundation.files import MANIFEST, sha256_of, verify_manife
 from epistemic_stance.foundation.settings import DEMO_MODEL, GGUF_SUFFIX
 from epistemic_stance.models.errors import file_errors, first_line
 from epistemic_stance.models.gguf import converted
+from epistemic_stance.records.checkpoint_name import checkpoint_of
 from epistemic_stance.records.run_folder import (
     CHECKPOINTS,
     METADATA_FILE,
     RunFolder,
-    checkpoint_epoch,
     read_if_sound,
 )
 from epistemic_stance.records.training import CheckpointMetadata
@@ -88,7 +87,7 @@ def find_model(name: str) -> ModelFiles:
     checkpoint = _checkpoint_in_run(path)
     if checkpoint is not None:
         return ModelFiles(name, screened(checkpoint))
-    if path.exists() or name.startswith((".", "/", "~")) or re.search(r"checkpoint-\d+$", name) or name.count("/") > 1:
+    if path.exists() or name.startswith((".", "/", "~")) or checkpoint_of(path.name) or name.count("/") > 1:
         raise InputError([Problem(name, "is not a model folder: no config.json in it", hint=_available_in(path))])
     return ModelFiles(name, screened(_download(name)))
 
@@ -116,10 +115,10 @@ def is_on_this_machine(name: str) -> bool:
 
 
 def _checkpoint_in_run(path: Path) -> Path | None:
-    wanted = checkpoint_epoch(path.name)
+    wanted = checkpoint_of(path.name)
     run = RunFolder(path.parent.parent if path.parent.name == CHECKPOINTS else path.parent)
     folders = [] if wanted is None else run.checkpoint_folders()
-    return next((folder for folder in folders if checkpoint_epoch(folder.name) == wanted), None)
+    return next((folder for folder in folders if checkpoint_of(folder.name) == wanted), None)
 
 
 def _available_in(path: Path) -> str:

@@ -11,13 +11,13 @@ from epistemic_stance.foundation.errors import InputError, Problem, RefusedError
 from epistemic_stance.foundation.files import require_folder, sha256_of
 from epistemic_stance.foundation.settings import DEFAULT_STANCE, ProbeSettings
 from epistemic_stance.models.find import TOKENIZER_FILES, ModelFiles, find_model, recorded_training
+from epistemic_stance.records.checkpoint_name import checkpoint_of, written_checkpoint
 from epistemic_stance.records.run_folder import (
     BASE,
     CHECKPOINTS,
     METADATA_FILE,
     PROBES_FILE,
     RunFolder,
-    model_order,
 )
 from epistemic_stance.records.training import CheckpointMetadata
 
@@ -140,21 +140,21 @@ def _base_files(name: str, settings: ProbeSettings, trained: CheckpointMetadata 
 
 
 def _wanted(run: Path, checkpoints: str) -> list[Path]:
-    """Checkpoints of a run by epoch; all if none is named."""
+    """Checkpoints of a run in the order of training; all if none is named."""
     place = RunFolder(run)
-    present = {model_order(folder.name): folder for folder in place.checkpoint_folders()}
+    present = {name: folder for folder in place.checkpoint_folders() if (name := checkpoint_of(folder.name))}
     if not present:
         raise InputError([Problem(str(place.checkpoints), "holds no checkpoint", hint="train first")])
-    parts = [part.strip().removeprefix("checkpoint-") for part in checkpoints.split(",") if part.strip()]
-    known = ", ".join(str(epoch) for epoch in sorted(present))
+    wanted = {part.strip(): written_checkpoint(part) for part in checkpoints.split(",") if part.strip()}
+    known = ", ".join(name.short for name in present)
     problems = [
         Problem("--checkpoints", f"there is no checkpoint {part!r}", hint=f"there is {known}")
-        for part in parts
-        if not part.isdecimal() or int(part) not in present
+        for part, name in wanted.items()
+        if name not in present
     ]
     if problems:
         raise InputError(problems)
-    return [present[epoch] for epoch in (sorted({int(part) for part in parts}) if parts else sorted(present))]
+    return [folder for name, folder in present.items() if not wanted or name in wanted.values()]
 
 
 def tokenizer_digest(files: ModelFiles) -> str:

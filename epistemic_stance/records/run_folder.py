@@ -1,7 +1,8 @@
 """The run folder: every path, file name and checkpoint pattern of a run, and the readers of its records.
 
     run.json                                        settings, digests, versions, status
-    checkpoints/checkpoint-010/                     model folder with metadata.json
+    checkpoints/checkpoint-010/                     model folder with metadata.json, after an epoch
+    checkpoints/checkpoint-step-0005/               the same, after a step within an epoch
     best_model/ final_model/                        hard links into the checkpoints
     state/                                          states to resume from
     logs/training_log_*.jsonl logs/steps.jsonl      one line an epoch, one line a step
@@ -17,7 +18,6 @@ MODEL is `base` or the name of a checkpoint.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +27,7 @@ from pydantic import BaseModel, ValidationError
 
 from epistemic_stance.foundation.errors import InputError, Problem
 from epistemic_stance.foundation.files import dump_json, write_atomic
+from epistemic_stance.records.checkpoint_name import CheckpointName, checkpoint_of
 from epistemic_stance.records.training import CheckpointMetadata, EpochRecord, RunRecord, StepRecord
 
 RUN_FILE = "run.json"
@@ -47,25 +48,9 @@ EPOCH_LOGS = "training_log_*.jsonl"
 BASE = "base"
 """Name of the base model among the models of a run."""
 
-CHECKPOINT = re.compile(r"checkpoint-(\d+)")
 MAKE_AGAIN = "make it again, or move it away"
 
 Record = TypeVar("Record", bound=BaseModel)
-
-
-def checkpoint_name(epoch: int) -> str:
-    return f"checkpoint-{epoch:03d}"
-
-
-def checkpoint_epoch(name: str) -> int | None:
-    """The epoch in the name of a checkpoint's folder, however many zeros lead it; None for any other name."""
-    match = CHECKPOINT.fullmatch(name)
-    return int(match[1]) if match else None
-
-
-def model_order(name: str) -> int:
-    """Sorts the models of a run: the base model, then the checkpoints by epoch."""
-    return checkpoint_epoch(name) or 0
 
 
 @dataclass(frozen=True)
@@ -124,12 +109,33 @@ class RunFolder:
         return self.root / CHECKPOINTS
 
     def checkpoint(self, epoch: int) -> Path:
-        return self.checkpoints / checkpoint_name(epoch)
+        """Of an epoch."""
+        return self.checkpoints / CheckpointName(epoch).folder
+
+    def step_checkpoint(self, step: int) -> Path:
+        """Of a step within an epoch."""
+        return self.checkpoints / CheckpointName(step, is_step=True).folder
 
     def checkpoint_folders(self) -> list[Path]:
-        """Those that are there, by epoch, whatever they hold."""
-        present = [path for path in self.checkpoints.glob("*") if checkpoint_epoch(path.name) is not None]
-        return sorted((path for path in present if path.is_dir()), key=lambda path: model_order(path.name))
+        """Those that are there, in the order of training, whatever they hold."""
+        present = [path for path in self.checkpoints.glob("*") if checkpoint_of(path.name) is not None]
+        return sorted((path for path in present if path.is_dir()), key=lambda path: self.epochs_done(path.name) or 0)
+
+    def epochs_done(self, model: str) -> float | None:
+        """Epochs that a checkpoint was trained for, a whole number after an epoch; None for any other name.
+
+        Raises InputError for a step if neither the checkpoint's metadata.json nor run.json says how long an epoch is.
+        """
+        name = checkpoint_of(model)
+        if name is None or not name.is_step:
+            return name.number if name else None
+        if metadata := self.metadata(model):
+            return metadata.epoch
+        record = self.record()
+        if record is None:
+            what = f"cannot be read, so it is not known in which epoch {model} lies"
+            raise InputError([Problem(str(self.record_path), what, hint="put the file back, or move the folder away")])
+        return name.number / record.steps_per_epoch
 
     @property
     def best(self) -> Path:
@@ -183,7 +189,8 @@ class RunFolder:
     def models_validated(self) -> list[str]:
         """The base model and the checkpoints that have a folder of answers or probes, in this order."""
         names = [path.name for path in self.validation.glob("*") if path.is_dir()]
-        return sorted((name for name in names if name == BASE or CHECKPOINT.fullmatch(name)), key=model_order)
+        models = [name for name in names if name == BASE or checkpoint_of(name)]
+        return sorted(models, key=lambda name: self.epochs_done(name) or 0)
 
     def probes(self, model: str) -> Path:
         return self.validation / model / PROBES_FILE
@@ -243,6 +250,11 @@ class RunFolder:
     def metadata(self, model: str) -> CheckpointMetadata | None:
         """What a checkpoint says of its training, or None if that cannot be read."""
         return read_if_sound(self.checkpoints / model / METADATA_FILE, CheckpointMetadata)
+
+    def within_epochs(self) -> list[tuple[str, CheckpointMetadata]]:
+        """Name and metadata of each checkpoint of a step: the epoch log has no line of these."""
+        names = [path.name for path in self.checkpoint_folders() if (name := checkpoint_of(path.name)) and name.is_step]
+        return [(name, metadata) for name in names if (metadata := self.metadata(name))]
 
 
 def require_run_folder(root: Path) -> RunFolder:

@@ -54,7 +54,7 @@ class ScreenedModelRecord(Logged):
 
     name: str
     """`base`, or the checkpoint's folder."""
-    epoch: int | None
+    epoch: int | float | None
     """None: the base model."""
     model: str
     weights_digest: str

@@ -181,13 +181,13 @@ class EpochRecord(Logged):
 
 
 class CheckpointMetadata(Logged):
-    """metadata.json of a checkpoint."""
+    """metadata.json of a checkpoint. Means are over the epoch that ended here, or as much of it as was done."""
 
     schema_version: int = Field(1, alias="schema")
-    epoch: int
+    epoch: int | float
+    """Epochs done: a fraction for a checkpoint of a step."""
     step: int
     loss: float
-    """avg_loss of the epoch that ended here."""
     accuracy: float
     absolute_preference: float
     avg_margin: float
@@ -202,6 +202,11 @@ class CheckpointMetadata(Logged):
     settings: dict[str, Any]
     evaluation: CheckpointEvaluationRecord | None = None
     versions: dict[str, str]
+
+    @property
+    def place(self) -> str:
+        """Where in the training, in words."""
+        return f"epoch {self.epoch}" if isinstance(self.epoch, int) else f"step {self.step} (epoch {self.epoch:.2f})"
 
 
 class RunRecord(Logged):
@@ -242,6 +247,10 @@ class RunRecord(Logged):
     revision: str | None
     """Git revision of this code, if it runs from a checkout."""
     versions: dict[str, str]
+
+    @property
+    def steps_per_epoch(self) -> int:
+        return self.total_steps // int(self.settings["epochs"])
 
 
 class ReferenceCache(Logged):

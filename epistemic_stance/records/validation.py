@@ -144,7 +144,7 @@ class CandidateRecord(Logged):
     """One checkpoint."""
 
     name: str
-    epoch: int
+    epoch: int | float
     band: Band | None
     """The guide's; None = its epoch lies in none."""
     loss: float | None

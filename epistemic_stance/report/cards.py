@@ -30,7 +30,7 @@ from epistemic_stance.report.selection_sections import (
 
 CARD_FILE = "README.md"
 MARK = "<!-- Written by `stance`, and anew by every `stance select`. Delete this line to keep what you change. -->"
-HUB_ID = re.compile(r"(?!.*checkpoint-\d+$)[A-Za-z0-9][\w.-]*(/[\w.-]+)?", re.ASCII)
+HUB_ID = re.compile(r"(?!.*checkpoint-(step-)?\d+$)[A-Za-z0-9][\w.-]*(/[\w.-]+)?", re.ASCII)
 """An id on the Hub. A name that ends like a checkpoint's is a path into a run folder, whatever it looks like."""
 LICENSES = {DEFAULT_MODEL: "apache-2.0", DEMO_MODEL: "apache-2.0"}
 """Of base models whose license is known here; the card of another one names no license."""
@@ -95,7 +95,7 @@ def _folders(run: RunFolder, selection: SelectionRecord | None) -> Iterator[Path
     if selection:
         chosen = selection.candidate(selection.chosen)
         for folder in run.checkpoint_folders():
-            if (chosen and folder == run.checkpoint(chosen.epoch)) or _is_ours(folder / CARD_FILE):
+            if (chosen and folder.name == chosen.name) or _is_ours(folder / CARD_FILE):
                 yield folder
 
 
@@ -126,7 +126,7 @@ def card_text(facts: CardFacts) -> str:
             "",
             MARK,
             "",
-            f"# {escaped(facts.run.stance_title)}: {_base_name(facts.run)}, epoch {facts.metadata.epoch}",
+            f"# {escaped(facts.run.stance_title)}: {_base_name(facts.run)}, {facts.metadata.place}",
             "",
         ],
         [f"**{escaped(DEMO_NOTICE[0].upper() + DEMO_NOTICE[1:])}.**", ""] if demo else [],
@@ -164,20 +164,20 @@ def _base_name(run: RunRecord) -> str:
 
 
 def _what_it_is(facts: CardFacts) -> Iterator[str]:
-    title, epoch = escaped(facts.run.stance_title), facts.metadata.epoch
+    title, place = escaped(facts.run.stance_title), facts.metadata.place
     name = _base_name(facts.run)
-    yield f"{name[0].upper()}{name[1:]} after epoch {epoch} of Direct Preference Optimization (DPO) on"
+    yield f"{name[0].upper()}{name[1:]} after {place} of Direct Preference Optimization (DPO) on"
     yield f'{facts.run.pairs} contrastive pairs, to shift its stance to "{title}".'
     if facts.run.stance_description:
         yield escaped(facts.run.stance_description)
     yield ""
     if facts.name == BEST_MODEL:
-        yield f"It is called {BEST_MODEL} because epoch {epoch} has the lowest training loss of the checkpoints saved."
+        yield f"It is called {BEST_MODEL} because {place} has the lowest training loss of the epochs saved."
         yield "That says how well the training pairs are known; it is rarely the checkpoint to use."
     elif facts.name == FINAL_MODEL:
-        yield f"It is called {FINAL_MODEL} because epoch {epoch} was the last one trained."
+        yield f"It is called {FINAL_MODEL} because {place} was the last one trained."
     else:
-        yield f"{escaped(facts.name)} is the checkpoint of epoch {epoch}."
+        yield f"{escaped(facts.name)} is the checkpoint of {place}."
     yield from _choice(facts)
     yield ""
 
@@ -212,7 +212,7 @@ def _training(facts: CardFacts) -> Iterator[str]:
     settings += [("steps", f"{metadata.step} of {run.total_steps}"), ("device", escaped(run.device))]
     settings += [("computed in", escaped(run.compute_dtype)), ("saved in", escaped(metadata.save_dtype))]
     yield from table(["setting", "value"], settings, align="---")
-    yield f"Figures of epoch {metadata.epoch}, on the training pairs. They say nothing about other questions."
+    yield f"Figures of {metadata.place}, on the training pairs. They say nothing about other questions."
     yield ""
     figures = [
         ("loss", f"{metadata.loss:.4f}"),
@@ -239,7 +239,7 @@ def _validation(facts: CardFacts) -> Iterator[str]:
     candidate = next((each for each in selection.candidates if each.epoch == facts.metadata.epoch), None)
     if candidate is None:
         names = ", ".join(escaped(each.name) for each in selection.candidates)
-        yield from (f"Epoch {facts.metadata.epoch} was not validated; of this run were {names or 'none'}.", "")
+        yield from (f"{facts.metadata.place.capitalize()} was not validated; of this run were {names or 'none'}.", "")
     elif not candidate.criteria and not candidate.flags:
         yield from (f"{escaped(candidate.name)} could not be judged; selection.json of the run says why.", "")
     else:

@@ -62,7 +62,7 @@ class Series:
     """Values over epochs, with intervals where `lows` and `highs` are given; None is a gap."""
 
     name: str
-    epochs: Sequence[int]
+    epochs: Sequence[float]
     values: Sequence[float]
     lows: Sequence[float | None] = ()
     highs: Sequence[float | None] = ()
@@ -86,7 +86,7 @@ def over_epochs(
     *,
     share: bool = False,
     bound: float | None = None,
-    chosen: int | None = None,
+    chosen: float | None = None,
 ) -> Chart:
     """Lines over epochs.
 
@@ -192,7 +192,7 @@ def _said(series: Series, share: bool) -> str:
     if not known:
         return f"{series.name}: nothing known"
     told = [f"{100 * value:.0f} percent" if share else f"{value:.3g}" for _, value in (known[0], known[-1])]
-    return f"{series.name}: {told[0]} at epoch {known[0][0]}, {told[1]} at epoch {known[-1][0]}"
+    return f"{series.name}: {told[0]} at epoch {known[0][0]:.3g}, {told[1]} at epoch {known[-1][0]:.3g}"
 
 
 def _rate(rate: RateRecord | None) -> str:

@@ -8,7 +8,7 @@ from epistemic_stance.evaluation.measures import PERFORMATIVE, PRAGMATIC, PRAGMA
 from epistemic_stance.foundation.wording import shorten
 from epistemic_stance.records.analysis import AnalysisRecord, RateRecord
 from epistemic_stance.records.probes import EstimateRecord
-from epistemic_stance.records.training import EpochRecord
+from epistemic_stance.records.training import CheckpointEvaluationRecord, CheckpointMetadata, EpochRecord
 from epistemic_stance.report import figures
 from epistemic_stance.report.charts import Range, Series, before_and_after, over_epochs
 from epistemic_stance.report.gather import RIGHT, Material, ValidatedModel
@@ -42,7 +42,7 @@ def sections(material: Material, copied: Sequence[Section]) -> list[Section]:
     return [Section("Curves", 2), *result] if result else []
 
 
-def _chosen(material: Material) -> int | None:
+def _chosen(material: Material) -> float | None:
     """Its epoch: a dotted line in the charts."""
     chosen = material.selection.chosen if material.selection else None
     return next((model.epoch for model in material.models if model.name == chosen), None)
@@ -83,42 +83,60 @@ def _training(material: Material) -> list[Section]:
             {"chosen": "chosen_logps", "rejected": "rejected_logps"},
         ),
     ]
-    evaluated = [
-        (epoch.epoch, epoch.evaluation.kl_neutral)
-        for epoch in epochs
-        if epoch.evaluation and epoch.evaluation.kl_neutral is not None
+    measured: list[tuple[float, CheckpointEvaluationRecord | None]] = [
+        *((each.epoch, each.evaluation) for each in epochs),
+        *((each.epoch, each.evaluation) for each in material.within),
     ]
+    evaluated = sorted((epoch, each.kl_neutral) for epoch, each in measured if each and each.kl_neutral is not None)
     if evaluated:
         series = [Series("KL", [epoch for epoch, _ in evaluated], [value for _, value in evaluated])]
         charts.append(over_epochs("evaluation-kl", "KL while training, nats a token", series, chosen=chosen))
     dotted = " The dotted line is the chosen checkpoint." if chosen is not None else ""
-    return [Section("Training", 3, [f"{ABOUT_TRAINING}{dotted}"], [_training_table(epochs)], charts)]
+    return [Section("Training", 3, [f"{ABOUT_TRAINING}{dotted}"], [_training_table(epochs, material.within)], charts)]
 
 
-def _training_table(epochs: Sequence[EpochRecord]) -> Table:
+def _training_table(epochs: Sequence[EpochRecord], within: Sequence[CheckpointMetadata]) -> Table:
     step = -(-len(epochs) // SHOWN_EPOCHS)
     kept = [epoch for number, epoch in enumerate(epochs, start=1) if number % step == 0 or number in (1, len(epochs))]
-    rows = [
-        [
+    rows: dict[float, list[str]] = {
+        each.epoch: [
             str(each.epoch),
             f"{each.avg_loss:.4f}",
             figures.percent(each.avg_accuracy),
             f"{each.avg_margin:.3f}",
             f"{each.chosen_logps:.1f}",
             f"{each.rejected_logps:.1f}",
-            f"{each.evaluation.kl_neutral:.3f}" if each.evaluation and each.evaluation.kl_neutral is not None else "",
-            each.evaluation.verdict if each.evaluation else "",
+            *_evaluated(each.evaluation),
         ]
         for each in kept
-    ]
+    }
+    rows |= {
+        each.epoch: [
+            f"{each.epoch:.2f}",
+            f"{each.loss:.4f}",
+            figures.percent(each.accuracy),
+            f"{each.avg_margin:.3f}",
+            "",
+            "",
+            *_evaluated(each.evaluation),
+        ]
+        for each in within
+    }
     head = ("epoch", "loss", "accuracy, %", "margin", "log p(chosen)", "log p(rejected)", "KL", "evaluation")
-    return Table("Training, by epoch", head, rows, folded=True)
+    return Table("Training, by epoch", head, [rows[epoch] for epoch in sorted(rows)], folded=True)
+
+
+def _evaluated(evaluation: CheckpointEvaluationRecord | None) -> tuple[str, str]:
+    """KL and verdict."""
+    if evaluation is None:
+        return "", ""
+    return "" if evaluation.kl_neutral is None else f"{evaluation.kl_neutral:.3f}", evaluation.verdict
 
 
 # --- rates over checkpoints --------------------------------------------------------------------------------
 
 
-def _rates(points: Sequence[tuple[int, RateRecord | None]], name: str, colour: int = 1) -> Series:
+def _rates(points: Sequence[tuple[float, RateRecord | None]], name: str, colour: int = 1) -> Series:
     known = [(epoch, rate) for epoch, rate in points if rate]
     return Series(
         name,
@@ -291,7 +309,7 @@ def _probes(material: Material) -> list[Section]:
     probed = [model for model in material.models if model.probes]
     if len(probed) < 2:
         return []
-    columns: dict[str, list[tuple[int, EstimateRecord | None]]] = {
+    columns: dict[str, list[tuple[float, EstimateRecord | None]]] = {
         KL: [(model.epoch, _kl(model)) for model in probed],
         ACCURACY: [(model.epoch, _accuracy(model)) for model in probed],
     }
@@ -334,7 +352,7 @@ def _accuracy(model: ValidatedModel) -> EstimateRecord | None:
     )
 
 
-def _estimates(column: Sequence[tuple[int, EstimateRecord | None]]) -> Series:
+def _estimates(column: Sequence[tuple[float, EstimateRecord | None]]) -> Series:
     known = [(epoch, each) for epoch, each in column if each]
     return Series(
         "value",

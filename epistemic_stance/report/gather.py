@@ -21,7 +21,6 @@ from epistemic_stance.records.run_folder import (
     VALIDATION,
     AnswerFiles,
     RunFolder,
-    model_order,
     read_record,
 )
 from epistemic_stance.records.screening import ScreeningRecord
@@ -50,8 +49,8 @@ class ValidatedModel:
     """The base model or a checkpoint."""
 
     name: str
-    epoch: int
-    """0: the base model."""
+    epoch: float
+    """Epochs done; 0: the base model."""
     sets: Mapping[str, AnsweredSet]
     probes: ProbesRecord | None
 
@@ -63,6 +62,8 @@ class Material:
     folder: Path
     run: RunRecord | None
     epochs: list[EpochRecord]
+    within: list[CheckpointMetadata]
+    """Of the checkpoints of steps within an epoch."""
     saved: list[str]
     """Checkpoints with weights, by epoch."""
     models: list[ValidatedModel]
@@ -117,6 +118,7 @@ def gather(folder: Path) -> Material:
         folder=folder,
         run=record,
         epochs=run.epochs(),
+        within=[metadata for _, metadata in run.within_epochs()],
         saved=_saved(run),
         models=models,
         screening=read_record(run.screening, ScreeningRecord),
@@ -133,7 +135,7 @@ def _saved(run: RunFolder) -> list[str]:
 
 def _model(run: RunFolder, name: str, notices: list[str]) -> ValidatedModel:
     sets = {question_set: _set(run.answers(name, question_set), notices) for question_set in run.answered(name)}
-    return ValidatedModel(name, model_order(name), sets, read_record(run.probes(name), ProbesRecord))
+    return ValidatedModel(name, run.epochs_done(name) or 0, sets, read_record(run.probes(name), ProbesRecord))
 
 
 def _set(files: AnswerFiles, notices: list[str]) -> AnsweredSet:

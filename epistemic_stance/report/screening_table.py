@@ -11,6 +11,7 @@ from epistemic_stance.evaluation.measures import PERFORMATIVE, PRAGMATIC_ONLY
 from epistemic_stance.evaluation.screening import FINALISTS, measure_in
 from epistemic_stance.foundation.console import figure_table, program
 from epistemic_stance.foundation.terminal import plain
+from epistemic_stance.records.checkpoint_name import checkpoint_of
 from epistemic_stance.records.probes import EstimateRecord
 from epistemic_stance.records.screening import ScreenedMeasureRecord, ScreenedModelRecord, ScreeningRecord
 
@@ -55,7 +56,7 @@ def print_screening(record: ScreeningRecord, console: Console) -> None:
 
 def _cells(model: ScreenedModelRecord, record: ScreeningRecord) -> Iterator[str]:
     mark = MARK if model.name in record.promising else " "
-    yield f"{mark} {'base' if model.epoch is None else model.epoch}"
+    yield f"{mark} {_short(model)}"
     main, performative, repetitive = (measure_in(model, name) for name in (PRAGMATIC_ONLY, PERFORMATIVE, "repetitive"))
     yield _with_interval(main)
     yield _verdict(main)
@@ -100,5 +101,10 @@ def _rose(model: ScreenedModelRecord) -> bool:
 
 def next_command(record: ScreeningRecord) -> str:
     """All answers of the promising checkpoints and the base model, the choice and the report."""
-    epochs = [str(model.epoch) for model in record.models if model.name in record.promising]
-    return shlex.join([program(), "run", record.run, "--checkpoints", ",".join(epochs)])
+    promising = [_short(model) for model in record.models if model.name in record.promising]
+    return shlex.join([program(), "run", record.run, "--checkpoints", ",".join(promising)])
+
+
+def _short(model: ScreenedModelRecord) -> str:
+    name = checkpoint_of(model.name)
+    return name.short if name else model.name

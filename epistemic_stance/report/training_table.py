@@ -9,7 +9,7 @@ from rich.table import Table
 
 from epistemic_stance.foundation.console import figure_table
 from epistemic_stance.foundation.settings import LossName
-from epistemic_stance.records.training import EpochRecord
+from epistemic_stance.records.training import CheckpointMetadata, EpochRecord
 
 LOSS_TARGET, LOSS_BEST = 0.3, 0.2
 ACCURACY_TARGET, ACCURACY_BEST = 0.70, 0.80
@@ -45,11 +45,15 @@ def training_table(epochs: Sequence[EpochRecord], loss: LossName) -> Table:
     return table
 
 
-def checkpoint_lines(epochs: Sequence[EpochRecord]) -> Iterator[str]:
-    """What unseen questions were answered at each checkpoint; nothing if none were asked."""
-    evaluated = [
-        (PurePath(epoch.checkpoint).name, epoch.evaluation) for epoch in epochs if epoch.checkpoint and epoch.evaluation
-    ]
+def checkpoint_lines(epochs: Sequence[EpochRecord], within: Sequence[tuple[str, CheckpointMetadata]]) -> Iterator[str]:
+    """What unseen questions were answered at each checkpoint; nothing if none were asked.
+
+    Args:
+        within: name and metadata of the checkpoints of steps.
+    """
+    saved = [(each.step, PurePath(each.checkpoint).name, each.evaluation) for each in epochs if each.checkpoint]
+    saved += [(each.step, name, each.evaluation) for name, each in within]
+    evaluated = [(name, evaluation) for _, name, evaluation in sorted(saved, key=lambda each: each[0]) if evaluation]
     if evaluated:
         yield "Loss and accuracy say nothing about other questions. What unseen questions got:"
     for name, evaluation in evaluated:

@@ -6,7 +6,7 @@ not finite stop the run elsewhere (engine.py); these only warn.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -35,6 +35,9 @@ class RunFacts:
     """Mean loss at step 0: ln 2 for sigmoid without other terms."""
     reference_frozen: Callable[[], bool]
     """Whether the reference log-probabilities on disk are still those the run computed from the base model."""
+
+
+Guard = Callable[[Sequence[EpochRecord], RunFacts], str | None]
 
 
 def first_loss(objective: Objective, pairs: Sequence[EncodedPair], reference: ReferenceLogps) -> float:
@@ -67,13 +70,18 @@ def epoch_warnings(history: Sequence[EpochRecord], facts: RunFacts) -> dict[str,
         "exploding_loss": exploding_loss,
         "displacement": displacement,
         "absolute_preference": absolute_preference,
-        "satisfied": satisfied_without_shifting,
-        "broken": broken,
-        "parroting": parroting,
-        "repetition": repeating,
-        "drift": drifting,
+        **EVALUATION_CHECKS,
         "slow": slow,
     }
+    return _true_of(checks, history, facts)
+
+
+def evaluation_warnings(record: EpochRecord, facts: RunFacts) -> dict[str, str]:
+    """The same of the guards that speak of answers, at a checkpoint within an epoch: the others need a whole epoch."""
+    return _true_of(EVALUATION_CHECKS, [record], facts)
+
+
+def _true_of(checks: Mapping[str, Guard], history: Sequence[EpochRecord], facts: RunFacts) -> dict[str, str]:
     messages = {name: check(history, facts) for name, check in checks.items()}
     return {name: message for name, message in messages.items() if message}
 
@@ -183,6 +191,15 @@ def drifting(history: Sequence[EpochRecord], _: RunFacts) -> str | None:
         f"answers to neutral questions drift: KL to the base model {evaluation.kl_neutral:.2f} nats per token; "
         "use an earlier checkpoint, a larger --beta or a smaller --learning-rate"
     )
+
+
+EVALUATION_CHECKS: Mapping[str, Guard] = {
+    "satisfied": satisfied_without_shifting,
+    "broken": broken,
+    "parroting": parroting,
+    "repetition": repeating,
+    "drift": drifting,
+}
 
 
 def slow(history: Sequence[EpochRecord], facts: RunFacts) -> str | None:

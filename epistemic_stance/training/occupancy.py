@@ -18,7 +18,7 @@ from epistemic_stance.foundation.files import LOCK_FILE, MANIFEST, FolderLock, s
 from epistemic_stance.records.run_folder import RunFolder
 from epistemic_stance.records.training import RunRecord
 
-OUR_CHECKPOINTS = re.compile(r"checkpoint-\d{3,}|\.(tmp|old)-checkpoint-\d{3,}-\d+")
+OUR_CHECKPOINTS = re.compile(r"checkpoint-(step-)?\d{3,}|\.(tmp|old)-checkpoint-(step-)?\d{3,}-\d+")
 OUR_STATES = re.compile(
     r"(\.bad-)?step-\d{8,}|\.(tmp|old)-step-\d{8,}-\d+|(reference|base_answers|anchor_answers)\.json"
     r"|\.(reference|base_answers|anchor_answers)\.json\.\d+\.tmp"

@@ -28,6 +28,7 @@ FORWARD_TO_STEP = 3.0
 OPTIMIZER_BYTES_PER_SECOND = {"cpu": 15e9, "cuda": 1000e9, "mps": 100e9}
 """... and 28 bytes of memory traffic per trained parameter."""
 
+CHECKPOINTS_SHOWN = 8
 TIMED_ROUNDS = 3
 TIMED_SECONDS = 5.0
 """No further round of measurements begins after so long."""
@@ -75,8 +76,8 @@ def header_rows(
     prompt = fmean(len(pair.prompt_ids) for pair in job.encoded)
     chosen = fmean(len(pair.chosen_ids) for pair in job.encoded)
     rejected = fmean(len(pair.rejected_ids) for pair in job.encoded)
-    epochs = job.checkpoint_epochs
-    shown = ", ".join(map(str, epochs)) if len(epochs) <= 8 else f"{epochs[0]}, {epochs[1]} ... {epochs[-1]}"
+    saved = [name.short for name in job.checkpoint_steps.values()]
+    shown = ", ".join(saved if len(saved) <= CHECKPOINTS_SHOWN else [*saved[: CHECKPOINTS_SHOWN - 2], "...", saved[-1]])
     pairs = f"{run.pairs} of stance {job.stance.name}; mean tokens: "
     pairs += f"prompt {prompt:.0f}, chosen {chosen:.0f}, rejected {rejected:.0f}"
     schedule = f"{settings.epochs} epochs of {job.steps_per_epoch} steps = {job.total_steps} steps of "
@@ -98,7 +99,7 @@ def header_rows(
         ("memory", resources.memory_line()),
         ("disk", resources.disk_line()),
         ("time", time_line(job, run, forward_seconds, evaluation)),
-        ("checkpoints", f"{len(epochs)} at epochs {shown}, in {settings.output_dir}/checkpoints"),
+        ("checkpoints", f"{len(saved)} at epochs {shown}, in {settings.output_dir}/checkpoints"),
         ("log", f"{settings.output_dir}/logs/{run.log_file}"),
     ]
 
@@ -106,7 +107,7 @@ def header_rows(
 def time_line(job: Job, run: RunRecord, forward_seconds: Mapping[str, float], evaluation: EvaluationSeconds) -> str:
     """How long the run takes, and which precision is the faster one on this machine, if it matters."""
     expected = {dtype: job.total_steps * step_seconds(job, run, forward) for dtype, forward in forward_seconds.items()}
-    answering = evaluation.base + len(job.checkpoint_epochs) * evaluation.checkpoint
+    answering = evaluation.base + len(job.checkpoint_steps) * evaluation.checkpoint
     line = f"about {duration(expected[run.compute_dtype] + answering)} without saving"
     if answering:
         line += f", {duration(evaluation.base)} of them base answers and "

@@ -12,6 +12,7 @@ from epistemic_stance.foundation.settings import NOT_PART_OF_A_RUN, TrainSetting
 from epistemic_stance.models.chat_template import encode_pair, encode_question, special_tokens, template_digest
 from epistemic_stance.models.find import ModelFiles, find_model
 from epistemic_stance.models.load import load_config, load_stop_ids, load_tokenizer, longest_pair
+from epistemic_stance.records.checkpoint_name import CheckpointName, written_checkpoint
 from epistemic_stance.stance.anchor_prompts import (
     ANCHOR_TOKENS,
     AnchorPrompt,
@@ -74,22 +75,32 @@ class Job:
 
     @property
     def steps_per_epoch(self) -> int:
-        return -(-len(self.pairs) // self.pairs_per_step)
+        return steps_per_epoch(self.settings, len(self.pairs))
 
     @property
     def total_steps(self) -> int:
         return self.steps_per_epoch * self.settings.epochs
 
     @property
-    def checkpoint_epochs(self) -> list[int]:
-        settings = self.settings
+    def checkpoint_steps(self) -> dict[int, CheckpointName]:
+        """Step -> the checkpoint that is saved after it, in order. A step that ends an epoch has the epoch's name."""
+        settings, length = self.settings, self.steps_per_epoch
         regular = range(settings.checkpoint_every, settings.epochs + 1, settings.checkpoint_every)
-        return sorted({*regular, *extra_epochs(settings.checkpoint_at), settings.epochs})
+        extra = extra_checkpoints(settings.checkpoint_at)
+        steps = {name.number if name.is_step else name.number * length for name in extra}
+        steps |= {epoch * length for epoch in (*regular, settings.epochs)}
+        return {
+            step: CheckpointName(step, is_step=True) if step % length else CheckpointName(step // length)
+            for step in sorted(steps)
+        }
 
 
-def extra_epochs(listed: str) -> list[int]:
-    """The epochs of `--checkpoint-at 1,2,3`. Raises ValueError."""
-    return [int(part) for part in listed.split(",") if part.strip()]
+def extra_checkpoints(listed: str) -> list[CheckpointName]:
+    """The epochs and steps of `--checkpoint-at step5,1,2`. Raises ValueError."""
+    names = [(part, written_checkpoint(part)) for part in listed.split(",") if part.strip()]
+    if wrong := [part for part, name in names if name is None]:
+        raise ValueError(wrong[0])
+    return [name for _, name in names if name]
 
 
 def check_settings(settings: TrainSettings) -> None:
@@ -114,12 +125,26 @@ def check_settings(settings: TrainSettings) -> None:
     require("label_smoothing", settings.label_smoothing == 0 or settings.loss == "sigmoid", "0 unless --loss sigmoid")
     require("overwrite", not (settings.overwrite and settings.resume), "not together with --resume")
     try:
-        outside = [epoch for epoch in extra_epochs(settings.checkpoint_at) if not 1 <= epoch <= settings.epochs]
-        require("checkpoint_at", not outside, f"epochs from 1 to {settings.epochs}")
+        extra = extra_checkpoints(settings.checkpoint_at)
+        outside = [name for name in extra if not 1 <= name.number <= (name.number if name.is_step else settings.epochs)]
+        require("checkpoint_at", not outside, f"epochs from 1 to {settings.epochs} and steps from 1")
     except ValueError:
-        require("checkpoint_at", False, "numbers with commas, such as 1,2,3,5,8")
+        require("checkpoint_at", False, "epochs and steps with commas, such as step5,step10,1,2,3")
     if problems:
         raise InputError(problems)
+
+
+def _require_steps(settings: TrainSettings, pairs: int) -> None:
+    """Raises InputError if a step of `--checkpoint-at` comes after the last one."""
+    last = settings.epochs * steps_per_epoch(settings, pairs)
+    late = [name.short for name in extra_checkpoints(settings.checkpoint_at) if name.is_step and name.number > last]
+    if late:
+        what = f"names {', '.join(late)}, expected steps from 1 to {last} ({settings.epochs} epochs of {pairs} pairs)"
+        raise InputError([Problem("--checkpoint-at", what, hint="leave them out, or train for more --epochs")])
+
+
+def steps_per_epoch(settings: TrainSettings, pairs: int) -> int:
+    return -(-pairs // (settings.batch_size * settings.gradient_accumulation))
 
 
 def read_inputs(settings: TrainSettings) -> Inputs:
@@ -129,6 +154,7 @@ def read_inputs(settings: TrainSettings) -> Inputs:
     """
     check_settings(settings)
     stance, pairs = load_stance_and_pairs(settings.stance, settings.corpus)
+    _require_steps(settings, len(pairs))
     findings = check_pairs(pairs, stance.question_sets, stance.question_places)
     anchor_prompts = load_anchor_prompts(stance.anchor) if settings.anchor_weight else []
     findings += check_anchor_prompts(anchor_prompts, pairs, stance.question_sets, stance.question_places)

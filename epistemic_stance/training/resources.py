@@ -224,7 +224,7 @@ def check_resources(job: Job) -> Resources:
     require_memory(memory, available, job.device, alternatives)
 
     disk = estimate_disk(
-        counts.parameters, counts.with_lora(settings.lora_rank)[1], len(job.checkpoint_epochs), job.save_dtype
+        counts.parameters, counts.with_lora(settings.lora_rank)[1], len(job.checkpoint_steps), job.save_dtype
     )
     free = free_disk(settings.output_dir) + used_disk(RunFolder(settings.output_dir))
     require_disk(disk, free, settings.output_dir)

@@ -1,9 +1,9 @@
-"""The loop: epochs of optimizer steps, a log line each, checkpoints and resume states on their epochs."""
+"""The loop: epochs of optimizer steps, a log line each, checkpoints and resume states where they are due."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,7 +11,7 @@ import torch
 
 from epistemic_stance.foundation.errors import StoppedError
 from epistemic_stance.foundation.files import FolderLock, JsonlWriter, link_folder
-from epistemic_stance.foundation.reporter import Epoch, Note, Progress, Reporter, Warned
+from epistemic_stance.foundation.reporter import Epoch, Note, Progress, Reporter, Saved, Warned
 from epistemic_stance.foundation.signals import StopSignals
 from epistemic_stance.records.run_folder import RunFolder
 from epistemic_stance.records.training import (
@@ -28,7 +28,13 @@ from epistemic_stance.stance.pairs import EncodedPair
 from epistemic_stance.training.checkpoint_eval import CheckpointEvaluation
 from epistemic_stance.training.checkpoints import rounded_weights, save_checkpoint, save_state
 from epistemic_stance.training.engine import Engine, evaluate, learning_rate_at, optimizer_step, require_finite_weights
-from epistemic_stance.training.guards import STEP0_PAIRS, RunFacts, epoch_warnings, require_zero_rewards
+from epistemic_stance.training.guards import (
+    STEP0_PAIRS,
+    RunFacts,
+    epoch_warnings,
+    evaluation_warnings,
+    require_zero_rewards,
+)
 from epistemic_stance.training.prepare import Job
 
 
@@ -79,11 +85,15 @@ def run_epochs(run: Run, signals: StopSignals) -> None:
         done = state.step - (epoch - 1) * job.steps_per_epoch
         for batch in epoch_batches(job, epoch)[done:]:
             _one_step(run, epoch, batch)
+            due = job.checkpoint_steps.get(state.step)
+            within = due is not None and due.is_step
+            if within:
+                _save_within_epoch(run, epoch)
             if signals.requested is not None:
-                _stop(run, signals.requested)
+                _stop(run, signals.requested, saved=within)
         _finish_epoch(run, epoch)
         if signals.requested is not None:
-            _stop(run, signals.requested, saved=epoch in job.checkpoint_epochs)
+            _stop(run, signals.requested, saved=state.step in job.checkpoint_steps)
     run.lock.require_held()
     run.record.status = "finished"
     run.folder.write_record(run.record)
@@ -117,20 +127,13 @@ def _finish_epoch(run: Run, epoch: int) -> None:
     run.lock.require_held()
     state = run.state
     record = epoch_record(run.job, epoch, state.epoch_steps, state.epoch_seconds)
-    saves = epoch in run.job.checkpoint_epochs
+    saves = state.step in run.job.checkpoint_steps
     if saves:
-        run.engine.optimizer.zero_grad(set_to_none=True)  # room for the rounded copy and the generation cache
-        require_finite_weights(run.engine.model, f"after epoch {epoch}")
-        record.exported_loss = _exported_loss(run)
-        record.evaluation = _evaluate_answers(run)
-    warnings = epoch_warnings([*run.history, record], run.facts)
-    new = {name: message for name, message in warnings.items() if name not in state.warned}
-    state.warned.update(dict.fromkeys(new, epoch))
-    record.warnings = list(new.values())
+        _measure(run, record)
+    record.warnings = _new_warnings(run, epoch, epoch_warnings([*run.history, record], run.facts))
     if saves:
         checkpoint = run.folder.checkpoint(epoch)
-        metadata = checkpoint_metadata(run.record, record)
-        save_checkpoint(run.engine.model, run.job.tokenizer, checkpoint, run.job.save_dtype, metadata)
+        _save(run, record, checkpoint, epoch)
         record.checkpoint = str(checkpoint.relative_to(run.folder.root))
         best = state.best
         if best is None or record.avg_loss < best.loss:
@@ -148,6 +151,42 @@ def _finish_epoch(run: Run, epoch: int) -> None:
     run.reporter(epoch_event(record))
     for message in record.warnings:
         run.reporter(Warned(message))
+
+
+def _save_within_epoch(run: Run, epoch: int) -> None:
+    """Measure and save the weights as they are. The record is metadata.json: the epoch log has one line an epoch."""
+    run.lock.require_held()
+    state = run.state
+    record = epoch_record(run.job, epoch, state.epoch_steps, state.epoch_seconds)
+    _measure(run, record)
+    record.warnings = _new_warnings(run, epoch, evaluation_warnings(record, run.facts))
+    checkpoint = run.folder.step_checkpoint(state.step)
+    _save(run, record, checkpoint, state.step / run.job.steps_per_epoch)
+    save_resume_state(run)
+    summary = record.evaluation.summary if record.evaluation else None
+    run.reporter(Saved(state.step, figures_of(record), checkpoint.name, summary))
+    for message in record.warnings:
+        run.reporter(Warned(message))
+
+
+def _measure(run: Run, record: EpochRecord) -> None:
+    """What is measured of weights that are to be saved."""
+    run.engine.optimizer.zero_grad(set_to_none=True)  # room for the rounded copy and the generation cache
+    require_finite_weights(run.engine.model, f"after step {record.step}")
+    record.exported_loss = _exported_loss(run)
+    record.evaluation = _evaluate_answers(run)
+
+
+def _new_warnings(run: Run, epoch: int, warnings: Mapping[str, str]) -> list[str]:
+    """Those that were not given before."""
+    new = {name: message for name, message in warnings.items() if name not in run.state.warned}
+    run.state.warned.update(dict.fromkeys(new, epoch))
+    return list(new.values())
+
+
+def _save(run: Run, record: EpochRecord, folder: Path, epochs_done: float) -> None:
+    metadata = checkpoint_metadata(run.record, record, epochs_done)
+    save_checkpoint(run.engine.model, run.job.tokenizer, folder, run.job.save_dtype, metadata)
 
 
 def _exported_loss(run: Run) -> float | None:
@@ -171,7 +210,7 @@ def _evaluate_answers(run: Run) -> CheckpointEvaluationRecord | None:
 
 
 def epoch_record(job: Job, epoch: int, steps: Sequence[StepRecord], seconds: float) -> EpochRecord:
-    """Means over the epoch's pairs, each measured before its update."""
+    """Means over the pairs of these steps, each measured before its update."""
     pairs = [pair for step in steps for pair in step.pairs]
 
     def mean(values: Sequence[float]) -> float:
@@ -187,7 +226,8 @@ def epoch_record(job: Job, epoch: int, steps: Sequence[StepRecord], seconds: flo
     norms = [step.grad_norm for step in steps if step.grad_norm is not None]
     loss = mean([pair.loss for pair in pairs])
     chosen_nll = mean([-pair.chosen_logps / pair.chosen_tokens for pair in pairs])
-    tokens = sum(pair.packed_length for pair in job.encoded)
+    lengths = {pair.id: pair.packed_length for pair in job.encoded}
+    tokens = sum(lengths[pair.id] for pair in pairs)
     return EpochRecord(
         epoch=epoch,
         step=steps[-1].step,
@@ -215,18 +255,19 @@ def epoch_record(job: Job, epoch: int, steps: Sequence[StepRecord], seconds: flo
 
 
 def epoch_event(record: EpochRecord) -> Epoch:
-    figures = {
-        name: value
-        for name, value in record.model_dump(exclude={"schema_version"}).items()
-        if isinstance(value, int | float)
-    }
     checkpoint = Path(record.checkpoint).name if record.checkpoint else None
-    return Epoch(record.epoch, figures, checkpoint, record.evaluation.summary if record.evaluation else None)
+    return Epoch(record.epoch, figures_of(record), checkpoint, record.evaluation.summary if record.evaluation else None)
 
 
-def checkpoint_metadata(run: RunRecord, epoch: EpochRecord) -> CheckpointMetadata:
+def figures_of(record: EpochRecord) -> dict[str, float]:
+    fields = record.model_dump(exclude={"schema_version"})
+    return {name: value for name, value in fields.items() if isinstance(value, int | float)}
+
+
+def checkpoint_metadata(run: RunRecord, epoch: EpochRecord, epochs_done: float) -> CheckpointMetadata:
+    """`epoch` is measured of the epoch that ends here, or of as much of it as was done."""
     return CheckpointMetadata(
-        epoch=epoch.epoch,
+        epoch=epochs_done,
         step=epoch.step,
         loss=epoch.avg_loss,
         accuracy=epoch.avg_accuracy,

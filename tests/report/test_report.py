@@ -437,3 +437,29 @@ def test_rows_of_a_chart_keep_their_names_as_they_are() -> None:
 def test_hostile_text_is_what_the_tests_mean_by_it() -> None:
     assert "</script>" in HOSTILE
     assert "onerror" in HOSTILE
+
+
+def test_a_checkpoint_within_an_epoch_stands_in_its_place(run: Path) -> None:
+    """Answers of checkpoint-030 once more, as those after 5 of 2 steps an epoch: chosen as the earliest of equals."""
+    name, record = "checkpoint-step-0005", json.loads((run / "run.json").read_text())
+    (run / "run.json").write_text(json.dumps(record | {"total_steps": 6}))
+    shutil.copytree(run / "validation" / CHOSEN, run / "validation" / name)
+    choose(run)
+    selection = json.loads((run / "selection.json").read_text())
+    assert [(each["name"], each["epoch"]) for each in selection["candidates"]] == [
+        (name, 2.5),
+        (RAISED, 20),
+        (CHOSEN, 30),
+    ]
+    assert selection["chosen"] == name
+    folder = run / "checkpoints" / name
+    folder.mkdir(parents=True)
+    values: dict[str, Any] = dict.fromkeys(("accuracy", "absolute_preference", "avg_margin"), 0.5)
+    values |= {"epoch": 2.5, "step": 5, "loss": 0.125, "exported_loss": None, "system_prompt": None}
+    values |= {"template_arguments": {}, "settings": {}, "versions": {}, "save_dtype": "float32"}
+    values |= dict.fromkeys(("base_model", "base_weights_digest", "corpus_digest", "template_digest"), "x")
+    (folder / "metadata.json").write_text(json.dumps(values))
+    report(run)
+    markdown = (run / "report.md").read_text()
+    rows = [line.split("|")[1:3] for line in markdown.splitlines() if line.startswith(("| 2 ", "| 2.50", "| 3 "))]
+    assert [cell.strip() for row in rows[:3] for cell in row] == ["2", "0.3500", "2.50", "0.1250", "3", "0.2333"]

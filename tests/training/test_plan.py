@@ -18,7 +18,7 @@ from epistemic_stance.training.plan import dtypes_to_time, step_seconds, time_fo
 
 PAIRS = [EncodedPair("a", [1, 2], [3, 4], [5]), EncodedPair("b", [1, 2, 3], [4, 5, 6], [7, 8, 9, 10])]
 JOB: Any = SimpleNamespace(
-    total_steps=1000, pairs_per_step=1, encoded=PAIRS[1:], anchor_prompts=[], checkpoint_epochs=list(range(20))
+    total_steps=1000, pairs_per_step=1, encoded=PAIRS[1:], anchor_prompts=[], checkpoint_steps=dict.fromkeys(range(20))
 )
 NO_ANSWERS = EvaluationSeconds(0.0, 0.0)
 NO_OPTIMIZER: Any = SimpleNamespace(compute_dtype="float32", device="cpu", trainable_parameters=0)

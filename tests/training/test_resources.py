@@ -191,7 +191,7 @@ def job(tmp_path: Path) -> SimpleNamespace:
         device="cpu",
         compute_dtype=torch.float32,
         save_dtype=torch.bfloat16,
-        checkpoint_epochs=[10, 20],
+        checkpoint_steps=dict.fromkeys((10, 20)),
     )
 
 
