@@ -9,13 +9,14 @@ from epistemic_stance.foundation.terminal import visible
 
 SPECIAL = re.compile(r"([\\`*_{}\[\]<>#|~&!])")
 BACKTICKS = re.compile("`+")
-LIST_MARK = re.compile(r"^(\d+)([.)])(?=\s|$)|^([-+])(?=\s|$)")
+BLOCK_MARK = re.compile(r"^(\d+)([.)])(?=\s|$)|^([-+=])(?=\s|$|[-=]+$)")
 
 
 def escaped(text: str) -> str:
-    """The text on one line of a paragraph or table; what would open a list at the start of a line does not."""
+    """The text on one line of a paragraph or table; what would open a list at the start of a line, or make the line above a
+    heading, does not."""
     line = SPECIAL.sub(r"\\\1", " ".join(visible(text).split()))
-    return LIST_MARK.sub(lambda match: f"{match[1]}\\{match[2]}" if match[1] else f"\\{match[3]}", line)
+    return BLOCK_MARK.sub(lambda match: f"{match[1]}\\{match[2]}" if match[1] else f"\\{match[3]}", line)
 
 
 def fenced(text: str) -> str:
