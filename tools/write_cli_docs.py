@@ -55,7 +55,8 @@ def sections(commands: typer.Typer, program: str) -> Iterator[str]:
 
 def flag_table(callback: Callable[..., Any]) -> str:
     rows = ["| flag | value | default | meaning |", "|---|---|---|---|"]
-    for parameter in inspect.signature(callback).parameters.values():
+    flags = [each for each in inspect.signature(callback).parameters.values() if each.annotation is not typer.Context]
+    for parameter in flags:
         option = parameter.default
         given_by_place = isinstance(option, ArgumentInfo)
         flag = parameter.name.upper() if given_by_place else f"`{option.param_decls[0]}`"

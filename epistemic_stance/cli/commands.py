@@ -10,6 +10,7 @@ from typer.core import TyperGroup
 
 from epistemic_stance import __version__
 from epistemic_stance.cli.flags import command
+from epistemic_stance.foundation.recipes import with_recipe
 from epistemic_stance.foundation.settings import (
     AnalyzeSettings,
     AnswersSettings,
@@ -74,7 +75,7 @@ def stance(
     """Flags of the program itself."""
 
 
-@command("train", TrainSettings, app)
+@command("train", TrainSettings, app, complete=with_recipe)
 def train_command(settings: TrainSettings) -> None:
     """Train a model on contrastive pairs.
 

@@ -3,27 +3,34 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import MISSING, Field, fields
 from typing import Any, get_type_hints
 
 import typer
 
 Run = Callable[[Any], None]
+Complete = Callable[[Any, Collection[str]], Any]
 
 
-def command(name: str, settings_type: type, group: typer.Typer) -> Callable[[Run], Run]:
+def command(
+    name: str, settings_type: type, group: typer.Typer, complete: Complete = lambda settings, _: settings
+) -> Callable[[Run], Run]:
     """Register a function of one settings object as a command whose flags are the settings' fields.
 
     Defaults and help texts are those of the dataclass, so that nothing is written twice.
+
+    Args:
+        complete: makes the settings of those parsed and the names of the fields that the command line gave.
     """
     hints = get_type_hints(settings_type)
 
     def register(run: Run) -> Run:
-        def entry(**flags: Any) -> None:
-            run(settings_type(**flags))
+        def entry(ctx: typer.Context, **flags: Any) -> None:
+            run(complete(settings_type(**flags), {name for name in flags if _is_given(ctx, name)}))
 
         entry.__doc__ = run.__doc__
+        context = inspect.Parameter("ctx", inspect.Parameter.KEYWORD_ONLY, annotation=typer.Context)
         parameters = [
             inspect.Parameter(
                 setting.name,
@@ -33,12 +40,18 @@ def command(name: str, settings_type: type, group: typer.Typer) -> Callable[[Run
             )
             for setting in fields(settings_type)
         ]
-        entry.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
-        entry.__annotations__ = dict(hints)
+        entry.__signature__ = inspect.Signature([context, *parameters])  # type: ignore[attr-defined]
+        entry.__annotations__ = {"ctx": typer.Context, **hints}
         group.command(name)(entry)
         return run
 
     return register
+
+
+def _is_given(context: typer.Context, name: str) -> bool:
+    """Whether the command line says it, rather than a default."""
+    source = context.get_parameter_source(name)
+    return source is not None and source.name == "COMMANDLINE"
 
 
 def _parameter(setting: Field[Any]) -> Any:

@@ -14,6 +14,7 @@ from rich.console import Console
 from epistemic_stance.foundation.console import program
 from epistemic_stance.foundation.errors import InputError, Problem, RefusedError, StanceError
 from epistemic_stance.foundation.files import storage_errors, verify_manifest, write_atomic
+from epistemic_stance.foundation.recipes import RECIPES
 from epistemic_stance.foundation.settings import (
     DEFAULT_MODEL,
     DEFAULT_STANCE,
@@ -148,11 +149,13 @@ def command(*words: str | Path) -> str:
 
 
 def _flags(settings: dict[str, object]) -> list[str]:
-    """Those of a training that are not the default."""
+    """Those of a training that are not the default, or not what its recipe says."""
     words = []
+    recipe = RECIPES.get(str(settings.get("recipe")), {})
     for setting in fields(TrainSettings):
-        value = settings.get(setting.name, setting.default)
-        if value is not None and str(value) != str(setting.default):
+        default = recipe.get(setting.name, setting.default)
+        value = settings.get(setting.name, default)
+        if value is not None and str(value) != str(default):
             flag = "--" + setting.name.replace("_", "-")
             words += [flag] if value is True else [flag, str(value)]
     return words

@@ -53,6 +53,7 @@ class TrainSettings:
         None, "Pairs to train on (guide JSON or prompt/chosen/rejected JSONL). Default: the stance's own corpus."
     )
     output_dir: Path = setting(Path("fine_tuned_model"), "Run folder: checkpoints, logs and resume state.")
+    recipe: str = setting("", "Named preset of the settings below: robust. Flags given beside it win. Default: none.")
     epochs: int = setting(200, "Passes over all pairs.")
     checkpoint_every: int = setting(10, "Save a checkpoint every N epochs; the last epoch is always saved.")
     checkpoint_at: str = setting(
@@ -334,7 +335,8 @@ class RunSettings:
     run: Path = argument("Run folder of a training.")
     checkpoints: str = setting(
         "",
-        "Epochs to ask, for example 50,100,150,200, or all. Default: those that a first look finds promising.",
+        "Checkpoints to ask, by epoch or step, for example 50,step5, or all. Default: those that a first look finds "
+        "promising.",
     )
     questions: str = setting("", "Question sets to ask, for example phase1,safety. Default: all that are sampled.")
     base: str | None = setting(None, "Model to compare with. Default: the one the checkpoints were trained from.")

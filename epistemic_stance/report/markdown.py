@@ -13,8 +13,10 @@ BLOCK_MARK = re.compile(r"^(\d+)([.)])(?=\s|$)|^([-+=])(?=\s|$|[-=]+$)")
 
 
 def escaped(text: str) -> str:
-    """The text on one line of a paragraph or table; what would open a list at the start of a line, or make the line above a
-    heading, does not."""
+    """The text on one line of a paragraph or table.
+
+    What would open a list at the start of a line, or make a heading of the line above, does not.
+    """
     line = SPECIAL.sub(r"\\\1", " ".join(visible(text).split()))
     return BLOCK_MARK.sub(lambda match: f"{match[1]}\\{match[2]}" if match[1] else f"\\{match[3]}", line)
 

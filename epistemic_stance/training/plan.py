@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 from epistemic_stance.foundation.console import duration
+from epistemic_stance.foundation.recipes import recipe_line
 from epistemic_stance.foundation.settings import DEMO_MODEL, DEMO_NOTICE
 from epistemic_stance.foundation.wording import local_model
 from epistemic_stance.records.training import RunRecord
@@ -91,6 +92,7 @@ def header_rows(
     return [
         ("model", f"{local_model(run.base_model)}: {run.parameters / 1e6:.1f} M parameters{adapters}{stand_in}"),
         ("pairs", pairs),
+        *([("recipe", recipe_line(settings))] if settings.recipe else []),
         ("objective", str(Objective.of(settings))),
         *([("anchor", anchor)] if job.anchor_prompts else []),
         ("schedule", schedule),

@@ -20,6 +20,22 @@ from epistemic_stance.foundation.settings import TrainSettings
 
 SHIPPED_CORPUS = ROOT / "epistemic_stance" / "stances" / "epistemic" / "training_corpus.json"
 
+# --- recipes -----------------------------------------------------------------------------------------------
+
+
+def test_flags_beside_a_recipe_win_and_are_named_in_the_header(tmp_path: Path) -> None:
+    flags = ["--model", "demo", "--output-dir", str(tmp_path / "run"), "--recipe", "robust"]
+    shown = stance(["train", *flags, "--epochs", "3", "--dry-run"]).stdout
+    assert re.search(r"recipe +robust, but epochs 3 \(recipe: 4\)\n", shown)
+    assert re.search(r"objective .*anchor weight 0\.2\n", shown)
+    assert re.search(r"checkpoints +7 at epochs step5, step10, step15, step20, 1, 2, 3, in ", shown)
+
+
+def test_an_unknown_recipe_is_refused(tmp_path: Path) -> None:
+    done = stance(["train", "--recipe", "gentle", "--output-dir", str(tmp_path / "run")])
+    assert_refused(done, 2, "no recipe 'gentle'", "robust")
+
+
 # --- help --------------------------------------------------------------------------------------------------
 
 

@@ -29,6 +29,7 @@ from epistemic_stance.cli import main as cli
 from epistemic_stance.cli.status import run_status, status_rows
 from epistemic_stance.foundation.errors import InputError, RefusedError
 from epistemic_stance.foundation.files import dump_json
+from epistemic_stance.foundation.recipes import with_recipe
 from epistemic_stance.foundation.reporter import silent
 from epistemic_stance.foundation.settings import LabelSettings, StatusSettings, TrainSettings
 from epistemic_stance.labelling import run as labelling
@@ -37,6 +38,7 @@ from epistemic_stance.records.validation import RuleRecord, SelectionRecord
 from epistemic_stance.report.findings import FINDINGS
 from epistemic_stance.report.status_page import Row, next_row, page
 from epistemic_stance.stance.load import load_stance
+from epistemic_stance.training.prepare import recorded_settings
 
 
 @pytest.fixture(autouse=True)
@@ -189,6 +191,23 @@ def test_a_stopped_run_is_resumed_with_the_flags_it_began_with(
     monkeypatch.setattr("epistemic_stance.cli.train.run", run)
     cli.run(words[1:])
     assert seen == [replace(trained, output_dir=folder, resume=True)]
+
+
+def test_a_run_of_a_recipe_is_resumed_with_what_was_given_beside_it(
+    trained: TrainSettings, own_run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where that is the default and not what the recipe says."""
+    beside = replace(with_recipe(replace(trained, recipe="robust"), {"epochs"}), nll_weight=0.0)
+    edited(own_run / "run.json", status="stopped", settings=recorded_settings(beside))
+    seen: list[TrainSettings] = []
+
+    def run(settings: TrainSettings, _reporter: object) -> None:
+        seen.append(settings)
+        raise InputError([])
+
+    monkeypatch.setattr("epistemic_stance.cli.train.run", run)
+    cli.run(shlex.split(rows(StatusSettings(run=own_run))["training"].command)[1:])
+    assert seen == [replace(beside, output_dir=own_run, resume=True)]
 
 
 def test_a_running_run_is_told_from_one_that_died(own_run: Path) -> None:
