@@ -176,11 +176,11 @@ COLUMNS = (
 HEAD = f"""# Recipes tried on real models
 
 Drawn by `python benchmarks/recipes.py table` out of `benchmarks/recipes/*.json`; each run was made by the command in
-the head of that script. Greedy answers to 40 select questions about the model itself. By the rules, in percent: pragmatic
-answers that hold together, pragmatic phrases whether or not they do, performative, incoherent, words copied from chosen
-answers. Right of 20 syllogisms, 20 facts, 12 sums. KL: nats a token on neutral answers. Readers: incoherent / pragmatic /
-performative of so many answers, as two language models reading blind both say. Unless named, settings are the guide's,
-at a constant learning rate.
+the head of that script. Greedy answers to 40 select questions about the model itself. By the rules, in percent:
+pragmatic answers that hold together, pragmatic phrases whether or not they do, performative, incoherent, words copied
+from chosen answers. Right of 20 syllogisms, 20 facts, 12 sums. KL: nats a token on neutral answers. Readers:
+incoherent / pragmatic / performative of so many answers, as two language models reading blind both say. Unless named,
+settings are the guide's, at a constant learning rate.
 
 | {" | ".join(COLUMNS)} |
 |{"---|" * len(COLUMNS)}

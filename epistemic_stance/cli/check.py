@@ -20,13 +20,13 @@ from epistemic_stance.models.chat_template import encode_pair, special_tokens
 from epistemic_stance.models.find import ModelFiles, find_model
 from epistemic_stance.scoring.check_keys import check_keys
 from epistemic_stance.scoring.check_patterns import check_examples
+from epistemic_stance.stance.anchor_prompts import check_anchor_prompts, load_anchor_prompts
 from epistemic_stance.stance.check_likelihood import (
     PairLikelihood,
     check_likelihoods,
     least_likely,
     pair_likelihoods,
 )
-from epistemic_stance.stance.anchor_prompts import check_anchor_prompts, load_anchor_prompts
 from epistemic_stance.stance.check_pairs import check_pairs, check_tokens, overlaps
 from epistemic_stance.stance.check_questions import check_probe_sets, check_question_sets
 from epistemic_stance.stance.findings import Finding, located
