@@ -12,7 +12,8 @@ from epistemic_stance.evaluation import select
 from epistemic_stance.foundation.reporter import silent
 from epistemic_stance.foundation.settings import AnalyzeSettings, CompareSettings, SelectSettings
 from epistemic_stance.records.training import EpochRecord, RunRecord
-from epistemic_stance.stance.load import corpus_digest, load_stance_and_pairs
+from epistemic_stance.stance.load import load_stance_and_pairs
+from epistemic_stance.stance.pairs import corpus_digest
 
 OWNED = "document.title='owned'"
 HOSTILE = (

@@ -19,8 +19,8 @@ from epistemic_stance.models.open import open_model
 from epistemic_stance.models.sampling_config import SamplingConfig
 from epistemic_stance.models.slots import Request
 from epistemic_stance.records.training import CheckpointMetadata
-from epistemic_stance.stance.load import Stance, corpus_digest, load_pairs, load_stance
-from epistemic_stance.stance.pairs import Pair
+from epistemic_stance.stance.load import Stance, load_pairs, load_stance
+from epistemic_stance.stance.pairs import Pair, corpus_digest
 from epistemic_stance.training.checkpoint_eval import choose_questions
 
 

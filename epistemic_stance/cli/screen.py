@@ -37,14 +37,8 @@ from epistemic_stance.probing.targets import Target, TargetModel, find_target
 from epistemic_stance.records.run_folder import RunFolder, require_run_folder, write_record
 from epistemic_stance.records.screening import ScreenedModelRecord, ScreenedSetRecord, ScreeningRecord
 from epistemic_stance.scoring.score import Scorer
-from epistemic_stance.stance.load import (
-    STANCE_FILE,
-    Stance,
-    corpus_digest,
-    load_stance,
-    load_stance_and_pairs,
-    patterns_digest,
-)
+from epistemic_stance.stance.load import STANCE_FILE, Stance, load_stance, load_stance_and_pairs, patterns_digest
+from epistemic_stance.stance.pairs import corpus_digest
 
 
 @dataclass(frozen=True)

@@ -45,7 +45,8 @@ from epistemic_stance.report.status_page import MARKER, Row, page, print_status
 from epistemic_stance.scoring.patterns import load_patterns
 from epistemic_stance.stance.check_pairs import check_pairs
 from epistemic_stance.stance.check_questions import check_question_sets
-from epistemic_stance.stance.load import corpus_digest, load_pairs, load_stance
+from epistemic_stance.stance.load import load_pairs, load_stance
+from epistemic_stance.stance.pairs import corpus_digest
 from epistemic_stance.training.occupancy import holds_a_run, is_being_trained
 
 BASELINE_FOLDER, FINDINGS_PAGE = Path("baseline_data"), Path("BASELINE_FINDINGS.md")

@@ -27,7 +27,8 @@ from epistemic_stance.records.written import TrainingCorpus, TrainingPair
 from epistemic_stance.scoring.own_answers import Suggestion, suggested, unwanted_patterns
 from epistemic_stance.scoring.patterns import load_patterns
 from epistemic_stance.stance.corpus_file import read_corpus, require_new, write_new_corpus
-from epistemic_stance.stance.load import corpus_digest, corpus_name, load_stance_and_pairs
+from epistemic_stance.stance.load import corpus_name, load_stance_and_pairs
+from epistemic_stance.stance.pairs import corpus_digest
 
 
 def suggest(settings: SuggestSettings, console: Console) -> None:

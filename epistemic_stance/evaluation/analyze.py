@@ -24,7 +24,8 @@ from epistemic_stance.records.response_file import Known, ResponseFile, corpus_n
 from epistemic_stance.records.run_folder import AnswerFiles, read_if_sound, write_record
 from epistemic_stance.scoring.run import Answer, ScoredFile, scored
 from epistemic_stance.scoring.score import Scorer
-from epistemic_stance.stance.load import Stance, corpus_digest, corpus_name, load_stance_and_pairs, patterns_digest
+from epistemic_stance.stance.load import Stance, corpus_name, load_stance_and_pairs, patterns_digest
+from epistemic_stance.stance.pairs import corpus_digest
 
 RANDOM_ANSWERS = 10
 

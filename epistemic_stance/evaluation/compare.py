@@ -39,7 +39,8 @@ from epistemic_stance.records.response_file import ResponseFile, corpus_notice
 from epistemic_stance.records.run_folder import AnswerFiles, write_record
 from epistemic_stance.scoring.run import Answer, ScoredFile, scored
 from epistemic_stance.scoring.score import Scorer
-from epistemic_stance.stance.load import corpus_digest, corpus_name, load_stance_and_pairs
+from epistemic_stance.stance.load import corpus_name, load_stance_and_pairs
+from epistemic_stance.stance.pairs import corpus_digest
 from epistemic_stance.statistics.changes import Change, PairedChange, paired_changes
 from epistemic_stance.statistics.detector import Refused, corrected_changes
 from epistemic_stance.statistics.estimates import IntArray

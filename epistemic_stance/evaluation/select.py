@@ -31,7 +31,8 @@ from epistemic_stance.records.run_folder import RunFolder, write_record
 from epistemic_stance.records.validation import CandidateRecord, GainRecord, SelectionRecord
 from epistemic_stance.records.written import SelectionAxes
 from epistemic_stance.scoring.score import Scorer
-from epistemic_stance.stance.load import STANCE_FILE, Stance, corpus_digest, load_stance_and_pairs
+from epistemic_stance.stance.load import STANCE_FILE, Stance, load_stance_and_pairs
+from epistemic_stance.stance.pairs import corpus_digest
 from epistemic_stance.stance.trained_questions import TRAINED
 
 LABELS_WANTED = 60

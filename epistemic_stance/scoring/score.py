@@ -13,8 +13,8 @@ from epistemic_stance.records.analysis import CopyingRecord, HitRecord, ScoreRec
 from epistemic_stance.records.response_file import Response
 from epistemic_stance.scoring.grade import grade, verdict
 from epistemic_stance.scoring.patterns import Hit, load_patterns
-from epistemic_stance.stance.load import Stance, corpus_digest, patterns_digest, questions_digest
-from epistemic_stance.stance.pairs import Pair
+from epistemic_stance.stance.load import Stance, patterns_digest, questions_digest
+from epistemic_stance.stance.pairs import Pair, corpus_digest
 from epistemic_stance.stance.question_index import QuestionIndex
 
 VERSION = 3

@@ -325,15 +325,6 @@ def questions_digest(stance: Stance) -> str:
     return hashlib.sha256(json.dumps(sets, sort_keys=True).encode()).hexdigest()
 
 
-def corpus_digest(pairs: Sequence[Pair]) -> str:
-    """sha256 over ids and texts in order: the same pairs have one digest however their file is written."""
-    digest = hashlib.sha256()
-    for pair in pairs:
-        digest.update(json.dumps([pair.id, pair.prompt, pair.chosen, pair.rejected], sort_keys=True).encode())
-        digest.update(b"\n")
-    return digest.hexdigest()
-
-
 def is_jsonl(text: str) -> bool:
     """Whether the first line is an object of its own rather than the opening of a longer one."""
     first = text.lstrip().partition("\n")[0].rstrip()

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 Messages = list[dict[str, str]]
@@ -42,3 +45,12 @@ class EncodedPair:
     @property
     def packed_length(self) -> int:
         return len(self.prompt_ids) + len(self.chosen_ids) + len(self.rejected_ids)
+
+
+def corpus_digest(pairs: Sequence[Pair]) -> str:
+    """sha256 over ids and texts in order: the same pairs have one digest however their file is written."""
+    digest = hashlib.sha256()
+    for pair in pairs:
+        digest.update(json.dumps([pair.id, pair.prompt, pair.chosen, pair.rejected], sort_keys=True).encode())
+        digest.update(b"\n")
+    return digest.hexdigest()

@@ -23,8 +23,8 @@ from epistemic_stance.stance.anchor_prompts import (
 )
 from epistemic_stance.stance.check_pairs import check_pairs, check_tokens
 from epistemic_stance.stance.findings import Finding, error
-from epistemic_stance.stance.load import Stance, corpus_digest, load_stance_and_pairs
-from epistemic_stance.stance.pairs import EncodedPair, Pair
+from epistemic_stance.stance.load import Stance, load_stance_and_pairs
+from epistemic_stance.stance.pairs import EncodedPair, Pair, corpus_digest
 
 if TYPE_CHECKING:
     import torch

@@ -27,8 +27,8 @@ def test_flags_beside_a_recipe_win_and_are_named_in_the_header(tmp_path: Path) -
     flags = ["--model", "demo", "--output-dir", str(tmp_path / "run"), "--recipe", "robust"]
     shown = stance(["train", *flags, "--epochs", "3", "--dry-run"]).stdout
     assert re.search(r"recipe +robust, but epochs 3 \(recipe: 4\)\n", shown)
-    assert re.search(r"objective .*anchor weight 0\.2\n", shown)
-    assert re.search(r"checkpoints +7 at epochs step5, step10, step15, step20, 1, 2, 3, in ", shown)
+    assert re.search(r"objective .*nll weight 1\n", shown)
+    assert re.search(r"checkpoints +3 at epochs 1, 2, 3, in ", shown)
 
 
 def test_an_unknown_recipe_is_refused(tmp_path: Path) -> None:

@@ -9,7 +9,8 @@ import pytest
 
 from epistemic_stance.foundation.errors import InputError, RefusedError
 from epistemic_stance.stance.corpus_file import read_corpus, require_new, write_new_corpus
-from epistemic_stance.stance.load import SHIPPED, corpus_digest, load_pairs
+from epistemic_stance.stance.load import SHIPPED, load_pairs
+from epistemic_stance.stance.pairs import corpus_digest
 
 CORPUS = SHIPPED / "epistemic" / "training_corpus.json"
 

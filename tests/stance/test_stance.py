@@ -20,8 +20,8 @@ from epistemic_stance.foundation.files import MAX_INPUT_BYTES
 from epistemic_stance.foundation.similarity import words
 from epistemic_stance.stance.check_pairs import check_pairs
 from epistemic_stance.stance.check_questions import check_question_sets
-from epistemic_stance.stance.load import corpus_digest, load_pairs, load_stance, load_stance_and_pairs, shipped_stances
-from epistemic_stance.stance.pairs import Pair
+from epistemic_stance.stance.load import load_pairs, load_stance, load_stance_and_pairs, shipped_stances
+from epistemic_stance.stance.pairs import Pair, corpus_digest
 
 GUIDE_PAIR = {
     "id": "sky_01",
