@@ -197,12 +197,18 @@ def train(
 
 
 def save(model: Qwen2ForCausalLM, tokenizer: PreTrainedTokenizerFast, output: Path) -> str:
-    """Write weights (bf16), configs and tokenizer; returns the sha256 of the weights."""
+    """Write weights (bf16), configs and tokenizer, as transformers 4 and 5 read them; returns the weights' sha256."""
     output.mkdir(parents=True, exist_ok=True)
     ends = {"eos_token_id": tokenizer.eos_token_id, "pad_token_id": tokenizer.pad_token_id}
     model.generation_config = GenerationConfig(do_sample=False, **ends)
     model.to(torch.bfloat16).save_pretrained(output)
     tokenizer.save_pretrained(output, save_jinja_files=False)
+    config_path = output / "tokenizer_config.json"
+    config = json.loads(config_path.read_text(encoding="utf-8"))
+    del config["backend"]
+    config["additional_special_tokens"] = config.pop("extra_special_tokens")
+    config["tokenizer_class"] = "PreTrainedTokenizerFast"
+    config_path.write_text(json.dumps(config, indent=2, sort_keys=True) + "\n", encoding="utf-8")
     return hashlib.sha256((output / "model.safetensors").read_bytes()).hexdigest()
 
 

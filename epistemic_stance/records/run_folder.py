@@ -33,6 +33,8 @@ from epistemic_stance.records.training import CheckpointMetadata, EpochRecord, R
 RUN_FILE = "run.json"
 CHECKPOINTS = "checkpoints"
 METADATA_FILE = "metadata.json"
+CARD_FILE = "README.md"
+"""Of a model folder; outside its manifest."""
 BEST_MODEL, FINAL_MODEL = "best_model", "final_model"
 VALIDATION = "validation"
 PROBES_FILE = "probes.json"

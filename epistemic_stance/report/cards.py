@@ -11,7 +11,14 @@ from typing import Any
 
 from epistemic_stance.foundation.files import committed_weights_digest, write_atomic
 from epistemic_stance.foundation.settings import DEFAULT_MODEL, DEMO_MODEL, DEMO_NOTICE, GGUF_SUFFIX
-from epistemic_stance.records.run_folder import BEST_MODEL, FINAL_MODEL, METADATA_FILE, RunFolder, read_if_sound
+from epistemic_stance.records.run_folder import (
+    BEST_MODEL,
+    CARD_FILE,
+    FINAL_MODEL,
+    METADATA_FILE,
+    RunFolder,
+    read_if_sound,
+)
 from epistemic_stance.records.training import CheckpointMetadata, RunRecord
 from epistemic_stance.records.validation import (
     CandidateRecord,
@@ -28,7 +35,6 @@ from epistemic_stance.report.selection_sections import (
     flag_table,
 )
 
-CARD_FILE = "README.md"
 MARK = "<!-- Written by `stance`, and anew by every `stance select`. Delete this line to keep what you change. -->"
 HUB_ID = re.compile(r"(?!.*checkpoint-(step-)?\d+$)[A-Za-z0-9][\w.-]*(/[\w.-]+)?", re.ASCII)
 """An id on the Hub. A name that ends like a checkpoint's is a path into a run folder, whatever it looks like."""

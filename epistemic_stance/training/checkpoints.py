@@ -5,7 +5,6 @@ Both are written by the commit protocol of files.py: a folder without a valid ma
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 from collections.abc import Iterator
@@ -21,6 +20,7 @@ from torch import Tensor
 
 from epistemic_stance.foundation.errors import StorageError
 from epistemic_stance.foundation.files import commit_folder, dump_json, verify_manifest
+from epistemic_stance.models.base_files import take_over_files, write_config
 from epistemic_stance.records.run_folder import METADATA_FILE
 from epistemic_stance.records.training import CheckpointMetadata, ResumeState
 from epistemic_stance.training.lora import merged_state_dict
@@ -29,19 +29,22 @@ STATES_KEPT = 2
 
 
 def save_checkpoint(
-    model: Any, tokenizer: Any, folder: Path, save_dtype: torch.dtype, metadata: CheckpointMetadata
+    model: Any, base: Path, folder: Path, save_dtype: torch.dtype, metadata: CheckpointMetadata
 ) -> None:
-    """Export the model as `from_pretrained` expects it, with metadata.json and a manifest."""
+    """Write the weights, the files of the base's folder, metadata.json and a manifest.
+
+    Args:
+        base: folder of the model that was loaded.
+
+    Raises StorageError, also for a base that is no longer there.
+    """
 
     def fill(target: Path) -> None:
         model.save_pretrained(target, state_dict=export_state_dict(model, save_dtype), max_shard_size="1000GB")
-        config_path = target / "config.json"
-        config = json.loads(config_path.read_text(encoding="utf-8"))
-        config["dtype"] = str(save_dtype).removeprefix("torch.")
-        config_path.write_text(dump_json(config, indent=2) + "\n", encoding="utf-8")
-        tokenizer.save_pretrained(target)
+        (target / "generation_config.json").unlink(missing_ok=True)
+        write_config(base, target, str(save_dtype).removeprefix("torch."))
+        take_over_files(base, target, next(iter(sorted(folder.parent.glob("checkpoint-*"))), None))
         (target / METADATA_FILE).write_text(dump_json(metadata.model_dump(mode="json"), indent=1) + "\n")
-        share_equal_files(target, folder.parent)
 
     with safetensors_failures_are_io():
         commit_folder(folder, fill)
@@ -69,20 +72,6 @@ def export_state_dict(model: Any, dtype: torch.dtype) -> dict[str, Tensor]:
             cast[key] = tensor.detach().to(device="cpu", dtype=dtype if tensor.is_floating_point() else tensor.dtype)
         exported[name] = cast[key]
     return exported
-
-
-def share_equal_files(target: Path, checkpoints: Path) -> None:
-    """Replace tokenizer files that equal those of an earlier checkpoint by hard links: 11 MB, twenty times."""
-    for earlier in sorted(checkpoints.glob("checkpoint-*")):
-        for path in target.glob("tokenizer*"):
-            twin = earlier / path.name
-            if twin.is_file() and twin.stat().st_size == path.stat().st_size and twin.read_bytes() == path.read_bytes():
-                path.unlink()
-                try:
-                    path.hardlink_to(twin)
-                except OSError:
-                    shutil.copyfile(twin, path)
-        return
 
 
 @contextmanager

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from epistemic_stance.foundation.errors import InputError, Problem
 from epistemic_stance.foundation.settings import NOT_PART_OF_A_RUN, TrainSettings
+from epistemic_stance.models.base_files import newer_forms
 from epistemic_stance.models.chat_template import encode_pair, encode_question, special_tokens, template_digest
 from epistemic_stance.models.find import ModelFiles, find_model
 from epistemic_stance.models.load import load_config, load_stop_ids, load_tokenizer, longest_pair
@@ -54,7 +55,7 @@ class Job:
     anchor_prompts: Sequence[EncodedPrompt]
     """Empty without --anchor-weight."""
     warnings: list[str]
-    """What the lint found and does not stop the run."""
+    """What was found in pairs and model and does not stop the run."""
     files: ModelFiles
     config: Any
     """The model's configuration, as transformers read it."""
@@ -196,7 +197,7 @@ def prepare(inputs: Inputs) -> Job:
         pairs=pairs,
         encoded=encoded,
         anchor_prompts=anchor_prompts,
-        warnings=[str(finding.problem) for finding in findings],
+        warnings=[str(problem) for problem in (*(each.problem for each in findings), *newer_forms(files.folder))],
         files=files,
         config=config,
         tokenizer=tokenizer,

@@ -186,7 +186,7 @@ def _new_warnings(run: Run, epoch: int, warnings: Mapping[str, str]) -> list[str
 
 def _save(run: Run, record: EpochRecord, folder: Path, epochs_done: float) -> None:
     metadata = checkpoint_metadata(run.record, record, epochs_done)
-    save_checkpoint(run.engine.model, run.job.tokenizer, folder, run.job.save_dtype, metadata)
+    save_checkpoint(run.engine.model, run.job.files.folder, folder, run.job.save_dtype, metadata)
 
 
 def _exported_loss(run: Run) -> float | None:
