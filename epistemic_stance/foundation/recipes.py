@@ -10,8 +10,9 @@ from epistemic_stance.foundation.errors import InputError, Problem
 from epistemic_stance.foundation.settings import TrainSettings
 from epistemic_stance.foundation.wording import shorten
 
+ROBUST = "robust"
 RECIPES: Mapping[str, Mapping[str, Any]] = {
-    "robust": {
+    ROBUST: {
         "epochs": 4,
         "checkpoint_every": 1,
         "learning_rate": 1e-5,

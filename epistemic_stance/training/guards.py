@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import torch
 
 from epistemic_stance.foundation.errors import NumericError
+from epistemic_stance.foundation.recipes import ROBUST
 from epistemic_stance.foundation.settings import TrainSettings
 from epistemic_stance.records.training import EpochRecord, PairRecord
 from epistemic_stance.stance.pairs import EncodedPair
@@ -98,6 +99,11 @@ def lower_rate(facts: RunFacts) -> str:
     return f"--learning-rate {number(facts.settings.learning_rate / 2)}"
 
 
+def preset(facts: RunFacts) -> str:
+    """The recipe that moved a real model; for a run that has its NLL term already, more of it."""
+    return more_nll(facts) if facts.settings.nll_weight else f"--recipe {ROBUST}"
+
+
 def number(value: float) -> str:
     """As a person writes it on a command line: 5e-6, not 5e-06."""
     return f"{value:g}".replace("e-0", "e-")
@@ -153,7 +159,7 @@ def satisfied_without_shifting(history: Sequence[EpochRecord], facts: RunFacts) 
         return None
     return (
         f"satisfied without shifting: accuracy {last.avg_accuracy:.0%} and margin {last.avg_margin:.1f}, so the "
-        f"preference loss asks for nothing more, but {last.evaluation.reason}; try {more_nll(facts)}, or "
+        f"preference loss asks for nothing more, but {last.evaluation.reason}; try {preset(facts)}, or "
         f"{higher_rate(facts)}"
     )
 
@@ -162,9 +168,7 @@ def broken(history: Sequence[EpochRecord], facts: RunFacts) -> str | None:
     evaluation = history[-1].evaluation
     if evaluation is None or evaluation.verdict != "broken":
         return None
-    remedy = (
-        f"use an earlier checkpoint, {lower_rate(facts)}, or chosen answers that the model could say (stance check)"
-    )
+    remedy = f"use an earlier checkpoint, {preset(facts)}, or chosen answers that the model could say (stance check)"
     return f"broken: {evaluation.reason}; {remedy}"
 
 
