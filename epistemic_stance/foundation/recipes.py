@@ -18,6 +18,7 @@ RECIPES: Mapping[str, Mapping[str, Any]] = {
         "learning_rate": 1e-5,
         "lr_schedule": "constant",
         "nll_weight": 1.0,
+        "anchor_weight": 1.0,
         "gradient_accumulation": 5,
         "warmup_steps": 3,
     },
