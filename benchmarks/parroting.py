@@ -19,13 +19,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from epistemic_stance.evaluation.learning import parroting_of
-from epistemic_stance.evaluation.measures import Measure
 from epistemic_stance.evaluation.rates import EXPOSURES
 from epistemic_stance.foundation.copying import CopyDetector
 from epistemic_stance.foundation.similarity import words
 from epistemic_stance.records.analysis import CopyingRecord, Exposure, HitRecord, ScoreRecord
 from epistemic_stance.records.parroting import ParrotingRecord
 from epistemic_stance.records.response_file import Response
+from epistemic_stance.scoring.measures import Measure
 from epistemic_stance.scoring.run import Answer
 from epistemic_stance.scoring.score import copying_record
 from epistemic_stance.stance.load import load_stance_and_pairs

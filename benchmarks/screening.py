@@ -31,7 +31,6 @@ from numpy.typing import NDArray
 from scipy.stats import spearmanr
 
 from epistemic_stance.collection.run import run as collect
-from epistemic_stance.evaluation.measures import PERFORMATIVE, PRAGMATIC_ONLY, Measure
 from epistemic_stance.evaluation.screening import FINALISTS, finalists, screened_measures
 from epistemic_stance.foundation.reporter import silent
 from epistemic_stance.foundation.settings import CollectSettings, ProbeSettings
@@ -39,6 +38,7 @@ from epistemic_stance.foundation.similarity import question_key
 from epistemic_stance.probing.targets import TargetModel, find_target
 from epistemic_stance.records.comparison import Verdict
 from epistemic_stance.records.response_file import Response, read_responses
+from epistemic_stance.scoring.measures import PERFORMATIVE, PRAGMATIC_ONLY, Measure
 from epistemic_stance.scoring.score import Scorer
 from epistemic_stance.stance.load import load_stance_and_pairs
 from epistemic_stance.stance.splits import splits_of

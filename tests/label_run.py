@@ -126,8 +126,8 @@ Cells = dict[str, str]
 
 
 def label(run: Path, stance: Path, reporter: Callable[[Event], None] = silent, **settings: Any) -> LabelledSample:
-    """`stance label RUN`; by default with the smallest number."""
-    asked = LabelSettings(run=run, stance=str(stance), **{"number": LEAST_NUMBER, **settings})
+    """`stance label RUN --patterns`; by default with the smallest number."""
+    asked = LabelSettings(run=run, stance=str(stance), patterns=True, **{"number": LEAST_NUMBER, **settings})
     return labelling.run(asked, reporter)
 
 
@@ -173,6 +173,6 @@ def fill(path: Path, labels: Callable[[Cells], Mapping[str, str | int]], rows: i
     write_cells(path, cells)
 
 
-def true_labels(row: Cells) -> dict[str, str | int]:
+def true_labels(row: Cells) -> dict[str, int]:
     """What the text of a row says."""
-    return {"humming": int("hum" in row["response"]), "half_sorry": int("Sorry" in row["response"])}
+    return {"humming": int("hum" in row["answer"]), "half_sorry": int("Sorry" in row["answer"])}

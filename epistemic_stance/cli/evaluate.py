@@ -13,11 +13,13 @@ from epistemic_stance.foundation.reporter import Reporter
 from epistemic_stance.foundation.settings import (
     AnalyzeSettings,
     CompareSettings,
+    LabelSettings,
     ReportSettings,
     ScoreSettings,
     SelectSettings,
 )
 from epistemic_stance.foundation.terminal import plain
+from epistemic_stance.labelling import run as labelling
 from epistemic_stance.records.analysis import AnalysisRecord
 from epistemic_stance.records.comparison import ComparisonRecord
 from epistemic_stance.records.run_folder import RunFolder
@@ -68,13 +70,19 @@ def write_comparison(settings: CompareSettings, reporter: Reporter) -> tuple[Com
 
 
 def select_checkpoint(settings: SelectSettings, console: Console | None = None) -> None:
-    """Choose, write the cards, print the tables. Raises NotMetError as `select.require_success` does."""
+    """Choose, write the cards, print the tables, draw answers to label.
+
+    Raises NotMetError as `select.require_success` does.
+    """
     console = console or Console(highlight=False)
     with terminal_reporter(console) as reporter:
         record = select.run(settings, reporter)
     write_cards(RunFolder(settings.run), record)
     print_selection(record, console)
     _print_written([RunFolder(settings.run).selection], console)
+    if record.chosen is not None:
+        with terminal_reporter(console) as reporter:
+            labelling.offer(LabelSettings(settings.run, stance=settings.stance, corpus=settings.corpus), reporter)
     select.require_success(record, settings.run)
 
 

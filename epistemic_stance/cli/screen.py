@@ -17,7 +17,6 @@ from epistemic_stance.cli.model_passes import (
     run_passes,
     trained_corpus,
 )
-from epistemic_stance.evaluation.measures import PRAGMATIC_ONLY, Measure
 from epistemic_stance.evaluation.screening import (
     ModelAnswers,
     find_promising,
@@ -36,6 +35,7 @@ from epistemic_stance.probing.run import Prober
 from epistemic_stance.probing.targets import Target, TargetModel, find_target
 from epistemic_stance.records.run_folder import RunFolder, require_run_folder, write_record
 from epistemic_stance.records.screening import ScreenedModelRecord, ScreenedSetRecord, ScreeningRecord
+from epistemic_stance.scoring.measures import PRAGMATIC_ONLY, Measure
 from epistemic_stance.scoring.score import Scorer
 from epistemic_stance.stance.load import STANCE_FILE, Stance, load_stance, load_stance_and_pairs, patterns_digest
 from epistemic_stance.stance.pairs import corpus_digest

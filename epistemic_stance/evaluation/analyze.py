@@ -11,7 +11,6 @@ from pathlib import Path
 import numpy as np
 
 from epistemic_stance.evaluation.correction import read_file_labels
-from epistemic_stance.evaluation.measures import Measure, measures_of
 from epistemic_stance.evaluation.rates import EXPOSURES, MOST_PARTS, Tally
 from epistemic_stance.foundation.errors import InputError, Problem
 from epistemic_stance.foundation.files import require_folder
@@ -22,6 +21,7 @@ from epistemic_stance.records import Logged
 from epistemic_stance.records.analysis import AnalysisRecord, ExampleRecord, SampleRecord
 from epistemic_stance.records.response_file import Known, ResponseFile, corpus_notice
 from epistemic_stance.records.run_folder import AnswerFiles, read_if_sound, write_record
+from epistemic_stance.scoring.measures import Measure, measures_of
 from epistemic_stance.scoring.run import Answer, ScoredFile, scored
 from epistemic_stance.scoring.score import Scorer
 from epistemic_stance.stance.load import Stance, corpus_name, load_stance_and_pairs, patterns_digest

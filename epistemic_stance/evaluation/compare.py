@@ -18,7 +18,6 @@ from epistemic_stance.evaluation.comparability import (
     unknown_fields,
 )
 from epistemic_stance.evaluation.correction import FileLabels, labelled_counts, read_file_labels
-from epistemic_stance.evaluation.measures import PRAGMATIC_ONLY, Measure, measures_of
 from epistemic_stance.evaluation.rates import EXPOSURES, MOST_PARTS
 from epistemic_stance.foundation.errors import InputError, Problem, RefusedError
 from epistemic_stance.foundation.files import require_folder
@@ -37,6 +36,7 @@ from epistemic_stance.records.comparison import (
 )
 from epistemic_stance.records.response_file import ResponseFile, corpus_notice
 from epistemic_stance.records.run_folder import AnswerFiles, write_record
+from epistemic_stance.scoring.measures import PRAGMATIC_ONLY, Measure, measures_of
 from epistemic_stance.scoring.run import Answer, ScoredFile, scored
 from epistemic_stance.scoring.score import Scorer
 from epistemic_stance.stance.load import corpus_name, load_stance_and_pairs

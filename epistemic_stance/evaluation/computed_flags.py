@@ -14,7 +14,6 @@ import numpy as np
 from epistemic_stance.evaluation.evaluator import Evaluator
 from epistemic_stance.evaluation.evidence import ModelEvidence
 from epistemic_stance.evaluation.learning import is_parroted, parroting_of
-from epistemic_stance.evaluation.measures import PRAGMATIC
 from epistemic_stance.evaluation.red_flags import EXAMPLES, FlagMeasurement, flag_change, flag_record
 from epistemic_stance.foundation.errors import InputError
 from epistemic_stance.records.checkpoint_name import checkpoint_of
@@ -22,6 +21,7 @@ from epistemic_stance.records.parroting import LearningVerdict, ParrotingRecord
 from epistemic_stance.records.run_folder import RunFolder
 from epistemic_stance.records.validation import FlagChangeRecord, FlagExampleRecord, FlagRecord, FlagState
 from epistemic_stance.records.written import RedFlag, Scope, SelectionAxes
+from epistemic_stance.scoring.measures import PRAGMATIC
 from epistemic_stance.scoring.run import Answer
 from epistemic_stance.scoring.score import OPENING_WORDS
 from epistemic_stance.stance.load import Stance

@@ -9,16 +9,16 @@ from pathlib import Path
 
 import numpy as np
 
-from epistemic_stance.evaluation.measures import Measure, measures_of
 from epistemic_stance.foundation.errors import InputError, Problem
 from epistemic_stance.foundation.similarity import question_key
+from epistemic_stance.labelling.columns import Column, columns_of
 from epistemic_stance.labelling.folder import DRAW_FILE, labels_in
 from epistemic_stance.labelling.sample import LabelledSample, SampledAnswer, read_sample
-from epistemic_stance.labelling.sheet import can_show
 from epistemic_stance.labelling.sources import source_of
 from epistemic_stance.records.analysis import CorrectedRateRecord, ScoreRecord
 from epistemic_stance.records.labels import DrawnAnswer
 from epistemic_stance.records.response_file import Response, ResponseFile
+from epistemic_stance.scoring.measures import Measure, measures_of
 from epistemic_stance.scoring.patterns import PatternSet
 from epistemic_stance.scoring.run import Answer, ScoredFile, scored
 from epistemic_stance.scoring.score import Scorer
@@ -34,11 +34,37 @@ class LabelledScore:
     """Key of its question."""
     score: ScoreRecord
     """By the rules."""
-    truth: ScoreRecord
-    """The same with what people say it shows."""
-    doubtful: frozenset[str]
-    """Patterns that it can show and of which nothing is known."""
+    labels: Mapping[Column, bool]
+    """What people agree on: yes or no."""
+    possible: frozenset[str]
+    """Patterns that answers of its category can show."""
     weight: float
+
+    def known(self, measure: Measure) -> bool | None:
+        """The measure by the labels; None where they leave it open."""
+        return self._by(self.labels, measure)
+
+    def implied(self, measure: Measure) -> bool:
+        """Whether it is known without the columns that ask for it: from a group that is not shown, for example."""
+        others = {column: label for column, label in self.labels.items() if not column.patterns <= measure.patterns}
+        return self._by(others, measure) is not None
+
+    def _by(self, labels: Mapping[Column, bool], measure: Measure) -> bool | None:
+        """Patterns that the category rules out are known to be absent.
+
+        An answer without a group has none of its patterns. One with it has one at least, and which is not known.
+        What labels of two people contradict is not known either.
+        """
+        shown = [column for column, label in labels.items() if column.shows(label)]
+        absent = _patterns_of(column for column, label in labels.items() if not column.shows(label))
+        alone = _patterns_of(column for column in shown if len(column.patterns) == 1)
+        broken = [column for column in shown if not column.unless.isdisjoint(alone)]
+        sure = alone - _patterns_of(broken)
+        doubtful = (self.possible - absent - _patterns_of(broken) - sure) | (sure & absent)
+        groups = (column.patterns for column in shown if column not in broken and column.patterns.isdisjoint(sure))
+        some_of = [left for group in groups if (left := group & doubtful)]
+        truth = replace(self.score, patterns=sorted(sure & self.possible - doubtful))
+        return measure.known(truth, doubtful, some_of)
 
 
 @dataclass(frozen=True)
@@ -47,6 +73,8 @@ class FileLabels:
 
     folder: Path
     scores: list[LabelledScore]
+    annotators: list[str]
+    """People who labelled answers of its model."""
     notices: list[str]
 
 
@@ -64,17 +92,21 @@ def read_file_labels(scored_file: ScoredFile, folder: Path | None, patterns: Pat
         hint = "a folder that `stance label` has made: RUN/labels"
         raise InputError([Problem(str(folder), f"no {DRAW_FILE} in it", field="--labels", hint=hint)])
     sample = read_sample(place, patterns)
-    model = _model_of(file, sample)
+    source, model = source_of(file.path), _model_of(file, sample)
     if model is None:
-        return FileLabels(place, [], [f"{place} has no labels of the model that gave the answers in {file.path.name}"])
+        asked = folder is not None or source.model in sample.draw.models
+        notice = f"{place} has no labels of the model that gave the answers in {file.path.name}"
+        return FileLabels(place, [], [], [notice] if asked else [])
     labelled = sample.labelled(model)
-    matched = _matched(labelled, file.path, scored_file.answers)
+    of_set = _of_set(labelled, source.question_set)
+    matched = _matched(of_set, scored_file.answers)
     notices = [f"labels: {notice}" for notice in sample.notices]
     if labelled and (unreached := sample.unreached(model)):
-        notices.append(f"labels: nothing is labelled yet of strata that hold {unreached:.0f} of its answers")
-    if labelled and not matched:
+        notices.append(f"labels of {model}: nothing is labelled yet of strata that hold {unreached:.0f} of its answers")
+    if of_set and not matched:
         notices.append(f"none of the answers that are labelled in {place} is in {file.path.name}")
-    return FileLabels(place, [_labelled_score(answer, score, patterns) for answer, score in matched], notices)
+    scores = [_labelled_score(answer, score, patterns) for answer, score in matched]
+    return FileLabels(place, scores, sample.annotators_of(model), notices)
 
 
 def _model_of(file: ResponseFile, sample: LabelledSample) -> str | None:
@@ -90,19 +122,23 @@ def _model_of(file: ResponseFile, sample: LabelledSample) -> str | None:
     return name if name in drawn and (None in drawn[name] or None in digests) else None
 
 
-def _matched(
-    drawn: Iterable[SampledAnswer], file: Path, answers: Iterable[Answer]
-) -> list[tuple[SampledAnswer, ScoreRecord]]:
-    """Drawn answers, each with the score of the answer in the file that it is.
+def _of_set(answers: Iterable[SampledAnswer], question_set: str | None) -> list[SampledAnswer]:
+    """Those drawn from the answers to a set; a file outside a run is of any set."""
+    return [
+        answer
+        for answer in answers
+        if None in (question_set, answer.drawn.question_set) or question_set == answer.drawn.question_set
+    ]
 
-    It is the one with the same set, question, temperature, iteration and text; no answer is taken twice. A file outside
-    a run is of any set.
+
+def _matched(drawn: Iterable[SampledAnswer], answers: Iterable[Answer]) -> list[tuple[SampledAnswer, ScoreRecord]]:
+    """Drawn answers of a set, each with the score of the answer that it is.
+
+    It is the one with the same question, temperature, iteration and text; no answer is taken twice.
     """
-    question_set = source_of(file).question_set
     waiting: defaultdict[tuple[object, ...], list[SampledAnswer]] = defaultdict(list)
     for sampled in drawn:
-        if None in (question_set, sampled.drawn.question_set) or question_set == sampled.drawn.question_set:
-            waiting[_key(sampled.drawn)].append(sampled)
+        waiting[_key(sampled.drawn)].append(sampled)
     return [(waiting[key].pop(), answer.score) for answer in answers if waiting.get(key := _key(answer.response))]
 
 
@@ -111,37 +147,56 @@ def _key(answer: DrawnAnswer | Response) -> tuple[object, ...]:
 
 
 def _labelled_score(answer: SampledAnswer, score: ScoreRecord, patterns: PatternSet) -> LabelledScore:
-    """Patterns that the category of the answer rules out are known to be absent."""
-    possible = {name for name, pattern in patterns.patterns.items() if can_show(pattern, score.category)}
-    truth = replace(score, patterns=sorted(name for name in possible if answer.truth.get(name)))
-    doubtful = frozenset(possible - answer.truth.keys())
-    return LabelledScore(question_key(score.question), score, truth, doubtful, answer.weight)
+    columns = columns_of(patterns.patterns)
+    return LabelledScore(
+        question=question_key(score.question),
+        score=score,
+        labels={columns[name]: label for name, label in answer.truth.items()},
+        possible=frozenset(name for name in patterns.patterns if columns[name].possible(score.category)),
+        weight=answer.weight,
+    )
+
+
+def _patterns_of(columns: Iterable[Column]) -> frozenset[str]:
+    return frozenset().union(*(column.patterns for column in columns))
 
 
 def labelled_counts(
     labels: Sequence[LabelledScore], measure: Measure, questions: Sequence[str], hits_Q: IntArray, answers_Q: IntArray
 ) -> LabelledCounts:
-    """Counts of a measure by question with the labels that count for it: those that no doubt could change."""
+    """Counts of a measure by question with the labels that count for it: those that no doubt could change.
+
+    Some answers need no label of their own: where a group is not shown, none of its patterns is. The others that have
+    one stand for those that have none, or else what is known would be known by its outcome.
+    """
     rows = {question: row for row, question in enumerate(questions)}
-    counting = [
-        (label, row, truth, shown)
+    here = [
+        (label, row, shown, label.known(measure))
         for label in labels
-        if (row := rows.get(label.question)) is not None
-        for truth, shown in [(measure.known(label.truth, label.doubtful), measure.shown(label.score))]
-        if truth is not None and shown is not None and answers_Q[row]
+        if (row := rows.get(label.question)) is not None and answers_Q[row]
+        if (shown := measure.shown(label.score)) is not None
     ]
+    missing = sum(label.weight for label, _, _, truth in here if truth is None)
+    known = [(label, row, shown, truth) for label, row, shown, truth in here if truth is not None]
+    implied = [label.implied(measure) for label, *_ in known]
+    asked = sum(label.weight for (label, *_), known_anyway in zip(known, implied, strict=True) if not known_anyway)
+    if missing and not asked:
+        known, implied = [], []
+    factors = [1.0 if known_anyway else 1 + missing / asked for known_anyway in implied]
     return LabelledCounts(
         hits_Q=hits_Q,
         answers_Q=answers_Q,
-        truth_N=np.array([truth for _, _, truth, _ in counting], dtype=np.bool_),
-        found_N=np.array([shown for _, _, _, shown in counting], dtype=np.bool_),
-        weight_N=np.array([label.weight for label, _, _, _ in counting], dtype=np.float64),
-        question_N=np.array([row for _, row, _, _ in counting], dtype=np.int64),
+        truth_N=np.array([truth for *_, truth in known], dtype=np.bool_),
+        found_N=np.array([shown for _, _, shown, _ in known], dtype=np.bool_),
+        weight_N=np.array([label.weight for label, *_ in known], dtype=np.float64) * np.array(factors),
+        question_N=np.array([row for _, row, _, _ in known], dtype=np.int64),
     )
 
 
-def corrected_rate_record(counts: LabelledCounts) -> CorrectedRateRecord:
-    """`detector.corrected_rate` as it goes into a file."""
+def corrected_rate_record(counts: LabelledCounts) -> CorrectedRateRecord | None:
+    """`detector.corrected_rate` as it goes into a file; None if no label says anything of it."""
+    if not len(counts.truth_N):
+        return None
     rate = corrected_rate(counts)
     labels = {"labelled": len(counts.truth_N), "positives": int(np.count_nonzero(counts.truth_N))}
     if isinstance(rate, Refused):
@@ -180,7 +235,7 @@ def rule_errors(sample: LabelledSample, scorer: Scorer) -> RuleErrors:
             path = sample.folder.parent / file.file
             of_file = scored(path, scorer).answers
             answers += of_file
-            for answer, score in _matched(drawn, path, of_file):
+            for answer, score in _matched(_of_set(drawn, source_of(path).question_set), of_file):
                 patterns[answer.drawn.id] = frozenset(score.patterns)
                 if answer.weight > 0:
                     labels.append(_labelled_score(answer, score, scorer.patterns))

@@ -39,6 +39,8 @@ def judge_criterion(
         base=evaluator.rate(base, criterion, "report"),
         rate=rate,
         corrected=corrected,
+        base_corrected=evaluator.corrected(base, criterion, "report"),
+        labelled_by=model.annotators(criterion) if corrected else [],
         change=evaluator.change(base, model, criterion, "report"),
         verdict=verdict,
         needed=needed,
@@ -54,7 +56,8 @@ def decide(
 
     Met: the whole 95 % interval is on the right side of the bound; not met: all of it is on the wrong one. "All" (at
     least 1) has no interval on its right side, so it is met by FEWEST_FOR_ALL questions of which every answer shows it,
-    and not met by a single answer that does not. Where people labelled enough, the interval is of the corrected rate.
+    and not met by a single answer that does not. Where people labelled enough, the interval is of the corrected rate,
+    and the number that of labels.
     """
     if rate is None:
         return "unknown", None
@@ -62,9 +65,9 @@ def decide(
         return "measured", None
     if criterion.at_least == 1:
         return _all(rate)
-    estimate, low, high = rate.estimate, rate.low, rate.high
+    estimate, low, high, units = rate.estimate, rate.low, rate.high, rate.questions
     if corrected and corrected.estimate is not None and corrected.low is not None and corrected.high is not None:
-        estimate, low, high = corrected.estimate, corrected.low, corrected.high
+        estimate, low, high, units = corrected.estimate, corrected.low, corrected.high, corrected.labelled
     if criterion.at_most is not None:
         # The same question about the answers that do not show it.
         bound, estimate, low, high = 1 - criterion.at_most, 1 - estimate, 1 - high, 1 - low
@@ -75,7 +78,7 @@ def decide(
         return "met", None
     if high < bound:
         return "not met", None
-    return "inconclusive", questions_needed(rate.questions, estimate, low, high, bound)
+    return "inconclusive", units_needed(units, estimate, low, high, bound)
 
 
 def _all(rate: RateRecord) -> tuple[CriterionVerdict, int | None]:
@@ -84,14 +87,14 @@ def _all(rate: RateRecord) -> tuple[CriterionVerdict, int | None]:
     return ("met", None) if rate.questions >= FEWEST_FOR_ALL else ("inconclusive", FEWEST_FOR_ALL)
 
 
-def questions_needed(questions: int, estimate: float, low: float, high: float, bound: float) -> int | None:
-    """Questions whose interval would just leave out the bound, were the estimate to stay; None if it is the bound.
+def units_needed(units: int, estimate: float, low: float, high: float, bound: float) -> int | None:
+    """Questions, or labels, whose interval would just leave out the bound, were the estimate to stay; None if it is it.
 
-    Intervals shrink with the root of the number of questions, at a rate of 0 or 1 with the number itself.
+    Intervals shrink with the root of their number, at a rate of 0 or 1 with the number itself.
     """
     distance = abs(estimate - bound)
     if distance < 1e-9:
         return None
     reach = estimate - low if estimate > bound else high - estimate
     power = 1 if estimate in (0.0, 1.0) else 2
-    return max(ceil(questions * (reach / distance) ** power), questions + 1)
+    return max(ceil(units * (reach / distance) ** power), units + 1)

@@ -9,13 +9,13 @@ import numpy as np
 
 from epistemic_stance.evaluation.compare import change_record, count
 from epistemic_stance.evaluation.correction import corrected_rate_record, labelled_counts
-from epistemic_stance.evaluation.evidence import ModelEvidence, within
-from epistemic_stance.evaluation.measures import Measure
+from epistemic_stance.evaluation.evidence import ModelEvidence
 from epistemic_stance.evaluation.rates import rate_record
 from epistemic_stance.records.analysis import CorrectedRateRecord, RateRecord, ScoreRecord, Split
 from epistemic_stance.records.comparison import ChangeRecord
 from epistemic_stance.records.validation import PlainRateRecord
 from epistemic_stance.records.written import Scope
+from epistemic_stance.scoring.measures import Measure, within
 from epistemic_stance.scoring.run import Answer
 from epistemic_stance.statistics.changes import paired_changes
 from epistemic_stance.statistics.estimates import IntArray

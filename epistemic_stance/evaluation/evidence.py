@@ -11,11 +11,12 @@ from epistemic_stance.evaluation.correction import FileLabels, read_file_labels
 from epistemic_stance.foundation.errors import InputError, Problem
 from epistemic_stance.foundation.files import committed_weights_digest
 from epistemic_stance.foundation.settings import DEMO_MODEL
-from epistemic_stance.records.analysis import ScoreRecord, Split
+from epistemic_stance.records.analysis import Split
 from epistemic_stance.records.probes import ProbesRecord
 from epistemic_stance.records.response_file import ResponseFile, corpus_notice
 from epistemic_stance.records.run_folder import BASE, RunFolder, read_record
 from epistemic_stance.records.written import Scope
+from epistemic_stance.scoring.measures import within
 from epistemic_stance.scoring.run import Answer, scored
 from epistemic_stance.scoring.score import Scorer
 
@@ -56,6 +57,11 @@ class ModelEvidence:
                     questions[key] = [*questions.get(key, ()), *answers]
         return questions
 
+    def annotators(self, scope: Scope) -> list[str]:
+        """People who labelled its answers."""
+        labels = [self.sets[name].labels for name in scope.sets if name in self.sets]
+        return list(dict.fromkeys(name for each in labels if each and each.scores for name in each.annotators))
+
     @property
     def all_answers(self) -> list[Answer]:
         return [
@@ -68,15 +74,6 @@ class ModelEvidence:
         origins = [origin for answered in self.sets.values() for origin in answered.file.origins]
         named = {origin["weights_digest"] for origin in origins if "weights_digest" in origin}
         return named | ({self.probes.identity.weights_digest} if self.probes else set())
-
-
-def within(score: ScoreRecord, scope: Scope, split: Split | None) -> bool:
-    """Whether an answer belongs to a scope; with a split, only if its question is an unseen one of that half."""
-    return (
-        (not scope.categories or score.category in scope.categories)
-        and (scope.expect is None or score.expect == scope.expect)
-        and (split is None or (score.split == split and score.exposure == "unseen"))
-    )
 
 
 # --- reading -----------------------------------------------------------------------------------------------
@@ -152,7 +149,8 @@ def notices_of(models: Sequence[ModelEvidence], corpus: str) -> Iterator[str]:
             yield from (f"{place}: {notice}" for notice in answered.file.notices)
             if other := corpus_notice(answered.file, corpus):
                 yield f"{place}: {other}"
-            yield from (f"{place}: {notice}" for notice in (answered.labels.notices if answered.labels else ()))
+    labels = [answered.labels for model in models for answered in model.sets.values() if answered.labels]
+    yield from dict.fromkeys(notice for each in labels for notice in each.notices)
 
 
 def is_demo(models: Sequence[ModelEvidence]) -> bool:

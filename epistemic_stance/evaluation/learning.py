@@ -28,7 +28,6 @@ from statistics import fmean
 import numpy as np
 
 from epistemic_stance.evaluation.compare import answers_by_question
-from epistemic_stance.evaluation.measures import Measure
 from epistemic_stance.evaluation.rates import EXPOSURES, rate_record
 from epistemic_stance.foundation.copying import VERBATIM_RUN, VERBATIM_SHARE
 from epistemic_stance.records.analysis import CopyingRecord, Exposure, RateRecord, ScoreRecord
@@ -43,6 +42,7 @@ from epistemic_stance.records.parroting import (
     ParrotingRecord,
     SpillRecord,
 )
+from epistemic_stance.scoring.measures import Measure
 from epistemic_stance.scoring.run import Answer
 from epistemic_stance.stance.question_index import QuestionIndex
 from epistemic_stance.statistics.changes import difference, paired_changes

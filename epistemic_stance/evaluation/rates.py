@@ -15,7 +15,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from epistemic_stance.evaluation.correction import FileLabels, corrected_rate_record, labelled_counts
-from epistemic_stance.evaluation.measures import Measure
 from epistemic_stance.foundation.similarity import question_key
 from epistemic_stance.records.analysis import (
     CorrectedRateRecord,
@@ -25,6 +24,7 @@ from epistemic_stance.records.analysis import (
     ScoreRecord,
     WordsRecord,
 )
+from epistemic_stance.scoring.measures import Measure
 from epistemic_stance.statistics.rates import rate_interval
 
 EXPOSURES: tuple[Exposure, ...] = ("seen", "paraphrase", "unseen")

@@ -10,12 +10,12 @@ import numpy as np
 
 from epistemic_stance.evaluation.comparability import find_differences, match_questions
 from epistemic_stance.evaluation.compare import ComparedQuestion, answers_by_question, compare_measures, count
-from epistemic_stance.evaluation.measures import PERFORMATIVE, PRAGMATIC, PRAGMATIC_ONLY, Measure, measures_of
 from epistemic_stance.evaluation.rates import rate_record
 from epistemic_stance.foundation.errors import RefusedError
 from epistemic_stance.records.probes import ProbesRecord
 from epistemic_stance.records.response_file import ResponseFile
 from epistemic_stance.records.screening import ProbeSummaryRecord, ScreenedMeasureRecord, ScreenedModelRecord
+from epistemic_stance.scoring.measures import PERFORMATIVE, PRAGMATIC, PRAGMATIC_ONLY, Measure, measures_of
 from epistemic_stance.scoring.run import Answer, scored
 from epistemic_stance.scoring.score import Scorer
 from epistemic_stance.statistics.estimates import mean_estimate

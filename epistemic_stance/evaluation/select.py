@@ -19,7 +19,6 @@ from epistemic_stance.evaluation.evidence import (
     read_evidence,
 )
 from epistemic_stance.evaluation.gains import gains_of
-from epistemic_stance.evaluation.measures import measures_of
 from epistemic_stance.evaluation.red_flags import judge_flag
 from epistemic_stance.evaluation.rule import rule_of, state_of_rule
 from epistemic_stance.foundation.console import program
@@ -30,13 +29,11 @@ from epistemic_stance.foundation.settings import DEFAULT_STANCE, DEMO_NOTICE, Se
 from epistemic_stance.records.run_folder import RunFolder, write_record
 from epistemic_stance.records.validation import CandidateRecord, GainRecord, SelectionRecord
 from epistemic_stance.records.written import SelectionAxes
+from epistemic_stance.scoring.measures import measures_of
 from epistemic_stance.scoring.score import Scorer
 from epistemic_stance.stance.load import STANCE_FILE, Stance, load_stance_and_pairs
 from epistemic_stance.stance.pairs import corpus_digest
 from epistemic_stance.stance.trained_questions import TRAINED
-
-LABELS_WANTED = 60
-"""Answers of each model to label before a criterion is called met."""
 
 
 def run(settings: SelectSettings, reporter: Reporter) -> SelectionRecord:
@@ -77,13 +74,13 @@ def require_success(record: SelectionRecord, run: Path) -> None:
     failed = [criterion.name for criterion in chosen.criteria if criterion.verdict == "not met"]
     if failed:
         raise NotMetError(f"{chosen.name} does not meet {', '.join(failed)}")
-    unconfirmed = [criterion.name for criterion in chosen.criteria if criterion.verdict == "met by rules"]
+    unconfirmed = [criterion for criterion in chosen.criteria if criterion.verdict == "met by rules"]
     if unconfirmed:
-        raise UnconfirmedError(
-            f"{chosen.name} meets {', '.join(unconfirmed)} by rules that were not checked on its answers",
-            f"label a sample of them: {program()} label {run} --models base,{chosen.name} --number {LABELS_WANTED}; "
-            f"then {program()} select {run} judges the corrected rates",
-        )
+        names = ", ".join(criterion.name for criterion in unconfirmed)
+        hint = f"fill in the sheet in {RunFolder(run).labels}; then {program()} select {run} judges by what it says"
+        if any(criterion.corrected for criterion in unconfirmed):
+            hint += f"; {program()} label {run} --number adds answers"
+        raise UnconfirmedError(f"{chosen.name} meets {names} by rules that were not checked on its answers", hint)
 
 
 def sets_evaluated(stance: Stance) -> list[str]:

@@ -260,7 +260,10 @@ class LabelScoreSettings:
     require: list[str] = setting_list("Least F1 of a label, for example refusal=.85; exit 1 below. May be repeated.")
 
 
+JUDGED_PER_MODEL = 60
+"""Answers of a model to label for its criteria: those of two models take ten minutes."""
 DRAWN_PER_MODEL = 200
+"""The same for every pattern."""
 
 
 @dataclass(frozen=True)
@@ -268,11 +271,25 @@ class LabelSettings:
     """A sample of a run's answers, to be labelled in CSV files."""
 
     run: Path = argument("Run folder with validation/MODEL/SET/responses.jsonl, or one file or folder of answers.")
-    annotator: str = setting("first", "Whose labels file to write; a second name gets the same answers in other order.")
-    models: str = setting("", "Models to draw from, for example base,checkpoint-050. Default: all that have answers.")
-    questions: str = setting("", "Question sets to draw from. Default: all but those with an answer key throughout.")
-    number: int | None = setting(None, f"Answers to draw per model. Default: {DRAWN_PER_MODEL}, or what was drawn.")
+    annotator: str = setting(
+        "",
+        "Whose label file to write; a second name gets the same answers in other order. Default: first.",
+    )
+    patterns: bool = setting(
+        False, "Ask for every pattern instead of what the criteria judge, of answers drawn by what the rules find."
+    )
+    models: str = setting(
+        "", "Models to draw from, for example base,checkpoint-050. Default: base and chosen; all with --patterns."
+    )
+    questions: str = setting(
+        "", "Question sets to draw from, with --patterns. Default: all but those with an answer key throughout."
+    )
+    number: int | None = setting(
+        None,
+        f"Answers per model. Default: {JUDGED_PER_MODEL}, with --patterns {DRAWN_PER_MODEL}; or what was drawn.",
+    )
     stance: str | None = setting(None, f"Stance whose patterns to label. Default: the run's, else {DEFAULT_STANCE}.")
+    corpus: Path | None = setting(None, "Pairs that tell seen questions from unseen ones. Default: the run's.")
     judge: str | None = setting(
         None, "Ask an OpenAI-compatible server for a second opinion, for example http://127.0.0.1:8000/v1."
     )

@@ -1,8 +1,9 @@
-"""Which answers are labelled: a stratified sample of each model, with weights that make its estimates unbiased.
+"""Which answers are labelled: a sample of each model, with weights that make its estimates unbiased.
 
-Most answers show no rare pattern. A plain sample would hold a handful of those that matter, so answers are drawn by the
-rarest pattern that the rules find in them, and each stands for N_h / n_h answers of its stratum (Cochran, Sampling
-Techniques, 1977, chapter 5).
+For criteria it is a simple random one: their rates are not rare, and a share of the labels is then an estimate that no
+error of the rules can harm. For single patterns it is stratified: most answers show no rare pattern, and a plain sample
+would hold a handful of those that matter. They are drawn by the rarest pattern that the rules find in them, and each
+stands for N_h / n_h answers of its stratum (Cochran, Sampling Techniques, 1977, chapter 5).
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ from dataclasses import dataclass
 from epistemic_stance.records.labels import DrawnAnswer
 from epistemic_stance.scoring.run import Answer
 
+ALL = "all"
+"""The one stratum of a simple random sample."""
 NONE = "none"
 """Stratum of the answers in which the rules find nothing: what they miss is there."""
 WANTED = 25
@@ -39,8 +42,17 @@ def least_number(patterns: int) -> int:
     return SHARE_OF_NONE * (patterns + 1)
 
 
-def draw_model(candidates: Sequence[Candidate], number: int) -> list[DrawnAnswer]:
-    """Draw `number` answers of one model, or all of them if there are no more.
+def draw_simple(candidates: Sequence[Candidate], number: int) -> list[DrawnAnswer]:
+    """Draw `number` answers of one model, each with the same chance, or all of them if there are no more.
+
+    A larger number draws the same answers and others. The ids are still to be given.
+    """
+    by_chance = sorted(candidates, key=_lot)[:number]
+    return [_drawn(candidate, ALL, len(candidates) / len(by_chance)) for candidate in by_chance]
+
+
+def draw_stratified(candidates: Sequence[Candidate], number: int) -> list[DrawnAnswer]:
+    """The same by what the rules find in the answers.
 
     A larger number draws the same answers of a stratum and others. The ids are still to be given.
     """

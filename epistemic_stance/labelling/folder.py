@@ -1,25 +1,19 @@
-"""The label folder of a run: a sample drawn once, extended where more is asked for, and one CSV file per annotator."""
+"""The label folder of a run: what was drawn, one CSV file per annotator, and a guide to its columns."""
 
 from __future__ import annotations
 
-import os
 import re
-from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from epistemic_stance.foundation.errors import InputError, Problem, RefusedError
+from epistemic_stance.foundation.errors import InputError, Problem
 from epistemic_stance.foundation.files import write_atomic
-from epistemic_stance.foundation.reporter import Note, Reporter
-from epistemic_stance.foundation.settings import DRAWN_PER_MODEL, LabelSettings
-from epistemic_stance.labelling.draw import Candidate, draw_model, least_number, lot
-from epistemic_stance.labelling.sheet import read_sheet, write_sheet
-from epistemic_stance.labelling.sources import Source, find_sources
-from epistemic_stance.records.labels import DrawnAnswer, DrawnFile, DrawRecord
+from epistemic_stance.labelling.columns import Column, columns_of
+from epistemic_stance.labelling.draw import lot
+from epistemic_stance.labelling.sheet import is_filled, read_sheet, write_sheet
+from epistemic_stance.records.labels import DrawnAnswer, DrawRecord
 from epistemic_stance.records.run_folder import read_record, write_record
 from epistemic_stance.scoring.patterns import PatternSet
-from epistemic_stance.scoring.run import scored
-from epistemic_stance.scoring.score import Scorer
 
 DRAW_FILE, GUIDE_FILE = "draw.json", "README.md"
 OLD_SAMPLE_FILE = "sample.jsonl"
@@ -27,20 +21,26 @@ OLD_SAMPLE_FILE = "sample.jsonl"
 JUDGE = "judge-"
 ANNOTATOR = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,80}")
 GUIDE = """\
-# Labels
+# How to fill in the sheet
 
-`NAME.csv` holds the labels of one annotator: one row an answer, one column a pattern. Open it in a spreadsheet (UTF-8,
-comma) and save it as CSV. 1 means that the answer shows the pattern, 0 that it does not, ? that you cannot tell. An
-empty cell is not labelled, so write the zeros, too. Where - stands, answers of the category cannot show the pattern. An
-apostrophe at the start of a text keeps a spreadsheet from taking it for a formula, a number or a date.
+One row is one answer to one question. Each column asks something about the answer: write yes or no. Write ? if you
+cannot tell. An empty cell is not labelled, so write the noes, too. {impossible}The column `notes` is for you.
 
-Judge by what an answer means, not by single words, and by the answer alone. It may show several patterns or none;
-whether it is right or pleasant does not matter. Label whole rows from the top down: they stand in random order, so
-that those done so far are a random part. Do not look up which model gave an answer.
+Open the file in a spreadsheet and save it as CSV (UTF-8; comma, semicolon or tab). An apostrophe at the start of a text
+keeps a spreadsheet from taking it for a formula, a number or a date.
 
-| pattern | means | categories |
-|---|---|---|
+- Judge by what the answer means, not by single words, and by the answer alone. Whether it is right or pleasant does not
+  matter.
+- Fill in whole rows from the top down. They stand in random order, so that those done so far are a random part: you may
+  stop at any time.
+- Do not look up which model gave an answer.
+- The name of the file is the name of its annotator, and stands beside the figures: rename `first.csv` to your name. If
+  a language model filled it in, give it the name of that model. Files named `{judge}NAME.csv` are second opinions and
+  never count.
+
+# What the columns mean
 """
+IMPOSSIBLE = "Where - stands, answers to such a question cannot show it. "
 
 
 def labels_in(folder: Path) -> DrawRecord | None:
@@ -61,32 +61,41 @@ def sheet_names(folder: Path) -> list[str]:
     return sorted(path.stem for path in folder.glob("*.csv") if ANNOTATOR.fullmatch(path.stem))
 
 
-def prepare(settings: LabelSettings, scorer: Scorer, reporter: Reporter) -> tuple[Path, DrawRecord]:
-    """The label folder, and the sample that the settings ask for: drawn, extended, or as it is.
+def people_in(folder: Path) -> list[str]:
+    """Annotators that are no judges."""
+    return [name for name in sheet_names(folder) if not name.startswith(JUDGE)]
 
-    Raises InputError for a wrong number, RefusedError if what is asked for does not hold all that was drawn.
+
+def somebody_labelled(folder: Path) -> bool:
+    """Whether a label file holds a label or a note, or cannot be read."""
+    return any(is_filled(sheet_path(folder, name)) for name in sheet_names(folder))
+
+
+def drawn_columns(draw: DrawRecord, patterns: PatternSet) -> dict[str, Column]:
+    """What the label files of a draw ask for. Raises InputError for a column that the stance does not have any more."""
+    known = columns_of(patterns.patterns)
+    if lacking := [name for name in draw.columns if name not in known]:
+        what = f"asks for {', '.join(lacking)}, which the stance does not have"
+        raise InputError([Problem(DRAW_FILE, what, hint="name the stance that it was drawn for; see --stance")])
+    return {name: known[name] for name in draw.columns or patterns.patterns}
+
+
+# --- writing -----------------------------------------------------------------------------------------------
+
+
+def write_folder(folder: Path, draw: DrawRecord, patterns: PatternSet, anew: bool) -> None:
+    """Write the draw, its guide, and the answers that the label files lack; `anew`: nothing in them is to be kept.
+
+    The draw comes last: after a stop between two files the same command starts from what was there before.
     """
-    sources = find_sources(settings.run, settings.models, settings.questions, scorer.stance)
-    folder = sources[0].labels
-    old = labels_in(folder)
-    if old is not None and settings.number is None and not settings.models and not settings.questions:
-        if new := dict.fromkeys(source.model for source in sources if source.model not in old.models):
-            asked = ",".join([*old.models, *new])
-            reporter(Note(f"not in the sample: {', '.join(new)}; --models {asked} draws from them, too"))
-        return folder, old
-    if old is not None and sources[0].question_set is not None:
-        sets = dict.fromkeys(file.question_set or "" for file in old.files)
-        models, named = settings.models or ",".join(old.models), settings.questions or ",".join(sets)
-        sources = find_sources(settings.run, models, named, scorer.stance)
-    draw = _draw(settings, sources, scorer, old, reporter)
     for name in sheet_names(folder):
-        _extend_sheet(sheet_path(folder, name), draw, scorer.patterns)
+        if anew:
+            sheet_path(folder, name).unlink()
+            start_sheet(folder, name, draw, patterns)
+        else:
+            _extend_sheet(sheet_path(folder, name), draw, patterns)
+    write_atomic(folder / GUIDE_FILE, _guide(drawn_columns(draw, patterns)))
     write_record(folder / DRAW_FILE, draw)
-    write_atomic(folder / GUIDE_FILE, _guide(scorer.patterns))
-    counts = Counter(answer.model for answer in draw.answers)
-    listed = ", ".join(f"{model} {counts[model]}" for model in draw.models)
-    reporter(Note(f"{len(draw.answers)} answers drawn: {listed}"))
-    return folder, draw
 
 
 def start_sheet(folder: Path, name: str, draw: DrawRecord, patterns: PatternSet) -> bool:
@@ -94,86 +103,39 @@ def start_sheet(folder: Path, name: str, draw: DrawRecord, patterns: PatternSet)
     path = sheet_path(folder, name)
     if path.exists():
         return False
-    write_sheet(path, _in_order(name, draw.answers), patterns.patterns, {})
+    write_sheet(path, _in_order(name, draw.answers), drawn_columns(draw, patterns), {})
     return True
 
 
-# --- the sample --------------------------------------------------------------------------------------------
-
-
-def _draw(
-    settings: LabelSettings, sources: Sequence[Source], scorer: Scorer, old: DrawRecord | None, reporter: Reporter
-) -> DrawRecord:
-    number = settings.number or (old.number if old else DRAWN_PER_MODEL)
-    if number < (least := least_number(len(scorer.patterns.patterns))):
-        what, hint = f"expected {least} or more, found {number}", "fewer cannot hold some answers of every pattern"
-        raise InputError([Problem("command line", what, field="--number", hint=hint)])
-    folder = sources[0].labels
-    answers: list[DrawnAnswer] = []
-    for model in dict.fromkeys(source.model for source in sources):
-        files = [source for source in sources if source.model == model]
-        candidates = [
-            Candidate(model, source.question_set, answer)
-            for source in files
-            for answer in scored(source.path, scorer, reporter).answers
-        ]
-        answers += draw_model(candidates, number)
-    if old is not None:
-        _require_held(old.answers, answers, folder)
-    drawn_from = [
-        DrawnFile(
-            model=source.model, question_set=source.question_set, file=os.path.relpath(source.path, folder.parent)
-        )
-        for source in sources
-    ]
-    numbered = _numbered(answers, old.answers if old else [])
-    return DrawRecord(number=number, files=drawn_from, answers=numbered)
-
-
-def _require_held(old: Sequence[DrawnAnswer], new: Sequence[DrawnAnswer], folder: Path) -> None:
-    """The labels given so far are a random part of the new sample only where every stratum is what it was."""
-    held = {(answer.place, answer.part) for answer in old} <= {(answer.place, answer.part) for answer in new}
-    if not held or not _sizes(old).items() <= _sizes(new).items():
-        what = (
-            f"{folder} holds a sample that cannot be extended like this: fewer answers, models or sets are asked for, "
-            "or more sets of the same models, or answers or rules have changed since"
-        )
-        raise RefusedError(what, "leave the flags out to go on with it, or move the folder away to draw anew")
-
-
-def _sizes(sample: Sequence[DrawnAnswer]) -> dict[tuple[str, str], int]:
-    """Answers in each stratum of each model, drawn or not."""
-    drawn = Counter(answer.part for answer in sample)
-    return {answer.part: round(drawn[answer.part] * answer.weight) for answer in sample}
-
-
-def _numbered(answers: Sequence[DrawnAnswer], old: Sequence[DrawnAnswer]) -> list[DrawnAnswer]:
-    """Those with an id first, then the others in random order: neither place nor id says whose answer it is."""
-    ids = {answer.place: answer.id for answer in old}
-    new = sorted((answer.place for answer in answers if answer.place not in ids), key=lambda place: lot(f"id|{place}"))
-    ids |= {place: f"a{number:05d}" for number, place in enumerate(new, start=len(ids) + 1)}
-    numbered = [answer.model_copy(update={"id": ids[answer.place]}) for answer in answers]
-    return sorted(numbered, key=lambda answer: answer.id)
-
-
-# --- label files -------------------------------------------------------------------------------------------
-
-
 def _extend_sheet(path: Path, draw: DrawRecord, patterns: PatternSet) -> None:
-    """Add rows for the answers that the file lacks, below those that it has."""
+    """Add rows for the answers that the file lacks, below those that it has; columns that somebody added stay."""
+    known = columns_of(patterns.patterns)
     answers = {answer.id: answer for answer in draw.answers}
-    rows = read_sheet(path, draw.answers, patterns.patterns, may_lack=answers)
+    rows = read_sheet(path, draw.answers, known, may_lack=answers)
     lacking = _in_order(path.stem, [answer for answer in draw.answers if answer.id not in rows])
-    write_sheet(path, [*(answers[identifier] for identifier in rows), *lacking], patterns.patterns, rows)
+    marked = {name: known[name] for row in rows.values() for name in row.marks}
+    columns = drawn_columns(draw, patterns) | marked
+    write_sheet(path, [*(answers[identifier] for identifier in rows), *lacking], columns, rows)
 
 
 def _in_order(name: str, answers: Sequence[DrawnAnswer]) -> list[DrawnAnswer]:
     return sorted(answers, key=lambda answer: lot(f"{name}|{answer.id}"))
 
 
-def _guide(patterns: PatternSet) -> str:
-    rows = [
-        f"| {name} | {' '.join(pattern.meaning.split())} | {', '.join(pattern.categories) or 'all'} |\n"
-        for name, pattern in patterns.patterns.items()
-    ]
-    return GUIDE + "".join(rows)
+def _guide(columns: Mapping[str, Column]) -> str:
+    restricted = any(column.categories for column in columns.values())
+    parts = (f"\n## {name}\n\n" + "\n".join(_explained(column)) + "\n" for name, column in columns.items())
+    return GUIDE.format(impossible=IMPOSSIBLE if restricted else "", judge=JUDGE) + "".join(parts)
+
+
+def _explained(column: Column) -> Iterator[str]:
+    together = f", unless it is {' or '.join(sorted(column.unless))}" if column.unless else ""
+    if column.opposite:
+        yield f"No where this is true of the answer, else yes: {' '.join(column.meanings)}"
+    elif len(column.meanings) == 1:
+        yield f"Yes where this is true of the answer{together}, else no: {column.meanings[0]}"
+    else:
+        yield f"Yes where at least one of these is true of the answer{together}, else no:\n"
+        yield from (f"- {meaning}" for meaning in column.meanings)
+    if column.categories:
+        yield f"\nOnly of answers to questions of: {', '.join(sorted(column.categories))}."

@@ -22,11 +22,11 @@ from epistemic_stance.foundation.errors import InputError, Problem, StoppedError
 from epistemic_stance.foundation.reporter import Note, Progress, Reporter, Warned
 from epistemic_stance.foundation.settings import CollectSettings, LabelSettings
 from epistemic_stance.foundation.signals import StopAtOnce
-from epistemic_stance.labelling.folder import JUDGE, sheet_path
-from epistemic_stance.labelling.sheet import Row, can_show, read_sheet, write_sheet
+from epistemic_stance.labelling.columns import Column
+from epistemic_stance.labelling.folder import JUDGE, drawn_columns, sheet_path
+from epistemic_stance.labelling.sheet import Row, read_sheet, write_sheet
 from epistemic_stance.models.sampling_config import SamplingConfig
 from epistemic_stance.records.labels import DrawnAnswer, DrawRecord
-from epistemic_stance.records.written import Pattern
 from epistemic_stance.scoring.patterns import PatternSet
 
 MAX_NEW_TOKENS = 1024
@@ -57,17 +57,22 @@ THOUGHT = re.compile(r"<think>.*?(?:</think>|\Z)", re.DOTALL)
 LIST = re.compile(r"\[[^\[\]]*\]")
 
 
-def prompt_for(answer: DrawnAnswer, patterns: Mapping[str, Pattern]) -> str:
+def prompt_for(answer: DrawnAnswer, columns: Mapping[str, Column]) -> str:
     """The whole request. The marks hold a hash of the answer, which its author cannot have known to write."""
-    names = _names(answer, patterns)
+    names = _names(answer, columns)
     digest = hashlib.sha256(f"{answer.question}|{answer.response}".encode()).hexdigest()[:16]
     return INSTRUCTIONS.format(
-        patterns="\n".join(f"- {name}: {' '.join(patterns[name].meaning.split())}" for name in names),
+        patterns="\n".join(f"- {name}: {_meaning(columns[name])}" for name in names),
         mark=f"=== {digest}",
         question=answer.question,
         answer=answer.response,
         example=json.dumps(names[:2]),
     )
+
+
+def _meaning(column: Column) -> str:
+    """In one line; of several that are enough each."""
+    return ("Not so: " if column.opposite else "") + " Or: ".join(column.meanings)
 
 
 def read_reply(reply: str, names: Sequence[str]) -> dict[str, bool] | None:
@@ -101,12 +106,13 @@ def ask_judge(
     EndpointError as the server has it, StoppedError for a signal; replies that came before are kept.
     """
     backend = _open(settings, reporter)
+    columns = drawn_columns(draw, patterns)
     path = sheet_path(folder, judge_name(backend.identity.model))
-    rows = read_sheet(path, draw.answers, patterns.patterns) if path.exists() else {}
+    rows = read_sheet(path, draw.answers, columns) if path.exists() else {}
     rows = {identifier: row for identifier, row in rows.items() if row.marks}
     waiting = {answer.id: answer for answer in draw.answers if answer.id not in rows}
     reporter(Note(f"judge {backend.identity.model}: {len(waiting)} of {len(draw.answers)} answers to ask about"))
-    prompts = {identifier: prompt_for(answer, patterns.patterns) for identifier, answer in waiting.items()}
+    prompts = {identifier: prompt_for(answer, columns) for identifier, answer in waiting.items()}
     groups = [
         (Item(name, waiting[name].category, prompt, 0.0, 1, item_seed(SEED, prompt, 0.0, 1)),)
         for name, prompt in prompts.items()
@@ -115,18 +121,18 @@ def ask_judge(
     with StopAtOnce() as stop, contextlib.closing(backend.answers(groups)) as replies:
         try:
             for done, ((item,), (reply,)) in enumerate(replies, start=1):
-                row = _row(reply, _names(waiting[item.question_id], patterns.patterns))
+                row = _row(reply, _names(waiting[item.question_id], columns))
                 rows[item.question_id] = row
                 unreadable += bool(row.notes)
                 reporter(Progress(done, len(waiting), "answers"))
                 if time.monotonic() - saved_at >= SECONDS_BETWEEN_SAVES:
-                    write_sheet(path, draw.answers, patterns.patterns, rows)
+                    write_sheet(path, draw.answers, columns, rows)
                     saved_at = time.monotonic()
         except KeyboardInterrupt:
             what, number = f"stopped; the replies are in {path}", stop.requested or signal.SIGINT
             raise StoppedError(what, number, "the same command asks about the rest") from None
         finally:
-            write_sheet(path, draw.answers, patterns.patterns, rows)
+            write_sheet(path, draw.answers, columns, rows)
     if unreadable:
         reporter(Warned(f"{unreadable} of {len(waiting)} replies cannot be read and count as unknown"))
     if backend.note:
@@ -144,9 +150,9 @@ def _open(settings: LabelSettings, reporter: Reporter) -> EndpointBackend:
     return open_endpoint(asked, sampling, None, lambda what: reporter(Note(what)))
 
 
-def _names(answer: DrawnAnswer, patterns: Mapping[str, Pattern]) -> list[str]:
-    """Patterns that answers of its category can show."""
-    return [name for name, pattern in patterns.items() if can_show(pattern, answer.category)]
+def _names(answer: DrawnAnswer, columns: Mapping[str, Column]) -> list[str]:
+    """Columns that answers of its category can show."""
+    return [name for name, column in columns.items() if column.possible(answer.category)]
 
 
 def _row(reply: Reply, names: Sequence[str]) -> Row:

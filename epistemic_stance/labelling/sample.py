@@ -1,7 +1,8 @@
 """What people and judges say of the drawn answers, with the weights of those that are labelled so far.
 
-The truth is what all people who labelled a pattern of an answer say. Where they differ or one cannot tell, and where
-nobody labelled it, nothing is known, and the answer does not count for that pattern. A judge model is never the truth.
+The truth is what all people who labelled an answer in a column say. Where they differ or one cannot tell, and where
+nobody labelled it, nothing is known, and the answer does not count for what the column asks. A judge model is never the
+truth.
 """
 
 from __future__ import annotations
@@ -12,8 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from epistemic_stance.foundation.errors import InputError, Problem
-from epistemic_stance.labelling.folder import DRAW_FILE, JUDGE, labels_in, sheet_names, sheet_path
-from epistemic_stance.labelling.sheet import Marks, Row, can_show, read_sheet
+from epistemic_stance.labelling.columns import Column, columns_of
+from epistemic_stance.labelling.folder import DRAW_FILE, JUDGE, drawn_columns, labels_in, sheet_names, sheet_path
+from epistemic_stance.labelling.sheet import Marks, Row, read_sheet
 from epistemic_stance.records.labels import DrawnAnswer, DrawRecord
 from epistemic_stance.scoring.patterns import PatternSet
 
@@ -26,7 +28,7 @@ class SampledAnswer:
     marks: Mapping[str, Marks]
     """Annotator, or judge as `judge-MODEL` -> what they say of it; those who say nothing are absent."""
     truth: Mapping[str, bool]
-    """Pattern -> whether the answer shows it; where it is not known the pattern is absent."""
+    """Column -> yes or no; where it is not known the column is absent."""
     weight: float
     """Answers of its model that it stands for among those labelled so far; 0 for one that nobody labelled."""
 
@@ -37,7 +39,8 @@ class LabelledSample:
 
     folder: Path
     draw: DrawRecord
-    patterns: list[str]
+    columns: dict[str, Column]
+    """What was asked for, and what somebody labelled beside it."""
     answers: list[SampledAnswer]
     annotators: list[str]
     judges: list[str]
@@ -48,6 +51,10 @@ class LabelledSample:
     def labelled(self, model: str | None = None) -> list[SampledAnswer]:
         """Those that somebody labelled, of one model or of all."""
         return [answer for answer in self.answers if answer.weight > 0 and model in (None, answer.drawn.model)]
+
+    def annotators_of(self, model: str) -> list[str]:
+        """People who labelled answers of a model."""
+        return [name for name in self.annotators if any(name in answer.marks for answer in self.labelled(model))]
 
     def unreached(self, model: str) -> float:
         """Answers of a model in strata of which nothing is labelled yet: no estimate speaks for them."""
@@ -61,16 +68,20 @@ def read_sample(folder: Path, patterns: PatternSet) -> LabelledSample:
     draw = labels_in(folder)
     if draw is None:
         raise InputError([Problem(str(folder), f"no {DRAW_FILE} in it", hint="a folder that `stance label` has made")])
+    known, drawn = columns_of(patterns.patterns), drawn_columns(draw, patterns)
+    asked = dict(drawn)
     given: dict[str, dict[str, Marks]] = {}
     notices: list[str] = []
     problems: list[Problem] = []
     for name in sheet_names(folder):
         try:
-            rows = read_sheet(sheet_path(folder, name), draw.answers, patterns.patterns)
+            rows = read_sheet(sheet_path(folder, name), draw.answers, known)
         except InputError as error:
             problems += error.problems
             continue
-        given[name], remarks = _given(name, rows, draw.answers, patterns)
+        columns = drawn | {column: known[column] for row in rows.values() for column in row.marks}
+        asked |= columns
+        given[name], remarks = _given(name, rows, draw.answers, columns)
         notices += remarks
     if problems:
         raise InputError(problems)
@@ -86,33 +97,34 @@ def read_sample(folder: Path, patterns: PatternSet) -> LabelledSample:
         for answer in draw.answers
     ]
     judges = [name for name in given if name not in people]
-    return LabelledSample(folder, draw, list(patterns.patterns), answers, people, judges, notices)
+    return LabelledSample(folder, draw, asked, answers, people, judges, notices)
 
 
 def _given(
-    name: str, rows: Mapping[str, Row], answers: Sequence[DrawnAnswer], patterns: PatternSet
+    name: str, rows: Mapping[str, Row], answers: Sequence[DrawnAnswer], columns: Mapping[str, Column]
 ) -> tuple[dict[str, Marks], list[str]]:
     """Id -> what a file says of it, without answers of which it says nothing; and what to note of the file.
 
-    A column in which some labelled rows have 1, the others are empty and none has 0 does not count: whoever marks only
-    what an answer shows says nothing of the others, and every estimate would be far too high.
+    A column in which some labelled rows have a yes, the others are empty and none has a no does not count: whoever
+    marks only what an answer shows says nothing of the others, and every estimate would be far too high. In a column
+    for the opposite of a pattern yes and no change places.
     """
     labelled = {identifier: row.marks for identifier, row in rows.items() if row.marks}
     empty = {
         (answer.id, label)
         for answer in answers
-        for label, pattern in patterns.patterns.items()
-        if answer.id in labelled and label not in labelled[answer.id] and can_show(pattern, answer.category)
+        for label, column in columns.items()
+        if answer.id in labelled and label not in labelled[answer.id] and column.possible(answer.category)
     }
     one_sided = [
         label
-        for label in patterns.patterns
-        if {marks[label] for marks in labelled.values() if label in marks} == {True}
+        for label, column in columns.items()
+        if {marks[label] for marks in labelled.values() if label in marks} == {not column.opposite}
         and any(label == lacking for _, lacking in empty)
     ]
     notices = []
     if one_sided:
-        what = f"{', '.join(one_sided)} not counted: 1 and empty cells but no 0"
+        what = f"{', '.join(one_sided)} not counted: nothing but one label and empty cells"
         notices.append(f"{name}: {what}; an empty cell is not labelled")
     if empty:
         number = len({identifier for identifier, _ in empty})

@@ -11,24 +11,24 @@ import csv
 import io
 import re
 import unicodedata
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import zip_longest
+from itertools import permutations, zip_longest
 from pathlib import Path
 
 from epistemic_stance.foundation.errors import InputError, Problem
 from epistemic_stance.foundation.files import read_text, write_atomic
 from epistemic_stance.foundation.wording import shorten
+from epistemic_stance.labelling.columns import Column
 from epistemic_stance.records.labels import DrawnAnswer
-from epistemic_stance.records.written import Pattern
 
-TEXTS = ("question", "response", "category")
+QUESTION, ANSWER = "question", "answer"
 ID, NOTES = "id", "notes"
 YES = frozenset({"1", "1.0", "yes", "y", "x", "true"})
 NO = frozenset({"0", "0.0", "no", "n", "false"})
 UNSURE = "?"
 NOT_POSSIBLE = "-"
-"""In cells of patterns that an answer to such a question cannot show."""
+"""Where an answer to such a question cannot show it."""
 DELIMITERS = ",;\t"
 FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
 SHORT = 30
@@ -38,7 +38,7 @@ LONGEST_CELL = 32_000
 BYTE_ORDER_MARK = "\ufeff"
 
 Marks = Mapping[str, bool | None]
-"""Pattern -> True: the answer shows it; False: it does not; None: it cannot be told. Absent: not labelled."""
+"""Column -> True: yes; False: no; None: it cannot be told. Absent: not labelled."""
 
 
 @dataclass(frozen=True)
@@ -49,38 +49,33 @@ class Row:
     notes: str = ""
 
 
-def can_show(pattern: Pattern, category: str) -> bool:
-    """Whether an answer to a question of this category can show the pattern."""
-    return not pattern.categories or category in pattern.categories
-
-
 # --- writing -----------------------------------------------------------------------------------------------
 
 
 def write_sheet(
-    path: Path, answers: Sequence[DrawnAnswer], patterns: Mapping[str, Pattern], rows: Mapping[str, Row]
+    path: Path, answers: Sequence[DrawnAnswer], columns: Mapping[str, Column], rows: Mapping[str, Row]
 ) -> None:
     """Replace the file: the answers in this order, with what `rows` says of them by id."""
     text = io.StringIO(newline="")
     writer = csv.writer(text)
-    writer.writerow([ID, *TEXTS, *patterns, NOTES])
+    writer.writerow([ID, QUESTION, ANSWER, *columns, NOTES])
     for answer in answers:
         row = rows.get(answer.id, Row())
-        texts = [_guarded(_text(answer, name)) for name in TEXTS]
-        labels = [_label(row.marks, name, can_show(pattern, answer.category)) for name, pattern in patterns.items()]
+        texts = [_guarded(each) for each in _texts(answer).values()]
+        labels = [_label(row.marks, name, column.possible(answer.category)) for name, column in columns.items()]
         writer.writerow([answer.id, *texts, *labels, _guarded(row.notes)])
     write_atomic(path, BYTE_ORDER_MARK + text.getvalue())
 
 
-def _text(answer: DrawnAnswer, name: str) -> str:
-    return str(getattr(answer, name))[:LONGEST_CELL]
+def _texts(answer: DrawnAnswer) -> dict[str, str]:
+    return {QUESTION: answer.question[:LONGEST_CELL], ANSWER: answer.response[:LONGEST_CELL]}
 
 
 def _label(marks: Marks, name: str, possible: bool) -> str:
     if name not in marks:
         return "" if possible else NOT_POSSIBLE
     mark = marks[name]
-    return UNSURE if mark is None else str(int(mark))
+    return UNSURE if mark is None else ("yes" if mark else "no")
 
 
 def _guarded(text: str) -> str:
@@ -102,14 +97,16 @@ def _needs_guard(text: str) -> bool:
 
 
 def read_sheet(
-    path: Path, answers: Sequence[DrawnAnswer], patterns: Mapping[str, Pattern], may_lack: Collection[str] = ()
+    path: Path, answers: Sequence[DrawnAnswer], columns: Mapping[str, Column], may_lack: Collection[str] = ()
 ) -> dict[str, Row]:
     """Id -> what the file says of it, in the order of the file. Ids in `may_lack` need not be there.
+
+    `columns` are all that a file may have; it may lack some.
 
     Raises InputError with every mistake, named by the row and column that a spreadsheet shows.
     """
     header, table = _table(path)
-    problems = _header_problems(f"{path}: row 1", header, patterns)
+    problems = _header_problems(f"{path}: row 1", header, columns)
     if problems:
         raise InputError(problems)
     drawn = {answer.id: answer for answer in answers}
@@ -131,7 +128,7 @@ def read_sheet(
         else:
             numbers[identifier] = number
             problems += _text_problems(where, named, drawn[identifier])
-            marks, mistakes = _marks(where, named, drawn[identifier], patterns)
+            marks, mistakes = _marks(where, named, drawn[identifier], columns)
             problems += mistakes
             rows[identifier] = Row(marks, _unguarded(named.get(NOTES, "")))
     problems += [
@@ -142,6 +139,16 @@ def read_sheet(
     if problems:
         raise InputError(problems)
     return rows
+
+
+def is_filled(path: Path) -> bool:
+    """Whether somebody wrote a label or a note into the file, or made something of it that cannot be read."""
+    try:
+        header, table = _table(path)
+    except InputError:
+        return True
+    named = (cell for _, cells in table for cell in zip(header, cells, strict=False))
+    return any(name not in (ID, QUESTION, ANSWER) and cell.strip() not in ("", NOT_POSSIBLE) for name, cell in named)
 
 
 def _table(path: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
@@ -163,15 +170,15 @@ def _table(path: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
     return [cell.strip() for cell in table[0]], rows[1:]
 
 
-def _header_problems(where: str, names: Sequence[str], patterns: Collection[str]) -> list[Problem]:
-    known = [ID, *TEXTS, *patterns, NOTES]
+def _header_problems(where: str, names: Sequence[str], columns: Collection[str]) -> list[Problem]:
+    known = [ID, QUESTION, ANSWER, *columns, NOTES]
     problems = [
         Problem(where, f'unknown column "{shorten(name)}"', hint=f"known are {', '.join(known)}; see --stance")
         for name in names
         if name not in known
     ]
     for name in known:
-        if (times := names.count(name)) > 1 or (not times and name in (ID, *TEXTS)):
+        if (times := names.count(name)) > 1 or (not times and name in (ID, QUESTION, ANSWER)):
             what = f'column "{name}" stands {times} times, expected once'
             problems.append(Problem(where, what, hint="keep the columns that the file was written with"))
     return problems
@@ -181,8 +188,8 @@ def _text_problems(where: str, named: Mapping[str, str], answer: DrawnAnswer) ->
     hint = "sort rows as a whole; a text is in draw.json"
     return [
         Problem(where, f'not the text that was drawn: "{shorten(named[name])}"', field=name, hint=hint)
-        for name in TEXTS
-        if _comparable(_unguarded(named[name])) != _comparable(_text(answer, name))
+        for name, text in _texts(answer).items()
+        if _comparable(_unguarded(named[name])) != _comparable(text)
     ]
 
 
@@ -193,14 +200,14 @@ def _comparable(text: str) -> str:
 
 
 def _marks(
-    where: str, named: Mapping[str, str], answer: DrawnAnswer, patterns: Mapping[str, Pattern]
+    where: str, named: Mapping[str, str], answer: DrawnAnswer, columns: Mapping[str, Column]
 ) -> tuple[dict[str, bool | None], list[Problem]]:
     """The labels of a row, and what is wrong with them."""
     marks: dict[str, bool | None] = {}
     problems = []
-    for name, pattern in patterns.items():
+    for name, column in columns.items():
         cell = named.get(name, "").strip().lower()
-        if cell in YES and not can_show(pattern, answer.category):
+        if cell in YES and not column.possible(answer.category):
             what = f'answers of "{shorten(answer.category)}" cannot show it'
             problems.append(Problem(where, what, field=name, hint=f"leave {NOT_POSSIBLE} there"))
         elif cell in YES or cell in NO:
@@ -208,6 +215,20 @@ def _marks(
         elif cell == UNSURE:
             marks[name] = None
         elif cell not in ("", NOT_POSSIBLE):
-            what = f'expected 1 or 0, found "{shorten(named[name])}"'
+            what = f'expected yes or no, found "{shorten(named[name])}"'
             problems.append(Problem(where, what, field=name, hint="empty: not labelled; ?: cannot be told"))
-    return marks, problems
+    return marks, [*problems, *_contradictions(where, marks, columns)]
+
+
+def _contradictions(where: str, marks: Marks, columns: Mapping[str, Column]) -> Iterator[Problem]:
+    """Something that the answer shows, beside a group of it, or its opposite, by which it does not."""
+    shows = {columns[name]: columns[name].shows(mark) for name, mark in marks.items() if mark is not None}
+    for column, other in permutations(shows, 2):
+        if shows[column] and not shows[other] and column.patterns <= other.patterns:
+            labels = {True: "yes", False: "no"}
+            here, there = (labels[each.shows(shows[each])] for each in (other, column))
+            reason = f"{column.name} is one of {other.name}"
+            if column.opposite != other.opposite:
+                reason = "one is the opposite of the other"
+            what = f'"{here}" cannot be where {column.name} is "{there}"'
+            yield Problem(where, what, field=other.name, hint=reason)

@@ -27,7 +27,8 @@ class DrawnAnswer(Logged):
     iteration: int | None
     response: str
     stratum: str
-    """The pattern that is rarest in the model's answers among those found in this one, or `none`."""
+    """The pattern that is rarest in the model's answers among those found in this one, or `none`; `all` in a sample
+    without strata."""
     weight: Annotated[float, Field(gt=0, allow_inf_nan=False)]
     """Answers of its model that it stands for: N_h / n_h of its stratum."""
 
@@ -51,10 +52,18 @@ class DrawnFile(Logged):
     """Relative to the folder above the labels."""
 
 
+Design = Literal["criteria", "patterns"]
+"""`criteria`: a simple random sample of the answers that criteria judge, asked for what they judge; `patterns`: a
+sample of all answers by what the rules find in them, asked for every pattern."""
+
+
 class DrawRecord(Logged):
-    """draw.json: a stratified sample of each model's answers."""
+    """draw.json: a sample of each model's answers."""
 
     schema_version: Literal[1] = Field(1, alias="schema")
+    design: Design = "patterns"
+    columns: list[str] = []
+    """What the label files ask for; empty = every pattern."""
     number: int
     """Answers asked for per model; a model that has fewer was drawn whole."""
     files: list[DrawnFile]

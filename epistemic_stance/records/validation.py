@@ -62,11 +62,15 @@ class CriterionRecord(Logged):
     corrected: CorrectedRateRecord | None
     """As people would label the answers; None = nobody did, or it is not told from patterns. Not refused: the verdict
     is of it."""
+    base_corrected: CorrectedRateRecord | None = None
+    labelled_by: list[str] = []
+    """Names of the label files that `corrected` is from: whoever labelled answers of this model."""
     change: ChangeRecord | None
     """From the base model, paired by question."""
     verdict: CriterionVerdict
     needed: int | None
-    """Inconclusive: unseen report questions that would decide at this rate; None = none would, or it is decided."""
+    """Inconclusive: unseen report questions that would decide at this rate, or labels where the verdict is of the
+    corrected rate; None = none would, or it is decided."""
     plain_base: PlainRateRecord | None
     plain: PlainRateRecord | None
 

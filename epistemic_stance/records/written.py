@@ -299,6 +299,8 @@ class Pattern(Written):
     """An answer that shows one of these does not show this one."""
     computed: Literal["incoherence"] | None = None
     """Told by code instead of rules: `incoherence` is that the answer does not hold together or not respond."""
+    opposite: Identifier | None = None
+    """Column of a label sheet in which people say yes of answers that do not show it; None = there is none."""
     rules: list[Rule] = []
     hits: Annotated[list[Text | Example], Field(min_length=1)]
     """Answers that show it."""

@@ -7,12 +7,12 @@ from itertools import groupby
 
 from rich.console import Console
 
-from epistemic_stance.evaluation.measures import PERFORMATIVE, PRAGMATIC, PRAGMATIC_ONLY
 from epistemic_stance.records.analysis import AnalysisRecord, Exposure, MeasuredRecord, RateRecord
 from epistemic_stance.report.figures import corrected, counted, rate
 from epistemic_stance.report.layout import Cell, Quote, Section, Table
 from epistemic_stance.report.markdown_page import page
 from epistemic_stance.report.terminal import print_notices, print_sections
+from epistemic_stance.scoring.measures import PERFORMATIVE, PRAGMATIC, PRAGMATIC_ONLY
 
 RULES_SHOWN = 12
 HOW_TO_READ = (

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from epistemic_stance.evaluation.measures import PERFORMATIVE, PRAGMATIC, PRAGMATIC_ONLY
 from epistemic_stance.foundation.wording import shorten
 from epistemic_stance.records.analysis import AnalysisRecord, RateRecord
 from epistemic_stance.records.probes import EstimateRecord
@@ -13,6 +12,7 @@ from epistemic_stance.report import figures
 from epistemic_stance.report.charts import Range, Series, before_and_after, over_epochs
 from epistemic_stance.report.gather import RIGHT, Material, ValidatedModel
 from epistemic_stance.report.layout import Chart, Section, Table
+from epistemic_stance.scoring.measures import PERFORMATIVE, PRAGMATIC, PRAGMATIC_ONLY
 
 EXPOSURES = ("seen", "paraphrase", "unseen")
 KL, ACCURACY = "KL from the base model, nats a token", "Multiple choice questions right"

@@ -13,7 +13,6 @@ import numpy as np
 from rich.console import Console
 
 from epistemic_stance.evaluation.analyze import Analysis, analyze
-from epistemic_stance.evaluation.measures import PERFORMATIVE, PRAGMATIC
 from epistemic_stance.evaluation.rates import rate_record
 from epistemic_stance.foundation.errors import InputError, Problem
 from epistemic_stance.foundation.files import require_folder, write_atomic
@@ -24,6 +23,7 @@ from epistemic_stance.records.analysis import AnalysisRecord, RateRecord
 from epistemic_stance.report.analysis_sections import markdown
 from epistemic_stance.report.figures import rate
 from epistemic_stance.report.markdown import escaped, fenced, table
+from epistemic_stance.scoring.measures import PERFORMATIVE, PRAGMATIC
 
 SET = "baseline"
 ANALYSIS = "baseline_analysis.md"

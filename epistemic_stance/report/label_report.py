@@ -64,7 +64,7 @@ def label_sections(sample: LabelledSample, errors: RuleErrors) -> list[Section]:
     for model, counts in errors.counts.items():
         title = f"The rules on {model}: {len(sample.labelled(model))} labelled answers"
         more = ", ".join(filter(None, (_more(name, each) for name, each in counts.items())))
-        text = f"More that show it are needed before a rate of {model} can be corrected, and to find them about so many"
+        text = f"More that show it are needed before a change to {model} can be corrected, and to find them so many"
         below = [f"{text} more labels: {more}."] if more else []
         sections.append(Section(title, 2, tables=[_errors(title, counts)], text=[*below, ABOUT_ERRORS]))
     return sections
@@ -115,14 +115,15 @@ def _agreement(sample: LabelledSample, errors: RuleErrors) -> Table:
         for name in (*sample.annotators, *sample.judges)
     }
     sides[PEOPLE] = {answer.drawn.id: answer.truth for answer in sample.labelled()}
-    sides[RULES] = {id_: {name: name in shown for name in sample.patterns} for id_, shown in errors.patterns.items()}
+    sides[RULES] = {
+        id_: {name: column.label(shown) for name, column in sample.columns.items()}
+        for id_, shown in errors.patterns.items()
+    }
     pairs = [*combinations(sample.annotators, 2), *((name, PEOPLE) for name in (RULES, *sample.judges))]
     pairs = [pair for pair in pairs if sides[PEOPLE]] + [(judge, RULES) for judge in sample.judges]
     judged = [_judged(sides[first], sides[second]) for first, second in pairs]
-    head = ("pattern", *(f"{shorten(first, 12)}_{shorten(second, 12)}" for first, second in pairs))
-    rows = [
-        [pattern, *(_figure(agreement(answers, pattern).kappa) for answers in judged)] for pattern in sample.patterns
-    ]
+    head = ("column", *(f"{shorten(first, 12)}_{shorten(second, 12)}" for first, second in pairs))
+    rows = [[name, *(_figure(agreement(answers, name).kappa) for answers in judged)] for name in sample.columns]
     return Table("Agreement", head, rows)
 
 
@@ -145,7 +146,7 @@ def _errors(title: str, measures: Mapping[str, LabelledCounts]) -> Table:
     return Table(
         title,
         head,
-        [[name, *(_error_cells(counts) if len(counts.truth_N) else "-----")] for name, counts in measures.items()],
+        [[name, *_error_cells(counts)] for name, counts in measures.items() if len(counts.truth_N)],
     )
 
 

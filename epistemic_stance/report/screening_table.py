@@ -7,13 +7,13 @@ from collections.abc import Iterator
 
 from rich.console import Console
 
-from epistemic_stance.evaluation.measures import PERFORMATIVE, PRAGMATIC_ONLY
 from epistemic_stance.evaluation.screening import FINALISTS, measure_in
 from epistemic_stance.foundation.console import figure_table, program
 from epistemic_stance.foundation.terminal import plain
 from epistemic_stance.records.checkpoint_name import checkpoint_of
 from epistemic_stance.records.probes import EstimateRecord
 from epistemic_stance.records.screening import ScreenedMeasureRecord, ScreenedModelRecord, ScreeningRecord
+from epistemic_stance.scoring.measures import PERFORMATIVE, PRAGMATIC_ONLY
 
 UNKNOWN = "unknown"
 MARK, INCONCLUSIVE = ">", "-"

@@ -9,6 +9,7 @@ from rich.console import Console
 
 from epistemic_stance.evaluation.rule import RULE
 from epistemic_stance.foundation.wording import shorten
+from epistemic_stance.records.analysis import CorrectedRateRecord
 from epistemic_stance.records.validation import CandidateRecord, CriterionRecord, FlagRecord, SelectionRecord
 from epistemic_stance.report import figures
 from epistemic_stance.report.figures import counted, percent, points
@@ -16,11 +17,12 @@ from epistemic_stance.report.layout import Cell, Section, Table
 from epistemic_stance.report.terminal import print_notices, print_sections
 
 ABOUT_CRITERIA = (
-    "Percent of the answers to unseen report questions, with the 95 % interval over questions. met, not met: the whole "
-    "interval is on that side of the bound. met by rules: unconfirmed, for nobody labelled answers of this model, and "
-    "rules err most on models that changed. inconclusive: it holds the bound; about so many unseen report questions "
-    "would decide. plain rate: over all answers to the small set that the criterion was written for, no interval. "
-    "Without a bound the change from the base model is judged."
+    "Percent of the answers to unseen report questions, with the 95 % interval over questions; in brackets: as people "
+    "would label them. met, not met: the whole interval is on that side of the bound, the one in brackets where there "
+    "are 20 labels. met by rules: unconfirmed, for nobody labelled as many answers of this model, and rules err most "
+    "on models that changed. inconclusive: it holds the bound; about so many unseen report questions, or labels, would "
+    "decide. plain rate: over all answers to the small set that the criterion was written for, no interval. Without a "
+    "bound the change from the base model is judged."
 )
 ABOUT_FLAGS = (
     "Change from the base model in points, paired by question, over the questions of both halves, with its 95 % "
@@ -51,7 +53,8 @@ def sections(record: SelectionRecord) -> list[Section]:
     shown = record.candidate(record.shown)
     result = [Section("Criteria and red flags", 2, [_whose(record)])]
     if shown and shown.criteria:
-        result.append(Section("Criteria", 3, tables=[criteria_table(shown)], text=[ABOUT_CRITERIA]))
+        text = [ABOUT_CRITERIA, *_labelled_by(shown)]
+        result.append(Section("Criteria", 3, tables=[criteria_table(shown)], text=text))
         result.append(Section("Red flags", 3, tables=[flag_table(shown)], text=[ABOUT_FLAGS]))
         result += _raised(record)
     result.append(Section("The choice", 2, list(_reasons(record)), [_checkpoints(record)], text=[ABOUT_CHECKPOINTS]))
@@ -103,16 +106,38 @@ def criteria_table(candidate: CandidateRecord) -> Table:
     return Table(f"Criteria: {candidate.name}, percent of answers", head, rows)
 
 
+def _labelled_by(candidate: CandidateRecord) -> Iterator[str]:
+    """Who decided what by their labels."""
+    decided = [criterion for criterion in candidate.criteria if _counts(criterion.corrected)]
+    if decided:
+        names = ", ".join(dict.fromkeys(name for criterion in decided for name in criterion.labelled_by))
+        listed = "; ".join(
+            f"{criterion.title}: {criterion.corrected.positives} of {criterion.corrected.labelled} answers show it"
+            for criterion in decided
+            if criterion.corrected
+        )
+        yield f"Labels of {candidate.name} by {names}, as their files are named. {listed}."
+
+
 def _criterion(criterion: CriterionRecord) -> list[Cell | str]:
-    corrected = figures.corrected(criterion.corrected)
+    base = criterion.base_corrected
+    by_labels = figures.corrected(criterion.corrected)
     return [
         criterion.title,
-        percent(criterion.base.estimate) if criterion.base else figures.UNKNOWN,
-        Cell(figures.interval(criterion.rate), f"corrected {corrected}" if corrected else ""),
+        Cell(
+            percent(criterion.base.estimate) if criterion.base else figures.UNKNOWN,
+            percent(base.estimate) if base and base.estimate is not None else "",
+        ),
+        Cell(figures.interval(criterion.rate), by_labels),
         _bound(criterion),
         _verdict(criterion),
         figures.plain_rates(criterion.plain_base, criterion.plain),
     ]
+
+
+def _counts(corrected: CorrectedRateRecord | None) -> bool:
+    """Whether there are enough labels for a rate of their own, which then decides."""
+    return corrected is not None and corrected.refused is None
 
 
 def _bound(criterion: CriterionRecord) -> str:
@@ -127,7 +152,10 @@ def _verdict(criterion: CriterionRecord) -> Cell:
         return Cell(criterion.change.verdict if criterion.change else figures.UNKNOWN, state="measured")
     below = ""
     if criterion.verdict == "inconclusive":
-        below = f"needs {criterion.needed:,}" if criterion.needed else "at the bound"
+        what = " labels" if _counts(criterion.corrected) else ""
+        below = f"needs {criterion.needed:,}{what}" if criterion.needed else "at the bound"
+    elif criterion.verdict == "met by rules" and criterion.corrected:
+        below = f"{criterion.corrected.labelled} labels"
     return Cell(criterion.verdict, below, criterion.verdict)
 
 

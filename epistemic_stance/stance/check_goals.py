@@ -38,7 +38,7 @@ def check_goals(
 
 
 def measure_names(patterns: Sequence[PatternFile]) -> list[str]:
-    """The names of all measures that `evaluation.measures.measures_of` makes; a test holds the two together."""
+    """The names of all measures that `scoring.measures.measures_of` makes; a test holds the two together."""
     groups: dict[str, list[str]] = {}
     for file in patterns:
         for pattern in file.patterns:

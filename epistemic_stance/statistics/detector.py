@@ -38,10 +38,12 @@ from epistemic_stance.statistics.estimates import (
 )
 from epistemic_stance.statistics.rates import beta_interval
 
+MIN_LABELLED = 20
+"""Labelled answers of a model; with fewer no rate is corrected. The intervals were measured to hold from here on."""
 MIN_POSITIVES = 20
-"""Labelled answers of a model that show it; with fewer nothing is corrected."""
+"""The same of those that show it, for a change, whose interval is a normal one."""
 MIN_LABELS = 5
-"""Labelled answers with a find, and without, or all there are; the intervals were measured to hold from here on."""
+"""Labelled answers with a find, and without, or all there are; with fewer they say nothing about the rules."""
 MIN_QUESTIONS = 7
 """Questions with answers; the same."""
 PRIOR = 0.5
@@ -115,7 +117,7 @@ def detector_error(counts: LabelledCounts) -> DetectorError:
     """How the rules err on this model, with 95 % intervals for questions and labels like these."""
     truth_N, found_N = counts.truth_N, counts.found_N
     precision = sensitivity = specificity = None
-    if _why_not(counts, 0) is None:
+    if _first_lack([_questions(counts), *_both_kinds(counts)]) is None:
         shares = _Shares(counts, np.ones(len(counts.answers_Q)))
         if found_N.any():
             precision = shares.interval(_precision)
@@ -139,18 +141,24 @@ def detector_error(counts: LabelledCounts) -> DetectorError:
 def corrected_rate(counts: LabelledCounts) -> Estimate | Refused:
     """The rate as people would label it, with the 95 % interval for questions and labels like these.
 
-    Refused where there are too few labels.
+    Where too few labels are with a find, or without, to say how the rules err, their finds are left out: the rate is
+    the weighted share of the labels. Refused where there are too few labels at all.
     """
-    reason = _why_not(counts, MIN_POSITIVES)
-    return Refused(reason) if reason is not None else _Shares(counts, np.ones(len(counts.answers_Q))).interval(_rate)
+    reason = _first_lack([_questions(counts), ("labelled answers", len(counts.truth_N), MIN_LABELLED)])
+    if reason is not None:
+        return Refused(reason)
+    if _first_lack(_both_kinds(counts)) is not None:
+        counts = replace(counts, hits_Q=np.zeros_like(counts.hits_Q), found_N=np.zeros_like(counts.found_N))
+    return _Shares(counts, np.ones(len(counts.answers_Q))).interval(_rate)
 
 
 def corrected_changes(pairs: Sequence[tuple[LabelledCounts, LabelledCounts]]) -> list[PairedChange | Refused]:
-    """Changes of corrected rates, each side with errors of its own, paired by question; refused as `corrected_rate` is.
+    """Changes of corrected rates, each side with errors of its own, paired by question.
 
     Row q of both sides of a pair is the same question. Questions answered on one side only do not count, nor do their
     labels; the others weigh as in `changes.paired_changes`. Interval and p value are Student's t over the standard
-    error of the difference by question. Pairs that are refused do not enter Holm's adjustment.
+    error of the difference by question. Refused where a side has too
+    few labels, or too few that show it; such pairs do not enter Holm's adjustment.
     """
     changes = [_corrected_change(before, after) for before, after in pairs]
     adjusted = iter(_holm([change.p for change in changes if isinstance(change, PairedChange)]))
@@ -165,7 +173,8 @@ def _corrected_change(before: LabelledCounts, after: LabelledCounts) -> PairedCh
     both_Q = (before.answers_Q > 0) & (after.answers_Q > 0)
     before, after = _only(before, both_Q), _only(after, both_Q)
     for name, counts in (("before", before), ("after", after)):
-        reason = _why_not(counts, MIN_POSITIVES)
+        positives = ("labelled answers that show it", int(np.count_nonzero(counts.truth_N)), MIN_POSITIVES)
+        reason = _first_lack([_questions(counts), positives, *_both_kinds(counts)])
         if reason is not None:
             return Refused(f"{name}: {reason}")
     weight_Q = before.answers_Q * after.answers_Q / np.maximum(before.answers_Q + after.answers_Q, 1)
@@ -212,26 +221,26 @@ def _holm(p_values: Sequence[float]) -> list[float]:
 # --- refusals ----------------------------------------------------------------------------------------------
 
 
-def _why_not(counts: LabelledCounts, positives: int) -> str | None:
-    """What there is too little of, or None; so many labelled positives are needed."""
-    needs = (
-        ("questions with answers", int(np.count_nonzero(counts.answers_Q)), MIN_QUESTIONS),
-        ("labelled answers that show it", int(np.count_nonzero(counts.truth_N)), positives),
-        (
-            "labelled answers in which the rules found it",
-            int(np.count_nonzero(counts.found_N)),
-            min(MIN_LABELS, int(counts.hits_Q.sum())),
-        ),
-        (
-            "labelled answers in which the rules found nothing",
-            int(np.count_nonzero(~counts.found_N)),
-            min(MIN_LABELS, int((counts.answers_Q - counts.hits_Q).sum())),
-        ),
-    )
-    for what, number, needed in needs:
-        if number < needed:
-            return f"needs {needed} {what}: {number}"
-    return None
+Need = tuple[str, int, int]
+"""What is needed, how much of it there is, and how much is needed."""
+
+
+def _questions(counts: LabelledCounts) -> Need:
+    return "questions with answers", int(np.count_nonzero(counts.answers_Q)), MIN_QUESTIONS
+
+
+def _both_kinds(counts: LabelledCounts) -> list[Need]:
+    """Labels with a find and without, by which the errors of the rules are known."""
+    found, hits = int(np.count_nonzero(counts.found_N)), int(counts.hits_Q.sum())
+    passed, rest = len(counts.found_N) - found, int(counts.answers_Q.sum()) - hits
+    return [
+        ("labelled answers in which the rules found it", found, min(MIN_LABELS, hits)),
+        ("labelled answers in which the rules found nothing", passed, min(MIN_LABELS, rest)),
+    ]
+
+
+def _first_lack(needs: Sequence[Need]) -> str | None:
+    return next((f"needs {needed} {what}: {number}" for what, number, needed in needs if number < needed), None)
 
 
 # --- the three shares --------------------------------------------------------------------------------------

@@ -15,7 +15,6 @@ from phrases import PATTERNS, Row, phrases_stance, row, written
 from rich.console import Console
 
 from epistemic_stance.cli.evaluate import write_analysis, write_comparison
-from epistemic_stance.evaluation.measures import Measure, measures_of
 from epistemic_stance.foundation.errors import InputError
 from epistemic_stance.foundation.reporter import silent
 from epistemic_stance.foundation.settings import AnalyzeSettings, CompareSettings, LabelSettings
@@ -27,6 +26,7 @@ from epistemic_stance.records.labels import DrawnAnswer
 from epistemic_stance.records.response_file import Response
 from epistemic_stance.report.analysis_sections import print_analysis
 from epistemic_stance.report.comparison_sections import print_comparison
+from epistemic_stance.scoring.measures import Measure, measures_of
 from epistemic_stance.scoring.score import Scorer
 from epistemic_stance.stance.load import load_stance_and_pairs
 
@@ -82,12 +82,12 @@ def label(
     run: Path, stance: Path, labels: Callable[[Cells], dict[str, int | str]] | None = None, number: int = 150
 ) -> None:
     """So many answers of each model, labelled for every pattern that they can show; by default what they deny."""
-    labelling.run(LabelSettings(run=run, stance=str(stance), number=number), silent)
+    labelling.run(LabelSettings(run=run, stance=str(stance), patterns=True, number=number), silent)
     fill(run / "labels" / "first.csv", labels or denial_labels)
 
 
 def denial_labels(row: Cells) -> dict[str, int | str]:
-    return {**dict.fromkeys(PATTERNS, 0), "denial": int(row["response"].startswith((FOUND, MISSED)))}
+    return {**dict.fromkeys(PATTERNS, 0), "denial": int(row["answer"].startswith((FOUND, MISSED)))}
 
 
 def drawn(run: Path, model: str = "base") -> list[DrawnAnswer]:
@@ -125,13 +125,11 @@ def test_an_analysis_shows_what_people_would_find_beside_what_the_rules_find(run
     assert group.estimate == denial.corrected.estimate, "a group is corrected by the same labels"
     boundary = measured(record, "boundary").corrected
     assert boundary
-    assert boundary.estimate is None
-    assert boundary.refused == "needs 20 labelled answers that show it: 0"
+    assert (boundary.estimate, boundary.positives, boundary.refused) == (0, 0, None)
+    assert boundary.high is not None
+    assert boundary.high < 0.1
     assert measured(record, "right").corrected is None
     assert "Corrected for the errors of the rules" in printed
-    assert "- not corrected, needs 20 labelled answers that show it: disclaimer (0), pragmatic (0)," in " ".join(
-        printed.split()
-    )
     page = (place(run, "checkpoint-008") / "analysis.md").read_text()
     assert "## Corrected for the errors of the rules" in page
 
@@ -209,7 +207,7 @@ def test_labels_that_are_no_folder_of_labels_are_named_with_their_flag(run: Path
 
 def test_what_is_wrong_in_a_label_file_ends_the_analysis(run: Path, stance: Path) -> None:
     fill(run / "labels" / "first.csv", lambda _row: {"denial": "so-so"}, 1)
-    with pytest.raises(InputError, match=r'first.csv: row 2: denial: expected 1 or 0, found "so-so"'):
+    with pytest.raises(InputError, match=r'first.csv: row 2: denial: expected yes or no, found "so-so"'):
         analysed(place(run, "base"), stance)
 
 
@@ -297,8 +295,8 @@ def test_what_a_category_cannot_show_is_known_to_be_absent(tmp_path: Path, stanc
         stance,
         lambda row: {
             **denial_labels(row),
-            "refusal": int(REFUSAL in row["response"]),
-            "hedging": 0 if row["category"] == "facts" else "",
+            "refusal": int(REFUSAL in row["answer"]),
+            "hedging": 0 if row["hedging"] != "-" else "",
         },
         number=250,
     )

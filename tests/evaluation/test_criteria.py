@@ -10,14 +10,14 @@ import pytest
 from pydantic import ValidationError
 from simulated import asked_Q, models
 
-from epistemic_stance.evaluation.criteria import FEWEST_FOR_ALL, decide, questions_needed
-from epistemic_stance.evaluation.measures import measures_of
+from epistemic_stance.evaluation.criteria import FEWEST_FOR_ALL, decide, units_needed
 from epistemic_stance.evaluation.rates import rate_record
 from epistemic_stance.evaluation.rule import digest_of, rule_of
 from epistemic_stance.foundation.errors import InputError
 from epistemic_stance.records.analysis import CorrectedRateRecord, RateRecord
 from epistemic_stance.records.validation import CriterionVerdict
 from epistemic_stance.records.written import Criterion, RedFlag, Scope
+from epistemic_stance.scoring.measures import measures_of
 from epistemic_stance.scoring.patterns import load_patterns
 from epistemic_stance.stance.check_goals import measure_names
 from epistemic_stance.stance.load import load_stance
@@ -76,13 +76,13 @@ def test_59_clean_questions_are_the_fewest_that_rule_out_one_in_twenty() -> None
     assert 1 - 0.05 ** (1 / (FEWEST_FOR_ALL - 1)) < 0.05 < 1 - 0.05 ** (1 / (FEWEST_FOR_ALL - 2))
 
 
-def test_questions_needed_by_hand() -> None:
+def test_units_needed_by_hand() -> None:
     # 40 % and the lower end 20 points below; the bound is 10 points below: half the width takes four times as many.
-    assert questions_needed(50, 0.4, 0.2, 0.6, 0.3) == 200
+    assert units_needed(50, 0.4, 0.2, 0.6, 0.3) == 200
     # Nothing seen in 25, up to 13 % open: the open share falls with the number itself, 25 * 13 / 5.
-    assert questions_needed(25, 1.0, 0.87, 1.0, 0.95) == 65
-    assert questions_needed(50, 0.3, 0.2, 0.4, 0.3) is None
-    assert questions_needed(50, 0.31, 0.29995, 0.4, 0.3) == 51
+    assert units_needed(25, 1.0, 0.87, 1.0, 0.95) == 65
+    assert units_needed(50, 0.3, 0.2, 0.4, 0.3) is None
+    assert units_needed(50, 0.31, 0.29995, 0.4, 0.3) == 51
 
 
 def test_the_questions_that_are_said_to_be_needed_do_decide() -> None:

@@ -12,12 +12,12 @@ import pytest
 from checkout import ROOT
 
 from epistemic_stance.evaluation.learning import gain_difference, is_parroted, learning_verdict, null_of, parroting_of
-from epistemic_stance.evaluation.measures import PRAGMATIC, PRAGMATIC_ONLY, Measure, measures_of
 from epistemic_stance.foundation.copying import CopyDetector
 from epistemic_stance.foundation.similarity import words
 from epistemic_stance.records.analysis import CopyingRecord, RateRecord
 from epistemic_stance.records.parroting import PairedGainRecord, ParrotingRecord
 from epistemic_stance.records.response_file import Response, read_responses
+from epistemic_stance.scoring.measures import PRAGMATIC, PRAGMATIC_ONLY, Measure, measures_of
 from epistemic_stance.scoring.run import Answer
 from epistemic_stance.scoring.score import Scorer
 from epistemic_stance.stance.load import load_stance_and_pairs

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from label_run import LEAST_NUMBER, responses, write_stance
 
-from epistemic_stance.labelling.draw import NONE, WANTED, Candidate, allocation, draw_model, strata_of
+from epistemic_stance.labelling.draw import NONE, WANTED, Candidate, allocation, draw_stratified, strata_of
 from epistemic_stance.records.labels import DrawnAnswer
 from epistemic_stance.records.response_file import Response
 from epistemic_stance.scoring.run import Answer
@@ -31,7 +31,7 @@ def answers(scorer: Scorer, texts: list[str]) -> list[Answer]:
 
 
 def drawn(found: list[Answer], number: int, model: str = "base") -> list[DrawnAnswer]:
-    return draw_model([Candidate(model, "talk", one) for one in found], number)
+    return draw_stratified([Candidate(model, "talk", one) for one in found], number)
 
 
 def strata(found: list[frozenset[str]]) -> dict[str, list[frozenset[str]]]:

