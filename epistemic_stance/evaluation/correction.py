@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -36,6 +36,8 @@ class LabelledScore:
     """By the rules."""
     labels: Mapping[Column, bool]
     """What people agree on: yes or no."""
+    columns: Collection[Column]
+    """All that there could be labels for."""
     possible: frozenset[str]
     """Patterns that answers of its category can show."""
     weight: float
@@ -50,7 +52,7 @@ class LabelledScore:
         return self._by(others, measure) is not None
 
     def _by(self, labels: Mapping[Column, bool], measure: Measure) -> bool | None:
-        """Patterns that the category rules out are known to be absent.
+        """Patterns that the category rules out are known to be absent, and those that do not count for what is known.
 
         An answer without a group has none of its patterns. One with it has one at least, and which is not known.
         What labels of two people contradict is not known either.
@@ -58,10 +60,10 @@ class LabelledScore:
         shown = [column for column, label in labels.items() if column.shows(label)]
         absent = _patterns_of(column for column, label in labels.items() if not column.shows(label))
         alone = _patterns_of(column for column in shown if len(column.patterns) == 1)
-        broken = [column for column in shown if not column.unless.isdisjoint(alone)]
-        sure = alone - _patterns_of(broken)
-        doubtful = (self.possible - absent - _patterns_of(broken) - sure) | (sure & absent)
-        groups = (column.patterns for column in shown if column not in broken and column.patterns.isdisjoint(sure))
+        sure = _patterns_of(column for column in shown if len(column.patterns) == 1 and column.unless.isdisjoint(alone))
+        broken = _patterns_of(column for column in self.columns if not column.unless.isdisjoint(alone)) - sure
+        doubtful = (self.possible - absent - broken - sure) | (sure & absent)
+        groups = (column.patterns for column in shown if column.patterns.isdisjoint(sure))
         some_of = [left for group in groups if (left := group & doubtful)]
         truth = replace(self.score, patterns=sorted(sure & self.possible - doubtful))
         return measure.known(truth, doubtful, some_of)
@@ -152,6 +154,7 @@ def _labelled_score(answer: SampledAnswer, score: ScoreRecord, patterns: Pattern
         question=question_key(score.question),
         score=score,
         labels={columns[name]: label for name, label in answer.truth.items()},
+        columns=columns.values(),
         possible=frozenset(name for name in patterns.patterns if columns[name].possible(score.category)),
         weight=answer.weight,
     )

@@ -165,6 +165,9 @@ def _draw(plan: _Plan, scorer: Scorer, old: DrawRecord | None, folder: Path, rep
             for answer in scored(source.path, scorer, reporter).answers
             if plan.counts(candidate := Candidate(model, source.question_set, answer))
         ]
+        if not candidates:
+            what = f"no answers of {model} to draw from: none is to an unseen report question of a criterion"
+            raise InputError([Problem(str(folder.parent), what, hint=PATTERNS)])
         answers += plan.draw(candidates, plan.number)
     if old is not None:
         _require_held(old.answers, answers, folder)
