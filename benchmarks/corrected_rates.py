@@ -2,9 +2,9 @@
 
 Simulated answers: each question has a rate of its own, Beta around the true one with an intraclass correlation (ICC);
 the rules find with a sensitivity (Se) and pass with a specificity (Sp), which may differ from question to question.
-Labels are drawn as `stance label --patterns` draws them: two in five from answers in which the rules found the pattern, two
-in five from the others, and one in five from a tenth of the answers in which they found another, rarer pattern; or, as
-for the sheet of a choice, all with the same chance.
+Labels are drawn as `stance label --patterns` draws them: two in five from answers in which the rules found the pattern,
+two in five from the others, and one in five from a tenth of the answers in which they found another, rarer pattern; or,
+as for the sheet of a choice, all with the same chance.
 Prints the tables of docs/statistics.md.
 
     python benchmarks/corrected_rates.py [--runs 500]
