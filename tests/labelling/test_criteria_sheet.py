@@ -11,6 +11,7 @@ from select_run import DENIES, GOALS, PRAGMATIC, halves, model, write_arm, write
 
 from epistemic_stance.cli.main import run as command
 from epistemic_stance.foundation.similarity import question_key
+from epistemic_stance.records.analysis import AnalysisRecord
 from epistemic_stance.records.labels import DrawRecord
 from epistemic_stance.records.validation import CriterionRecord, SelectionRecord
 
@@ -226,6 +227,34 @@ def test_few_labels_leave_it_at_met_by_rules_and_say_so(
     assert f"({labelled.labelled} labels)" in out
     assert "label" in error
     assert "--number adds answers" in error
+
+
+def test_labels_of_judged_answers_say_nothing_of_others(
+    run: Path, stance: Path, sheet: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Answers to select questions were never drawn: the rate of all is not corrected, that of the report half is."""
+    fill(sheet, as_found)
+    file = run / "validation" / "checkpoint-010" / "self"
+
+    def pragmatic(*flags: str) -> AnalysisRecord:
+        assert command(["analyze", str(file), "--stance", str(stance), *flags]) == 0
+        return AnalysisRecord.model_validate_json((file / "analysis.json").read_bytes())
+
+    whole, half = pragmatic(), pragmatic("--split", "report")
+    assert all(measure.corrected is None for measure in whole.measures)
+    assert any("correct no rate of other answers" in notice for notice in whole.notices)
+    corrected = {measure.name: measure.corrected for measure in half.measures}
+    assert corrected["pragmatic"] == judged_after(run, stance)["pragmatism"].corrected
+    capsys.readouterr()
+    assert command(["label", str(run), "--stance", str(stance)]) == 0
+    table = capsys.readouterr().out.split("The rules on checkpoint-010")[1]
+    row = next(line.split() for line in table.splitlines() if line.startswith("pragmatic "))
+    assert row[-2] == "90", "found in the answers that could be drawn"
+
+
+def judged_after(run: Path, stance: Path) -> dict[str, CriterionRecord]:
+    select(run, stance)
+    return judged(run)
 
 
 # --- what people do with the file --------------------------------------------------------------------------
