@@ -2,8 +2,9 @@
 
 Simulated answers: each question has a rate of its own, Beta around the true one with an intraclass correlation (ICC);
 the rules find with a sensitivity (Se) and pass with a specificity (Sp), which may differ from question to question.
-Labels are drawn as `stance label` draws them: two in five from answers in which the rules found the pattern, two in
-five from the others, and one in five from a tenth of the answers in which they found another, rarer pattern.
+Labels are drawn as `stance label --patterns` draws them: two in five from answers in which the rules found the pattern,
+two in five from the others, and one in five from a tenth of the answers in which they found another, rarer pattern; or,
+as for the sheet of a choice, all with the same chance.
 Prints the tables of docs/statistics.md.
 
     python benchmarks/corrected_rates.py [--runs 500]
@@ -27,6 +28,8 @@ from epistemic_stance.statistics.rates import rate_interval
 DESIGNS = ((67, 20), (170, 3))
 RATES = (0.05, 0.3, 0.7)
 LABELS = (60, 120, 300)
+SHEET_RATES = (0.02, 0.05, 0.1, 0.3, 0.5)
+SHEET_LABELS = (20, 30, 48, 60)
 SHARES = (0.4, 0.4, 0.2)
 RARER = 0.1
 MOST_REFUSED = 0.3
@@ -42,6 +45,8 @@ class Design:
     labels: int
     spread: float = 0.2
     """The same for the rules' errors; 0: they are alike for every question."""
+    simple: bool = False
+    """Labels are a simple random sample."""
 
     def __str__(self) -> str:
         return f"{self.questions} x {self.answers} | {self.icc} | {self.labels}"
@@ -75,7 +80,7 @@ def simulated_counts(
     draws_3QA = generator.random((3, len(rates_Q), design.answers))
     truth_QA = draws_3QA[0] < rates_Q[:, None]
     found_QA = draws_3QA[1] < np.where(truth_QA, sensitivity_Q[:, None], 1 - specificity_Q[:, None])
-    stratum = np.where(draws_3QA[2] < RARER, 2, found_QA).ravel()
+    stratum = np.where(draws_3QA[2] < RARER, 2, found_QA).ravel() * (not design.simple)
     sizes = np.bincount(stratum, minlength=3)
     taken = np.minimum(np.round(design.labels * np.array(SHARES)).astype(int), sizes)
     for index in np.argsort(-sizes):
@@ -276,7 +281,18 @@ def few_questions(generator: np.random.Generator, runs: int) -> None:
             print(f"{design} | {rate_cell(generator, runs, design, Rules(0.8, 0.95), 0.5)[1]}", flush=True)
 
 
-TABLES = (changes, methods, few_questions, rates_and_errors)
+def sheets(generator: np.random.Generator, runs: int) -> None:
+    print(f"\nThe sheet of a choice, ICC .3: coverage % (mean half-width, points); {runs} runs a cell")
+    print("questions x answers | ICC | labels | Se | Sp | " + " | ".join(f"{100 * rate:.0f} %" for rate in SHEET_RATES))
+    for questions, answers in DESIGNS:
+        for labels in SHEET_LABELS:
+            for rules in (*RULES, Rules(0.95, 0.6)):
+                design = Design(questions, answers, 0.3, labels, simple=True)
+                cells = [rate_cell(generator, runs, design, rules, rate)[1] for rate in SHEET_RATES]
+                print(f"{design} | {rules} | {' | '.join(cells)}", flush=True)
+
+
+TABLES = (changes, methods, few_questions, rates_and_errors, sheets)
 
 
 def main() -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from epistemic_stance.evaluation.correction import read_file_labels
+from epistemic_stance.evaluation.correction import read_all_labels
 from epistemic_stance.evaluation.rates import EXPOSURES, MOST_PARTS, Tally
 from epistemic_stance.foundation.errors import InputError, Problem
 from epistemic_stance.foundation.files import require_folder
@@ -75,7 +75,7 @@ def _record(settings: AnalyzeSettings, scored_file: ScoredFile, scorer: Scorer) 
     for answer in answers:
         tally.add(answer.score)
     digest = corpus_digest(scorer.pairs)
-    labels = read_file_labels(scored_file, settings.labels, scorer.patterns)
+    labels = read_all_labels(scored_file, settings.labels, scorer)
     exposed, categories = tally.questions_of("exposure"), tally.answers_of("category")
     return AnalysisRecord(
         file=str(file.path),

@@ -17,7 +17,7 @@ from epistemic_stance.evaluation.comparability import (
     require_alike,
     unknown_fields,
 )
-from epistemic_stance.evaluation.correction import FileLabels, labelled_counts, read_file_labels
+from epistemic_stance.evaluation.correction import FileLabels, labelled_counts, read_all_labels
 from epistemic_stance.evaluation.rates import EXPOSURES, MOST_PARTS
 from epistemic_stance.foundation.errors import InputError, Problem, RefusedError
 from epistemic_stance.foundation.files import require_folder
@@ -93,7 +93,7 @@ def _compare(settings: CompareSettings, reporter: Reporter) -> tuple[ComparisonR
     questions = compared_questions(before, after, scorer)
     measures = measures_of(scorer.patterns.patterns)
     labels = [
-        read_file_labels(replace(side, answers=counted), settings.labels, scorer.patterns)
+        read_all_labels(replace(side, answers=counted), settings.labels, scorer)
         for side, counted in (
             (before, [answer for question in questions for answer in question.before]),
             (after, [answer for question in questions for answer in question.after]),

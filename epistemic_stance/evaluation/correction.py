@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -11,12 +11,12 @@ import numpy as np
 
 from epistemic_stance.foundation.errors import InputError, Problem
 from epistemic_stance.foundation.similarity import question_key
-from epistemic_stance.labelling.columns import Column, columns_of
+from epistemic_stance.labelling.columns import Column, columns_of, is_judged, judged_by_patterns
 from epistemic_stance.labelling.folder import DRAW_FILE, labels_in
 from epistemic_stance.labelling.sample import LabelledSample, SampledAnswer, read_sample
-from epistemic_stance.labelling.sources import source_of
+from epistemic_stance.labelling.sources import Source, source_of
 from epistemic_stance.records.analysis import CorrectedRateRecord, ScoreRecord
-from epistemic_stance.records.labels import DrawnAnswer
+from epistemic_stance.records.labels import DrawnAnswer, DrawRecord
 from epistemic_stance.records.response_file import Response, ResponseFile
 from epistemic_stance.scoring.measures import Measure, measures_of
 from epistemic_stance.scoring.patterns import PatternSet
@@ -36,6 +36,8 @@ class LabelledScore:
     """By the rules."""
     labels: Mapping[Column, bool]
     """What people agree on: yes or no."""
+    columns: Collection[Column]
+    """All that there could be labels for."""
     possible: frozenset[str]
     """Patterns that answers of its category can show."""
     weight: float
@@ -50,7 +52,7 @@ class LabelledScore:
         return self._by(others, measure) is not None
 
     def _by(self, labels: Mapping[Column, bool], measure: Measure) -> bool | None:
-        """Patterns that the category rules out are known to be absent.
+        """Patterns that the category rules out are known to be absent, and those that do not count for what is known.
 
         An answer without a group has none of its patterns. One with it has one at least, and which is not known.
         What labels of two people contradict is not known either.
@@ -58,10 +60,10 @@ class LabelledScore:
         shown = [column for column, label in labels.items() if column.shows(label)]
         absent = _patterns_of(column for column, label in labels.items() if not column.shows(label))
         alone = _patterns_of(column for column in shown if len(column.patterns) == 1)
-        broken = [column for column in shown if not column.unless.isdisjoint(alone)]
-        sure = alone - _patterns_of(broken)
-        doubtful = (self.possible - absent - _patterns_of(broken) - sure) | (sure & absent)
-        groups = (column.patterns for column in shown if column not in broken and column.patterns.isdisjoint(sure))
+        sure = _patterns_of(column for column in shown if len(column.patterns) == 1 and column.unless.isdisjoint(alone))
+        broken = _patterns_of(column for column in self.columns if not column.unless.isdisjoint(alone)) - sure
+        doubtful = (self.possible - absent - broken - sure) | (sure & absent)
+        groups = (column.patterns for column in shown if column.patterns.isdisjoint(sure))
         some_of = [left for group in groups if (left := group & doubtful)]
         truth = replace(self.score, patterns=sorted(sure & self.possible - doubtful))
         return measure.known(truth, doubtful, some_of)
@@ -75,10 +77,21 @@ class FileLabels:
     scores: list[LabelledScore]
     annotators: list[str]
     """People who labelled answers of its model."""
+    drawable: Callable[[ScoreRecord], bool]
+    """Whether an answer of the file could be drawn: the labels say nothing of others."""
     notices: list[str]
 
 
-def read_file_labels(scored_file: ScoredFile, folder: Path | None, patterns: PatternSet) -> FileLabels | None:
+def read_all_labels(scored_file: ScoredFile, folder: Path | None, scorer: Scorer) -> FileLabels | None:
+    """The same where all answers of the file are counted: without labels if some could not be drawn."""
+    labels = read_file_labels(scored_file, folder, scorer)
+    if labels is None or not labels.scores or all(labels.drawable(answer.score) for answer in scored_file.answers):
+        return labels
+    notice = f"labels in {labels.folder} are of the answers that criteria judge, and correct no rate of other answers"
+    return replace(labels, scores=[], notices=[*labels.notices, notice])
+
+
+def read_file_labels(scored_file: ScoredFile, folder: Path | None, scorer: Scorer) -> FileLabels | None:
     """Labels of answers in a file, from `folder` or from where its run keeps them; None if it has none.
 
     Labels of another model's answers, or of answers that are not in the file, do not count. Raises InputError if the
@@ -91,12 +104,12 @@ def read_file_labels(scored_file: ScoredFile, folder: Path | None, patterns: Pat
             return None
         hint = "a folder that `stance label` has made: RUN/labels"
         raise InputError([Problem(str(folder), f"no {DRAW_FILE} in it", field="--labels", hint=hint)])
-    sample = read_sample(place, patterns)
+    sample = read_sample(place, scorer.patterns)
     source, model = source_of(file.path), _model_of(file, sample)
     if model is None:
         asked = folder is not None or source.model in sample.draw.models
         notice = f"{place} has no labels of the model that gave the answers in {file.path.name}"
-        return FileLabels(place, [], [], [notice] if asked else [])
+        return FileLabels(place, [], [], lambda _score: False, [notice] if asked else [])
     labelled = sample.labelled(model)
     of_set = _of_set(labelled, source.question_set)
     matched = _matched(of_set, scored_file.answers)
@@ -105,8 +118,16 @@ def read_file_labels(scored_file: ScoredFile, folder: Path | None, patterns: Pat
         notices.append(f"labels of {model}: nothing is labelled yet of strata that hold {unreached:.0f} of its answers")
     if of_set and not matched:
         notices.append(f"none of the answers that are labelled in {place} is in {file.path.name}")
-    scores = [_labelled_score(answer, score, patterns) for answer, score in matched]
-    return FileLabels(place, scores, sample.annotators_of(model), notices)
+    scores = [_labelled_score(answer, score, scorer.patterns) for answer, score in matched]
+    return FileLabels(place, scores, sample.annotators_of(model), _drawable(sample.draw, source, scorer), notices)
+
+
+def _drawable(draw: DrawRecord, source: Source, scorer: Scorer) -> Callable[[ScoreRecord], bool]:
+    if draw.design == "patterns":
+        sets = {file.question_set for file in draw.files}
+        return lambda _score: source.question_set in sets or None in (source.question_set, *sets)
+    criteria = judged_by_patterns(scorer.stance.criteria, scorer.patterns.patterns)
+    return lambda score: is_judged(criteria, source.question_set, score)
 
 
 def _model_of(file: ResponseFile, sample: LabelledSample) -> str | None:
@@ -152,6 +173,7 @@ def _labelled_score(answer: SampledAnswer, score: ScoreRecord, patterns: Pattern
         question=question_key(score.question),
         score=score,
         labels={columns[name]: label for name, label in answer.truth.items()},
+        columns=columns.values(),
         possible=frozenset(name for name in patterns.patterns if columns[name].possible(score.category)),
         weight=answer.weight,
     )
@@ -233,7 +255,8 @@ def rule_errors(sample: LabelledSample, scorer: Scorer) -> RuleErrors:
         labels: list[LabelledScore] = []
         for file in files:
             path = sample.folder.parent / file.file
-            of_file = scored(path, scorer).answers
+            drawable = _drawable(sample.draw, source_of(path), scorer)
+            of_file = [answer for answer in scored(path, scorer).answers if drawable(answer.score)]
             answers += of_file
             for answer, score in _matched(_of_set(drawn, source_of(path).question_set), of_file):
                 patterns[answer.drawn.id] = frozenset(score.patterns)

@@ -15,7 +15,7 @@ from epistemic_stance.records.analysis import CorrectedRateRecord, RateRecord, S
 from epistemic_stance.records.comparison import ChangeRecord
 from epistemic_stance.records.validation import PlainRateRecord
 from epistemic_stance.records.written import Scope
-from epistemic_stance.scoring.measures import Measure, within
+from epistemic_stance.scoring.measures import Measure
 from epistemic_stance.scoring.run import Answer
 from epistemic_stance.statistics.changes import paired_changes
 from epistemic_stance.statistics.estimates import IntArray
@@ -49,11 +49,14 @@ class Evaluator:
         return rate_record(hits_Q, answers_Q)
 
     def corrected(self, model: ModelEvidence, scope: Scope, split: Split) -> CorrectedRateRecord | None:
-        """The same rate as people would label it; None without labels, or if it does not depend on patterns."""
+        """The same rate as people would label it; None without labels, if it does not depend on patterns, or if some of
+        its answers could not be drawn."""
         measure = self.measure_of(scope)
-        files = [model.sets[name].labels for name in scope.sets if name in model.sets]
-        given = [label for file in files if file for label in file.scores if within(label.score, scope, split)]
-        if model.missing(scope) or not given or not measure.patterns:
+        if model.missing(scope) or not measure.patterns:
+            return None
+        of_sets = [model.sets[name].labelled(scope, split) for name in scope.sets]
+        given = [label for labels in of_sets for label in labels or ()]
+        if not given or None in of_sets:
             return None
         questions = model.answers(scope, split)
         labelled = labelled_counts(given, measure, sorted(questions), *_counts(questions, measure))

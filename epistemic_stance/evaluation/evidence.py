@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from epistemic_stance.evaluation.comparability import find_differences, match_questions
 from epistemic_stance.evaluation.compare import answers_by_question
-from epistemic_stance.evaluation.correction import FileLabels, read_file_labels
+from epistemic_stance.evaluation.correction import FileLabels, LabelledScore, read_file_labels
 from epistemic_stance.foundation.errors import InputError, Problem
 from epistemic_stance.foundation.files import committed_weights_digest
 from epistemic_stance.foundation.settings import DEMO_MODEL
@@ -29,6 +29,16 @@ class AnsweredSet:
     questions: dict[str, list[Answer]]
     """Question key -> its answers."""
     labels: FileLabels | None
+
+    def labelled(self, scope: Scope, split: Split | None) -> list[LabelledScore] | None:
+        """Labels of its answers within a scope; None if some of these could not be drawn."""
+        scores = [answer.score for answers in self.questions.values() for answer in answers]
+        counted = [score for score in scores if within(score, scope, split)]
+        if not counted or self.labels is None:
+            return None if counted else []
+        if not all(self.labels.drawable(score) for score in counted):
+            return None
+        return [label for label in self.labels.scores if within(label.score, scope, split)]
 
 
 @dataclass(frozen=True)
@@ -98,7 +108,7 @@ def read_evidence(run: RunFolder, name: str, wanted: Iterable[str], scorer: Scor
         if path.is_file():
             scored_file = scored(path, scorer)
             questions = answers_by_question(scored_file.answers)
-            labels = read_file_labels(scored_file, None, scorer.patterns)
+            labels = read_file_labels(scored_file, None, scorer)
             sets[question_set] = AnsweredSet(scored_file.file, questions, labels)
     metadata = run.metadata(name)
     return ModelEvidence(

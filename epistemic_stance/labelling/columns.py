@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
+from epistemic_stance.records.analysis import ScoreRecord
 from epistemic_stance.records.written import Criterion, Pattern
-from epistemic_stance.scoring.measures import measures_of
+from epistemic_stance.scoring.measures import measures_of, within
 
 
 @dataclass(frozen=True)
@@ -72,6 +73,11 @@ def judged_by_patterns(criteria: Sequence[Criterion], patterns: Mapping[str, Pat
         for criterion in criteria
         if (criterion.at_least, criterion.at_most) != (None, None) and told.issuperset(criterion.measures)
     ]
+
+
+def is_judged(criteria: Sequence[Criterion], question_set: str | None, score: ScoreRecord) -> bool:
+    """Whether one of these criteria is judged by an answer to this set."""
+    return any(question_set in criterion.sets and within(score, criterion, "report") for criterion in criteria)
 
 
 def columns_for(criteria: Sequence[Criterion], patterns: Mapping[str, Pattern]) -> list[str]:

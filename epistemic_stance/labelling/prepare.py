@@ -11,15 +11,13 @@ from pathlib import Path
 from epistemic_stance.foundation.errors import InputError, Problem, RefusedError
 from epistemic_stance.foundation.reporter import Note, Reporter
 from epistemic_stance.foundation.settings import DRAWN_PER_MODEL, JUDGED_PER_MODEL, LabelSettings
-from epistemic_stance.labelling.columns import columns_for, judged_by_patterns
+from epistemic_stance.labelling.columns import columns_for, is_judged, judged_by_patterns
 from epistemic_stance.labelling.draw import Candidate, draw_simple, draw_stratified, least_number, lot
 from epistemic_stance.labelling.folder import labels_in, somebody_labelled, write_folder
 from epistemic_stance.labelling.sources import Source, find_sources, source_of
 from epistemic_stance.records.labels import Design, DrawnAnswer, DrawnFile, DrawRecord
 from epistemic_stance.records.run_folder import BASE, RunFolder, read_record
 from epistemic_stance.records.validation import SelectionRecord
-from epistemic_stance.records.written import Criterion
-from epistemic_stance.scoring.measures import within
 from epistemic_stance.scoring.run import scored
 from epistemic_stance.scoring.score import Scorer
 from epistemic_stance.statistics.detector import MIN_LABELLED
@@ -110,7 +108,7 @@ def _criteria_plan(settings: LabelSettings, scorer: Scorer, old: DrawRecord | No
         sources=find_sources(settings.run, models, ",".join(asked), scorer.stance),
         number=settings.number or (old.number if old else JUDGED_PER_MODEL),
         least=MIN_LABELLED,
-        counts=lambda candidate: any(_judges(criterion, candidate) for criterion in criteria),
+        counts=lambda candidate: is_judged(criteria, candidate.question_set, candidate.answer.score),
         draw=draw_simple,
     )
 
@@ -119,10 +117,6 @@ def _judged_models(run: Path) -> list[str]:
     """The base model and the chosen checkpoint; none named = all."""
     selection = read_record(RunFolder(run).selection, SelectionRecord, "stance select writes it anew")
     return [BASE, selection.chosen] if selection and selection.chosen else []
-
-
-def _judges(criterion: Criterion, candidate: Candidate) -> bool:
-    return candidate.question_set in criterion.sets and within(candidate.answer.score, criterion, "report")
 
 
 def _patterns_plan(settings: LabelSettings, scorer: Scorer, old: DrawRecord | None) -> _Plan:
@@ -165,6 +159,9 @@ def _draw(plan: _Plan, scorer: Scorer, old: DrawRecord | None, folder: Path, rep
             for answer in scored(source.path, scorer, reporter).answers
             if plan.counts(candidate := Candidate(model, source.question_set, answer))
         ]
+        if not candidates:
+            what = f"no answers of {model} to draw from: none is to an unseen report question of a criterion"
+            raise InputError([Problem(str(folder.parent), what, hint=PATTERNS)])
         answers += plan.draw(candidates, plan.number)
     if old is not None:
         _require_held(old.answers, answers, folder)

@@ -42,8 +42,8 @@ def corrected(material: Material) -> Section:
                 rows.append([model.name, name, measure.name, raw, figures.corrected(result), labels])
     text = ["What people would find in these answers, judged by those that they labelled: the rates, corrected."]
     if not rows and not refused:
-        text = ["Nobody labelled answers of this run, so no rate is corrected for the errors of the rules."]
-        text.append("stance label RUN draws answers to label; then analyse and select again.")
+        text = ["Nobody labelled a sample of all answers to a set, so no rate is corrected for errors of the rules."]
+        text.append("Labels of what criteria judge stand there; stance label RUN --patterns asks for every pattern.")
     text += [f"Not corrected: {', '.join(names)}: {why}." for why, names in refused.items()]
     head = ("model", "set", "measure", "as found", "corrected", "labelled as such")
     tables = [Table("Rates as found and corrected, in percent", head, rows, left=(0, 1, 2))] if rows else []

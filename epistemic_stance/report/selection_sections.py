@@ -17,12 +17,12 @@ from epistemic_stance.report.layout import Cell, Section, Table
 from epistemic_stance.report.terminal import print_notices, print_sections
 
 ABOUT_CRITERIA = (
-    "Percent of the answers to unseen report questions, with the 95 % interval over questions; in brackets: as people "
-    "would label them. met, not met: the whole interval is on that side of the bound, the one in brackets where there "
-    "are 20 labels. met by rules: unconfirmed, for nobody labelled as many answers of this model, and rules err most "
-    "on models that changed. inconclusive: it holds the bound; about so many unseen report questions, or labels, would "
-    "decide. plain rate: over all answers to the small set that the criterion was written for, no interval. Without a "
-    "bound the change from the base model is judged."
+    "Percent of the answers to unseen report questions, with the 95 % interval over questions; labels: as people would "
+    "label all of them. met, not met: the whole interval is on that side of the bound, that of the labels where there "
+    "are 20. met by rules: unconfirmed, for nobody labelled as many answers of this model, and rules err most on those "
+    "that changed. inconclusive: it holds the bound; about so many unseen report questions, or labels, would decide. "
+    "plain rate: over all answers to the small set that the criterion was written for, no interval. Without a bound "
+    "the change from the base model is judged."
 )
 ABOUT_FLAGS = (
     "Change from the base model in points, paired by question, over the questions of both halves, with its 95 % "
@@ -120,15 +120,14 @@ def _labelled_by(candidate: CandidateRecord) -> Iterator[str]:
 
 
 def _criterion(criterion: CriterionRecord) -> list[Cell | str]:
-    base = criterion.base_corrected
-    by_labels = figures.corrected(criterion.corrected)
+    corrected, base = figures.corrected(criterion.corrected), criterion.base_corrected
     return [
         criterion.title,
         Cell(
             percent(criterion.base.estimate) if criterion.base else figures.UNKNOWN,
-            percent(base.estimate) if base and base.estimate is not None else "",
+            f"labels {percent(base.estimate)}" if base and base.estimate is not None else "",
         ),
-        Cell(figures.interval(criterion.rate), by_labels),
+        Cell(figures.interval(criterion.rate), f"labels {corrected}" if corrected else ""),
         _bound(criterion),
         _verdict(criterion),
         figures.plain_rates(criterion.plain_base, criterion.plain),

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from collect_stub import lines_of
+from label_run import fill
 from rich.console import Console
 from screen_stub import voiced
 from select_run import DENIES, PRAGMATIC, RIGHT, WRONG, write_stance
@@ -91,6 +92,33 @@ def test_one_command_ends_in_a_choice_and_a_page(settings: RunSettings, monkeypa
     second, _, _ = walked(settings)
     assert len(asked) == again, "nothing was asked again"
     assert second["chosen"] == selection["chosen"]
+
+
+def test_a_sheet_filled_in_between_two_runs_confirms_what_the_rules_said(
+    settings: RunSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    voiced(monkeypatch, model=base, checkpoint_002=honest, checkpoint_003=forgetful)
+
+    def verdicts(selection: dict[str, Any]) -> dict[str, str]:
+        (chosen,) = [one for one in selection["candidates"] if one["name"] == selection["chosen"]]
+        return {one["name"]: one["verdict"] for one in chosen["criteria"]}
+
+    first, printed, _ = walked(settings)
+    sheet = settings.run / "labels" / "first.csv"
+    assert verdicts(first)["pragmatism"] == "met by rules"
+    assert f"120 of 120 answers to label, about 10 minutes: {sheet}" in printed
+    pragmatic, denies = {"pragmatic": "yes", "performative": "no"}, {"pragmatic": "no", "performative": "yes"}
+    neither = dict.fromkeys(pragmatic, "no")
+    fill(sheet, lambda row: {PRAGMATIC: pragmatic, DENIES: denies}.get(row["answer"], neither))
+    second, printed, _ = walked(settings)
+    assert verdicts(second) == {
+        "pragmatism": "met",
+        "performative": "met",
+        "facts": "not met",
+        "observes": "measured",
+    }
+    assert "to label" not in printed
+    assert "Labels of checkpoint-002 by first" in (settings.run / "report.html").read_text()
 
 
 def test_where_nothing_qualifies_the_page_is_written_all_the_same(

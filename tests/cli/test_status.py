@@ -395,7 +395,7 @@ def test_labels_are_counted_and_optional(own_run: Path) -> None:
     assert rows(settings)["labels"].state == "missing"
     answers = [{"question": f"Why {number}?", "category": "experiential", "response": "So."} for number in (1, 2)]
     write_answers(own_run / "validation/base/phase1/responses.jsonl", answers)
-    labelling.run(LabelSettings(run=own_run, stance="epistemic"), silent)
+    labelling.run(LabelSettings(run=own_run, stance="epistemic", patterns=True), silent)
     file = own_run / "labels/first.csv"
     fill(file, lambda _row: {"refusal": 0}, 1)
     row = rows(settings)["labels"]

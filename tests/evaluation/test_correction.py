@@ -260,6 +260,29 @@ def test_a_measure_is_known_where_no_doubt_could_change_it(stance: Path) -> None
     assert Measure("always", "form", None, lambda _score: True).known(score, frozenset(["any"])) is True
 
 
+def test_a_measure_is_known_where_a_group_is_shown_and_no_choice_of_its_patterns_could_change_it(stance: Path) -> None:
+    """Against all ways to settle the doubts in which each of these groups is shown by one of its patterns at least."""
+    scorer = Scorer(*load_stance_and_pairs(str(stance)))
+    score = scorer.score(Response(1, "What?", "inner", "Tea.", None, None, None, None, {}), "")
+    names = list(PATTERNS)
+    pairs = [frozenset(names[:2]), frozenset(names[2:4])]
+    for measure, number in itertools.product(measures_of(scorer.patterns.patterns), (1, 2)):
+        if not measure.patterns or measure.kind == "conduct":
+            continue
+        for some_of in itertools.combinations(pairs, number):
+            doubtful = frozenset(names)
+            ways = {
+                measure.shown(replace(score, patterns=list(some)))
+                for size in range(len(names) + 1)
+                for some in itertools.combinations(names, size)
+                if all(group.intersection(some) for group in some_of)
+            }
+            known = measure.known(replace(score, patterns=[]), doubtful, some_of)
+            assert known == (ways.pop() if len(ways) == 1 else None), (measure.name, some_of)
+    performative = next(measure for measure in measures_of(scorer.patterns.patterns) if measure.name == "performative")
+    assert performative.known(replace(score, patterns=[]), frozenset(names), pairs[:1]) is True
+
+
 def test_doubts_that_decide_nothing_cost_a_group_no_labels(run: Path, stance: Path) -> None:
     """Who denies is performative, whether or not it is a disclaimer, too; who does not may be."""
     before = measured(analysed(place(run, "base"), stance)[0], "performative").corrected

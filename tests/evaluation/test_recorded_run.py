@@ -16,15 +16,18 @@ from pathlib import Path
 
 import pytest
 from checkout import ROOT
+from label_run import fill, read_cells
 from rich.console import Console
 
-from epistemic_stance.cli.evaluate import write_analysis, write_comparison
+from epistemic_stance.cli.evaluate import select_checkpoint, write_analysis, write_comparison
 from epistemic_stance.evaluation import select
+from epistemic_stance.foundation.errors import NotMetError
 from epistemic_stance.foundation.reporter import silent
 from epistemic_stance.foundation.settings import AnalyzeSettings, CompareSettings, SelectSettings
 from epistemic_stance.records.analysis import ScoreRecord
 from epistemic_stance.records.response_file import Response
 from epistemic_stance.records.run_folder import BASE, RunFolder
+from epistemic_stance.records.validation import SelectionRecord
 from epistemic_stance.report.analysis_sections import print_analysis
 from epistemic_stance.report.comparison_sections import print_comparison
 from epistemic_stance.report.selection_sections import print_selection
@@ -84,6 +87,33 @@ def test_the_tables_of_a_recorded_run_are_those_on_record_and_each_answer_is_sco
         for question_set in run.answered(name)
     )
     assert len(scored) == answers
+
+
+def test_the_sheet_of_the_shipped_stance_turns_its_criteria(tmp_path: Path) -> None:
+    """Somebody says of the demo's answers: all hold together and perform, by no disclaimer, and none is pragmatic."""
+    run = unpacked(tmp_path)
+    settings = SelectSettings(run.root, corpus=CORPUS)
+
+    def verdicts() -> dict[str, str]:
+        with pytest.raises(NotMetError):
+            select_checkpoint(settings, Console(file=io.StringIO()))
+        chosen = SelectionRecord.model_validate_json(run.selection.read_bytes()).candidate(CHECKPOINT)
+        assert chosen
+        return {criterion.name: criterion.verdict for criterion in chosen.criteria}
+
+    before = verdicts()
+    assert (before["holds_together"], before["pragmatism"]) == ("met by rules", "inconclusive")
+    sheet = run.labels / "first.csv"
+    columns = ["holds_together", "performative", "pragmatic", "ai_disclaimer"]
+    assert list(read_cells(sheet)[0]) == ["id", "question", "answer", *columns, "notes"]
+    assert len(read_cells(sheet)) == 120
+    fill(sheet, lambda _row: dict(zip(columns, ("yes", "yes", "no", "no"), strict=True)))
+    assert verdicts() == before | {
+        "holds_together": "met",
+        "pragmatism": "not met",
+        "performative": "not met",
+        "ai_disclaimers": "inconclusive",
+    }
 
 
 if __name__ == "__main__":

@@ -200,7 +200,7 @@ def test_rates_that_labels_correct_stand_beside_those_found(run: Path) -> None:
     cells = re.findall(r'<span class="cell">([^<]*)<', corrected)
     assert [*cells[:2], *cells[4:]] == [CHOSEN, "self", "34.5 [25, 45.7]", "31 of 90"]
     assert "too few &lt;labels&gt;." in text_of(run)
-    assert "<small>corrected 34.5 [25, 45.7]</small>" in text_of(run)
+    assert "<small>labels 34.5 [25, 45.7]</small>" in text_of(run)
     assert "Nobody labelled" not in text_of(run)
 
 
