@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -65,6 +65,19 @@ class PassResult:
     def asked(self) -> int:
         """Answers that were asked for now; the others were there."""
         return sum(collected.asked for collected in self.collected)
+
+    def after(self, earlier: PassResult | None) -> PassResult:
+        """Both together, of the same sets."""
+        if earlier is None:
+            return self
+        both = zip(earlier.collected, self.collected, strict=True)
+        return PassResult(
+            [
+                replace(now, asked=before.asked + now.asked, seconds=before.seconds + now.seconds)
+                for before, now in both
+            ],
+            earlier.seconds + self.seconds,
+        )
 
 
 def probe_settings(settings: RunSettings, checkpoints: str) -> ProbeSettings:

@@ -8,6 +8,7 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from epistemic_stance.cli.budget import SCREEN_SHARE, Budget, run_within
 from epistemic_stance.cli.model_passes import (
     Collection,
     ModelPass,
@@ -132,12 +133,17 @@ def header(screening: Screening) -> Sequence[tuple[str, str]]:
 
 
 def run_screening(
-    screening: Screening, prober: Prober | None, reporter: Reporter, also: Sequence[Collection] = ()
+    screening: Screening,
+    prober: Prober | None,
+    reporter: Reporter,
+    also: Sequence[Collection] = (),
+    budget: Budget | None = None,
 ) -> ScreeningRecord:
     """Probe, ask, score, write screening.json.
 
     Args:
-        also: what else the base model is asked while it is open.
+        also: what else the base model is asked while it is open; nothing where there is a budget.
+        budget: of which a part is for the first look.
 
     Raises InputError, RefusedError, StorageError, NumericError; StoppedError on a signal: what was measured and
     answered is kept, and the same command does the rest.
@@ -151,7 +157,17 @@ def run_screening(
     passes = [ModelPass(base.model, [*base.collections, *also]), *others]
     kept = f"what was answered lies in {run.screen}"
     with folder_lock(run.screen), stoppable(kept, f"{again} does the rest"):
-        results = run_passes(passes, settings, prober, reporter)
+        if budget is None:
+            results = run_passes(passes, settings, prober, reporter)
+        else:
+            _, results = run_within(
+                budget.part(SCREEN_SHARE),
+                passes,
+                stance=screening.scorer.stance,
+                settings=settings,
+                prober=prober,
+                reporter=reporter,
+            )
         models = _screened_models(screening, results, prober)
         best, promising = find_promising(models)
         record = ScreeningRecord(

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from rich.console import Console
 
+from epistemic_stance.cli.budget import fitting, parse_budget, run_within
 from epistemic_stance.cli.evaluate import write_analysis, write_comparison
 from epistemic_stance.cli.model_passes import (
     ModelPass,
@@ -62,6 +63,7 @@ def validate(settings: RunSettings, console: Console) -> None:
     second time for the rest; the base model is asked everything the first time. What is finished and unchanged is not
     done again. Raises what the stages raise; whatever was answered is kept, and the same command does the rest.
     """
+    budget = parse_budget(settings.budget) if settings.budget else None
     run = require_run_folder(settings.run)
     checkpoints = settings.checkpoints if settings.checkpoints != ALL else ""
     target = find_target(probe_settings(settings, checkpoints))
@@ -80,14 +82,19 @@ def validate(settings: RunSettings, console: Console) -> None:
         prober = make_prober(stance, target, settings)
         if screening is not None:
             reporter(Started("First look at all checkpoints", header(screening)))
-            record = run_screening(screening, prober, reporter, also=passes[0].collections)
+            also = passes[0].collections if budget is None else []
+            record = run_screening(screening, prober, reporter, also, budget)
             reporter(Finished())
             print_screening(record, console)
-            passes = [each for each in passes if each.model.name in (BASE, *record.promising)]
+            names = record.promising if budget is None else fitting(record, budget, passes[0], stance)
+            passes = [each for each in passes if each.model.name in (BASE, *names)]
         reporter(Started("stance validate", _header(run, target, passes)))
         if target.base_model == DEMO_MODEL and screening is None:
             reporter(Warned(DEMO_NOTICE))
-        run_passes(passes, settings, prober, reporter)
+        if budget is None:
+            run_passes(passes, settings, prober, reporter)
+        else:
+            passes, _ = run_within(budget, passes, stance=stance, settings=settings, prober=prober, reporter=reporter)
         _evaluate(passes, target, reporter)
         reporter(Finished([f"answers, analyses and comparisons: {run.validation}"]))
 

@@ -106,5 +106,15 @@ def differences(earlier: CollectionRecord, plan: CollectionRecord, names: tuple[
     ]
 
 
+def grown(earlier: CollectionRecord, plan: CollectionRecord) -> CollectionRecord:
+    """The earlier plan, with the answers of a larger one that asks the same and more.
+
+    A plan that `--max-responses` makes smaller asks the first answers of the whole (`design.spread`).
+    """
+    if plan.responses <= earlier.responses:
+        return earlier
+    return earlier.model_copy(update={"responses": plan.responses})
+
+
 def _shown(value: Any) -> str:
     return shorten(value if isinstance(value, str) else json.dumps(value), 80)

@@ -16,7 +16,7 @@ from typing import Literal
 from epistemic_stance.collection.backend import Backend, Group, Source
 from epistemic_stance.collection.design import Design, read_design
 from epistemic_stance.collection.events import finished, started
-from epistemic_stance.collection.plan import MAY_DIFFER, OVERWRITE_HINT, completed, differences, new_plan
+from epistemic_stance.collection.plan import MAY_DIFFER, OVERWRITE_HINT, completed, differences, grown, new_plan
 from epistemic_stance.collection.source import find_source
 from epistemic_stance.collection.store import ResponseStore, Stored, response_record
 from epistemic_stance.foundation.console import program
@@ -48,6 +48,8 @@ class Collected:
     plan: CollectionRecord
     asked: int
     """Answers that this call asked for; the others were there."""
+    seconds: float
+    """That asking took."""
 
 
 def run(settings: CollectSettings, reporter: Reporter) -> Collected:
@@ -70,6 +72,8 @@ def collect(settings: CollectSettings, design: Design, source: Source, reporter:
     with folder_lock(folder) as lock:
         store, earlier = _find_earlier(settings, design, folder, plan)
         stored = store.read(earlier, design.items) if earlier else Stored()
+        grows = earlier is not None and earlier.status == "finished" and earlier.responses < plan.responses
+        earlier = grown(earlier, plan) if earlier else None
         backend, groups = None, list[Group]()
         if earlier and len(stored.lines) == len(design.items):
             plan = earlier
@@ -80,7 +84,7 @@ def collect(settings: CollectSettings, design: Design, source: Source, reporter:
                 plan = earlier
             elif earlier:
                 store, stored = _new_store(folder, design.prefix), Stored()
-        missing = _mend(store, stored, groups, reporter)
+        _mend(store, stored, [] if grows else groups, reporter)  # no group of a finished plan was cut off
         collection = _Collection(store, lock, plan, stored, reporter, settings.overwrite, len(stored.lines))
         if backend is None:
             reporter(Note(f"nothing is missing: all {plan.responses} answers are there"))
@@ -88,12 +92,12 @@ def collect(settings: CollectSettings, design: Design, source: Source, reporter:
             reporter(started(design, plan, collection.done, store.path))
             for warning in source.warnings(settings.model, design.system_prompt):
                 reporter(Warned(warning))
-            _ask(collection, backend, missing)
+            _ask(collection, backend, stored.missing(groups))
         collection.finish()
     endings = Counter(line.ending for line in stored.lines.values())
     lines = [f"answers: {store.path}", f"next: {_analysis_command(design.question_set, settings.stance, store.path)}"]
     reporter(finished(endings, collection.asked, collection.seconds, plan.max_new_tokens, lines))
-    return Collected(store.path, plan, collection.asked)
+    return Collected(store.path, plan, collection.asked, collection.seconds if backend else 0.0)
 
 
 # --- before anything is asked ------------------------------------------------------------------------------
@@ -115,7 +119,7 @@ def _find_earlier(
         return store, None
     earlier = store.plan()
     if earlier:
-        _require_same(earlier, plan, store)
+        _require_same(grown(earlier, plan), plan, store)
     return store, earlier
 
 
@@ -170,15 +174,14 @@ def _continues(
     return True
 
 
-def _mend(store: ResponseStore, stored: Stored, groups: Sequence[Group], reporter: Reporter) -> list[Group]:
-    """Set aside what a crash left at the end of the file; returns what is still to be asked."""
+def _mend(store: ResponseStore, stored: Stored, groups: Sequence[Group], reporter: Reporter) -> None:
+    """Set aside what a crash left at the end of the file."""
     torn = stored.torn_from is not None
     moved = store.mend(stored, groups)
     if torn:
         reporter(Warned(f"the last line was not complete; it was moved to {store.torn_path.name}"))
     if moved:
         reporter(Warned(f"{moved} answers of a group that was cut off were moved to {store.torn_path.name}"))
-    return stored.missing(groups)
 
 
 # --- asking ------------------------------------------------------------------------------------------------

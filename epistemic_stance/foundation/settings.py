@@ -358,6 +358,9 @@ class RunSettings:
     questions: str = setting("", "Question sets to ask, for example phase1,safety. Default: all that are sampled.")
     base: str | None = setting(None, "Model to compare with. Default: the one the checkpoints were trained from.")
     stance: str | None = setting(None, "Stance whose questions to ask. Default: the one the run was trained on.")
+    budget: str = setting(
+        "", "Time for probes and answers, such as 60m or 2h: as many answers as fit; a longer one later adds to them."
+    )
     choices: int = setting(ProbeSettings.choices, "Multiple choice questions of the probes; 0 = none.")
     seed: int = setting(CollectSettings.seed, "Seed of all sampling.")
     device: DeviceName = setting("auto", "Where to run: auto, cpu, cuda or mps.")

@@ -70,7 +70,7 @@ CANNOT_RUN = [
     Exempt("watch -n 1 nvidia-smi", "there need not be an NVIDIA GPU, and it never ends"),
     *(
         Exempt(f"stance run fine_tuned_model{rest}", "minutes even on the embedded model; test_run_command.py runs it")
-        for rest in ("", " --checkpoints 50,100,150,200", " --checkpoints all")
+        for rest in ("", " --checkpoints 50,100,150,200", " --checkpoints all", " --budget 60m")
     ),
     Exempt("python tools/build_demo_model.py", "half an hour; test_demo_text.py checks what it built"),
 ]

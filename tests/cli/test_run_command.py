@@ -14,14 +14,15 @@ import pytest
 from collect_stub import lines_of
 from label_run import fill
 from rich.console import Console
-from screen_stub import voiced
+from screen_stub import Voice, voiced
 from select_run import DENIES, PRAGMATIC, RIGHT, WRONG, write_stance
 from small_run import run, small_settings
 
+from epistemic_stance.cli import budget
 from epistemic_stance.cli.run import run_pipeline
 from epistemic_stance.collection.design import Item
 from epistemic_stance.foundation import files
-from epistemic_stance.foundation.errors import NotMetError
+from epistemic_stance.foundation.errors import NotMetError, RefusedError
 from epistemic_stance.foundation.settings import RunSettings
 from epistemic_stance.models import open as opening
 from epistemic_stance.records.analysis import ScoreRecord
@@ -129,6 +130,64 @@ def test_where_nothing_qualifies_the_page_is_written_all_the_same(
     assert selection["chosen"] is None
     assert verdict is not None
     assert "none qualifies" in (settings.run / "report.html").read_text().lower()
+
+
+def test_a_budget_asks_both_models_alike_and_a_longer_one_adds_to_it(
+    settings: RunSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After the first 16 of each set 52 s are left, in which both models can give 52 answers."""
+    monkeypatch.setattr(budget.Budget, "left", property(lambda _: 52 / budget.SHARE))
+    monkeypatch.setattr(budget, "PLANS", 1)
+    monkeypatch.setattr(budget, "_seconds_of", lambda *_: {("base", "self"): 0.5, ("checkpoint-002", "self"): 0.5})
+    asked = voiced(monkeypatch, model=base, checkpoint_002=honest)
+    settings = replace(settings, checkpoints="2", budget="1m")
+    selection, printed, _ = walked(settings)
+    assert selection["chosen"] == "checkpoint-002"
+    assert "self 68 of 360, facts 16 of 480, trained 16 of 27" in printed
+    assert "may stay inconclusive, facts: 16 of 160 questions: Performative, All facts right" in printed
+    first = answers_of(settings)
+    assert {name: len(texts) for name, texts in first.items()} == {
+        ("base", "facts"): 16,
+        ("base", "self"): 68,
+        ("checkpoint-002", "facts"): 16,
+        ("checkpoint-002", "self"): 68,
+    }
+    assert {*first["base", "self"]} == {*first["checkpoint-002", "self"]}, "the same questions, as often"
+    before = answered(asked)
+    walked(replace(settings, budget=""))
+    whole = answers_of(settings)
+    assert {name: len(texts) for name, texts in whole.items()} == {
+        name: 360 if name[1] == "self" else 480 for name in first
+    }
+    assert all(whole[name].items() >= first[name].items() for name in first), "what was there is kept"
+    assert answered(asked) - before == 2 * (360 + 480 + 27) - 2 * (68 + 16 + 16), "and not asked again"
+
+
+def answered(asked: list[tuple[str, Voice]]) -> int:
+    return sum(len(group) for _, voice in asked for group in voice.asked)
+
+
+def answers_of(settings: RunSettings) -> dict[tuple[str, str], dict[tuple[str, int], str]]:
+    """(model, set) -> (question, iteration) -> its answer."""
+    return {
+        (path.parent.parent.name, path.parent.name): {
+            (line["question_id"], line["iteration"]): line["response"] for line in lines_of(path)
+        }
+        for path in settings.run.glob("validation/*/*/responses.jsonl")
+        if path.parent.name != "trained"
+    }
+
+
+def test_a_budget_that_the_first_answers_use_up_is_refused_with_one_that_suffices(
+    settings: RunSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(budget.Budget, "left", property(lambda _: -30.0))
+    monkeypatch.setattr(budget, "_seconds_of", lambda *_: {("base", "self"): 0.5, ("checkpoint-002", "self"): 0.5})
+    asked = voiced(monkeypatch, model=base, checkpoint_002=honest)
+    with pytest.raises(RefusedError, match="used up by probes and 16 answers of each set") as refused:
+        walked(replace(settings, checkpoints="2", budget="1m"))
+    assert "--budget 6m asks every question once" in str(refused.value)
+    assert answered(asked) == 2 * 3 * 16, "what was answered is kept"
 
 
 class Counts:

@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import endpoint_stub
 import pytest
@@ -71,6 +72,26 @@ def test_every_kind_of_character_survives(stub: StubBackend, tmp_path: Path) -> 
     path.write_bytes(b"".join(path.read_bytes().splitlines(keepends=True)[:50]))
     run(small(tmp_path, max_responses=100))
     assert [line["response"] for line in lines_of(path)] == responses
+
+
+@pytest.mark.parametrize("cut_off", [False, True])
+def test_more_of_the_same_plan_adds_to_what_is_there(stub: StubBackend, tmp_path: Path, cut_off: bool) -> None:
+    whole, _ = run(small(tmp_path / "whole", max_responses=25))
+    path, _ = run(small(tmp_path / "grown", max_responses=10))
+    first = path.read_bytes()
+    if cut_off:
+        interrupted(stub, 2, small(tmp_path / "grown", max_responses=25))
+    run(small(tmp_path / "grown", max_responses=25))
+    assert path.read_bytes().startswith(first), "none is asked again"
+    assert {key(line): line["response"] for line in lines_of(path)} == {
+        key(line): line["response"] for line in lines_of(whole)
+    }
+    plan = CollectionRecord.model_validate_json((tmp_path / "grown" / "responses.plan.json").read_bytes())
+    assert (plan.status, plan.responses, len(lines_of(path))) == ("finished", 25, 25)
+
+
+def key(line: dict[str, Any]) -> tuple[object, ...]:
+    return line["question_id"], line["temperature"], line["iteration"]
 
 
 def test_the_plan_lies_beside_the_answers(stub: StubBackend, tmp_path: Path) -> None:

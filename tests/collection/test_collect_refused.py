@@ -36,7 +36,7 @@ CHANGES = [
     ({"temps": "0.3,0.7"}, "temperatures: was [0.3, 0.7, 1.0], is [0.3, 0.7]"),
     ({"iterations": 3}, "iterations: was 2, is 3"),
     ({"categories": "comparative"}, 'categories: was ["direct_existence"'),
-    ({"max_responses": 26}, "responses: was 25, is 26"),
+    ({"max_responses": 24}, "responses: was 25, is 24"),
     ({"top_p": 0.9}, 'sampling: was {"top_p": 1.0'),
     ({"max_new_tokens": 100}, "max_new_tokens: was 256, is 100"),
     ({"system_prompt": "Be brief."}, "system_prompt: was null, is Be brief."),
