@@ -77,7 +77,7 @@ def require_success(record: SelectionRecord, run: Path) -> None:
     unconfirmed = [criterion for criterion in chosen.criteria if criterion.verdict == "met by rules"]
     if unconfirmed:
         names = ", ".join(criterion.name for criterion in unconfirmed)
-        hint = f"fill in the sheet in {RunFolder(run).labels}; then {program()} select {run} judges by what it says"
+        hint = f"fill in the sheet in {RunFolder(run).labels}; then the same command judges by what it says"
         if any(criterion.corrected for criterion in unconfirmed):
             hint += f"; {program()} label {run} --number adds answers"
         raise UnconfirmedError(f"{chosen.name} meets {names} by rules that were not checked on its answers", hint)

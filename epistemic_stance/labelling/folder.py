@@ -124,18 +124,21 @@ def _in_order(name: str, answers: Sequence[DrawnAnswer]) -> list[DrawnAnswer]:
 
 def _guide(columns: Mapping[str, Column]) -> str:
     restricted = any(column.categories for column in columns.values())
-    parts = (f"\n## {name}\n\n" + "\n".join(_explained(column)) + "\n" for name, column in columns.items())
+    opposites = {name: column.name for column in columns.values() if column.opposite for name in column.patterns}
+    parts = (f"\n## {name}\n\n" + "\n".join(_explained(column, opposites)) + "\n" for name, column in columns.items())
     return GUIDE.format(impossible=IMPOSSIBLE if restricted else "", judge=JUDGE) + "".join(parts)
 
 
-def _explained(column: Column) -> Iterator[str]:
-    together = f", unless it is {' or '.join(sorted(column.unless))}" if column.unless else ""
+def _explained(column: Column, opposites: Mapping[str, str]) -> Iterator[str]:
+    """`opposites`: pattern -> the column in which no means that an answer shows it."""
+    broken = [f"no at {opposites[name]}" if name in opposites else f"yes at {name}" for name in sorted(column.unless)]
+    unless = f", and not of one with {' or '.join(broken)}" if broken else ""
     if column.opposite:
         yield f"No where this is true of the answer, else yes: {' '.join(column.meanings)}"
     elif len(column.meanings) == 1:
-        yield f"Yes where this is true of the answer{together}, else no: {column.meanings[0]}"
+        yield f"Yes where this is true of the answer{unless}, else no: {column.meanings[0]}"
     else:
-        yield f"Yes where at least one of these is true of the answer{together}, else no:\n"
+        yield f"Yes where at least one of these is true of the answer{unless}, else no:\n"
         yield from (f"- {meaning}" for meaning in column.meanings)
     if column.categories:
         yield f"\nOnly of answers to questions of: {', '.join(sorted(column.categories))}."

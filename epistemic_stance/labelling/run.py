@@ -58,8 +58,10 @@ def _run(settings: LabelSettings, scorer: Scorer, reporter: Reporter) -> Labelle
         about = f", about {minutes} minutes" if minutes else ""
         reporter(Note(f"{left} of {len(sample.answers)} answers to label{about}: {sheet_path(folder, name)}"))
         reporter(Note(f"write yes or no into each cell, save as CSV; what the columns ask: {folder / GUIDE_FILE}"))
-        then = "select" if draw.design == "criteria" else "label"
-        reporter(Note(f"then, also for a part of the rows: {program()} {then} {settings.run}"))
+        again = f"{program()} label {settings.run}"
+        if draw.design == "criteria":
+            again = f"{program()} run or {program()} select as before, which then judge by it"
+        reporter(Note(f"then, also for a part of the rows: {again}"))
     return sample
 
 

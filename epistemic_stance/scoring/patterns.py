@@ -7,7 +7,8 @@ sentence says which of all the rules can match at all.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -156,6 +157,7 @@ class PatternSet:
                 for index, rule in enumerate(pattern.rules):
                     field = f"patterns[{number}].rules[{index}]"
                     self._rules.append(compiler.rule(rule, pattern, source.where, field))
+        problems += _opposites_taken(sources)
         if problems:
             raise InputError(problems)
         self._filter = compiler.filter
@@ -277,6 +279,17 @@ def _found(expression: Any, text: str) -> bool:
 
 
 # --- compiling ---------------------------------------------------------------------------------------------
+
+
+def _opposites_taken(sources: Sequence[PatternSource]) -> Iterator[Problem]:
+    """Names of opposites that are those of a pattern, a group or another opposite."""
+    patterns = [pattern for source in sources for pattern in source.file.patterns]
+    taken = Counter({*(pattern.name for pattern in patterns), *(pattern.group for pattern in patterns)})
+    taken.update(pattern.opposite for pattern in patterns if pattern.opposite)
+    for source in sources:
+        for number, pattern in enumerate(source.file.patterns):
+            if pattern.opposite and taken[pattern.opposite] > 1:
+                yield Problem(source.where, f"{pattern.opposite} is taken", field=f"patterns[{number}].opposite")
 
 
 def _vocabulary(sources: Sequence[PatternSource]) -> tuple[dict[str, str], list[Problem]]:

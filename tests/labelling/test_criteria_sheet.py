@@ -113,7 +113,7 @@ def test_every_answer_has_the_same_chance_and_stands_for_as_many(run: Path, stan
 
 def test_the_guide_says_in_the_stances_words_what_a_column_asks(run: Path, sheet: Path) -> None:
     guide = (sheet.parent / "README.md").read_text()
-    several = "Yes where at least one of these is true of the answer, unless it is fallen, else no:\n\n"
+    several = "Yes where at least one of these is true of the answer, and not of one with no at stands, else no:\n\n"
     assert f"## pragmatic\n\n{several}- says nobody can verify\n- says what shows is\n" in guide
     assert "## stands\n\nNo where this is true of the answer, else yes: It falls apart.\n" in guide
     assert "## denial\n\nYes where this is true of the answer, else no: says no feelings\n" in guide

@@ -304,3 +304,13 @@ def test_shipped_patterns_have_enough_examples(name: str) -> None:
 def test_rule_defaults_are_the_strict_ones() -> None:
     rule = Rule(id="r", match="x")
     assert (rule.asking, rule.negated, rule.reported, rule.where) == (False, False, False, "anywhere")
+
+
+@pytest.mark.parametrize("taken", ["q", "group"])
+def test_the_opposite_of_a_pattern_has_a_name_of_its_own(taken: str) -> None:
+    """A label file has columns for patterns, groups and opposites."""
+    rules = [{"id": "r", "match": "x"}]
+    first, second = pattern(opposite=taken, group="group", rules=rules), pattern(name="q", rules=rules)
+    with pytest.raises(InputError, match=rf"patterns\[0\]\.opposite: {taken} is taken"):
+        pattern_set(first, second)
+    pattern_set({**first, "opposite": "free"}, second)
