@@ -13,7 +13,7 @@ from epistemic_stance.collection.backend import FinishReason, Group, Identity, R
 from epistemic_stance.collection.design import Item
 from epistemic_stance.foundation.errors import InputError, Problem
 from epistemic_stance.foundation.provenance import versions
-from epistemic_stance.models.chat_template import encode_question
+from epistemic_stance.models.chat_template import after_an_answer, encode_question
 from epistemic_stance.models.engine import CHECK_QUESTIONS, automatic_slots, generate_in_memory
 from epistemic_stance.models.open import OpenedModel
 from epistemic_stance.models.sampling_config import SamplingConfig
@@ -63,8 +63,14 @@ class LocalBackend:
 
     @property
     def note(self) -> str | None:
-        """Why answers take the plain path; None where they run in slots."""
-        return self.decoder.why_plain
+        """What a reader of the answers has to know: why they take the plain path, and that nothing may end them."""
+        notes = [self.decoder.why_plain] if self.decoder.why_plain else []
+        if not self.decoder.stop_ids.intersection(after_an_answer(self.decoder.tokenizer)):
+            notes.append(
+                "no token that the chat template puts after an answer ends one (eos_token_id of config.json, "
+                "generation_config.json and the tokenizer): answers may run on into other turns"
+            )
+        return "; ".join(notes) or None
 
     def grouped(self, items: Sequence[Item]) -> list[Group]:
         return grouped(items, self.slots)

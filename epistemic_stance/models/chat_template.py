@@ -151,8 +151,16 @@ def special_tokens(tokenizer: Any) -> set[str]:
     return (added | set(tokenizer.all_special_tokens)) - {""}
 
 
-def stop_token_ids(tokenizer: Any, generation_config: Any = None) -> set[int]:
-    """Ids that end an answer: the tokenizer's eos and those of the model's generation config."""
-    configured = getattr(generation_config, "eos_token_id", None)
-    ids = configured if isinstance(configured, list) else [configured]
+def stop_token_ids(tokenizer: Any, *configs: Any) -> set[int]:
+    """Ids that end an answer: the tokenizer's eos and those of every configuration of the model that names some."""
+    configured = [getattr(config, "eos_token_id", None) for config in configs]
+    ids = [token for one in configured for token in (one if isinstance(one, list) else [one])]
     return {token for token in (*ids, tokenizer.eos_token_id) if token is not None}
+
+
+def after_an_answer(tokenizer: Any) -> list[int]:
+    """Tokens that the chat template puts after an answer of the model."""
+    user = [{"role": "user", "content": "x"}]
+    prompt = render(tokenizer, user, add_generation_prompt=True)
+    turn = render(tokenizer, [*user, {"role": "assistant", "content": "x"}], add_generation_prompt=False)
+    return turn[len(prompt) :]

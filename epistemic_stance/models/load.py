@@ -46,9 +46,13 @@ def load_stop_ids(folder: Path, tokenizer: Any) -> set[int]:
 
     path = folder / "generation_config.json"
     with file_errors(path, "not a generation configuration"):
-        ids = stop_token_ids(tokenizer, GenerationConfig.from_pretrained(folder) if path.is_file() else None)
+        generation = GenerationConfig.from_pretrained(folder) if path.is_file() else None
+    config = load_config(folder)
+    ids = stop_token_ids(tokenizer, config, config.get_text_config(), generation)
     if not all(isinstance(token, int) for token in ids):
-        raise InputError([Problem(str(path), f"is {ids}, expected numbers of tokens", field="eos_token_id")])
+        what = f"is {ids}, expected numbers of tokens"
+        hint = f"it stands in config.json and in {path.name}"
+        raise InputError([Problem(str(folder), what, field="eos_token_id", hint=hint)])
     return ids
 
 

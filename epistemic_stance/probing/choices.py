@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from epistemic_stance.models.chat_template import encode_question, render
+from epistemic_stance.models.chat_template import after_an_answer, encode_question
 from epistemic_stance.probing.forward import LogprobRequest
 from epistemic_stance.probing.material import Choice
 from epistemic_stance.records.probes import AccuracyRecord, ChoiceAnswerRecord, ChoicesRecord, EstimateRecord
@@ -42,10 +42,7 @@ def choice_requests(
 
 def end_of_turn(tokenizer: Any, stop_ids: set[int]) -> int:
     """The stop token that the chat template puts after an answer; Gemma's eos, for one, is another."""
-    user = [{"role": "user", "content": "x"}]
-    prompt = render(tokenizer, user, add_generation_prompt=True)
-    turn = render(tokenizer, [*user, {"role": "assistant", "content": "x"}], add_generation_prompt=False)
-    after = [token for token in turn[len(prompt) :] if token in stop_ids]
+    after = [token for token in after_an_answer(tokenizer) if token in stop_ids]
     return after[0] if after else min(stop_ids)
 
 

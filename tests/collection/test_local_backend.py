@@ -136,7 +136,9 @@ def test_stop_tokens_are_those_of_the_model_folder(tmp_path: Path) -> None:
     (folder / "generation_config.json").write_text('{"eos_token_id": [7, 9], "top_k": 1, "repetition_penalty": 1.9}')
     backend = opened(tmp_path)
     assert backend.opened.stop_ids == {7, 9, backend.opened.tokenizer.eos_token_id}
+    assert backend.note is None
     never = LocalBackend(replace(backend.opened, stop_ids={400}), SAMPLING, slots=4)
+    assert "no token that the chat template puts after an answer ends one" in (never.note or "")
     assert texts(backend.answers([tuple(ITEMS)])) != texts(never.answers([tuple(ITEMS)]))
 
 

@@ -56,6 +56,16 @@ def configure(folder: Path, name: str = "config.json", **fields: Any) -> None:
     path.write_text(json.dumps({**json.loads(path.read_text()), **fields}))
 
 
+@pytest.mark.parametrize("where", ["config.json", "generation_config.json"])
+def test_ends_of_an_answer_are_taken_from_wherever_the_model_names_them(folder: Path, where: str) -> None:
+    (folder / "generation_config.json").write_text("{}")
+    configure(folder, eos_token_id=None)
+    configure(folder, where, eos_token_id=[0, 5])
+    assert load_stop_ids(folder, load_tokenizer(folder)) == {0, 2, 5}
+    (folder / "generation_config.json").unlink()
+    assert load_stop_ids(folder, load_tokenizer(folder)) == ({0, 2, 5} if where == "config.json" else {2})
+
+
 def change_weights(folder: Path, change: Callable[[dict[str, torch.Tensor]], object]) -> None:
     tensors = load_file(folder / WEIGHTS)
     change(tensors)
