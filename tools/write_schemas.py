@@ -15,7 +15,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 from epistemic_stance.records.written import QuestionSet, StanceFile, TrainingCorpus  # noqa: E402
-from epistemic_stance.stance.load import LabelledLine  # noqa: E402
+from epistemic_stance.stance.lines import LabelledLine  # noqa: E402
 
 FOLDER = ROOT / "docs" / "schemas"
 SCHEMAS: dict[str, type[BaseModel]] = {

@@ -101,11 +101,12 @@ def encode_pair(tokenizer: Any, pair: Pair, system_prompt: str | None = None) ->
 
     Raises InputError if the chat template refuses the pair or a part of it is left without a token.
     """
+    only_asked = ""
     if isinstance(pair.prompt, str):
-        prompt = tokenizer(pair.prompt)["input_ids"]
+        prompt = _raw_ids(tokenizer, pair.prompt)
         eos = tokenizer.eos_token or ""
         full = [
-            tokenizer(pair.prompt + answer + ("" if answer.endswith(eos) else eos))["input_ids"]
+            _raw_ids(tokenizer, pair.prompt + answer + ("" if answer.endswith(eos) else eos))
             for answer in (pair.chosen, pair.rejected)
         ]
     else:
@@ -115,10 +116,24 @@ def encode_pair(tokenizer: Any, pair: Pair, system_prompt: str | None = None) ->
             render(tokenizer, [*messages, {"role": "assistant", "content": answer}], add_generation_prompt=False)
             for answer in (pair.chosen, pair.rejected)
         ]
+        only_asked = _lost(tokenizer.decode(prompt), tokenizer.decode(full[0]))
     start = min(common_prefix(prompt, ids) for ids in full)
-    encoded = EncodedPair(pair.id, prompt[:start], full[0][start:], full[1][start:])
+    encoded = EncodedPair(pair.id, prompt[:start], full[0][start:], full[1][start:], only_asked)
     require_tokens(encoded, pair.where or pair.id)
     return encoded
+
+
+def _raw_ids(tokenizer: Any, text: str) -> list[int]:
+    """Token ids of raw text; one that already begins with the tokenizer's first token does not get it twice."""
+    ids: list[int] = tokenizer(text)["input_ids"]
+    bos = tokenizer.bos_token_id
+    return ids[1:] if bos is not None and ids[:2] == [bos, bos] else ids
+
+
+def _lost(asked: str, trained: str) -> str:
+    """The end of what is asked that is not what the trained conversation has there."""
+    kept = common_prefix(list(map(ord, asked)), list(map(ord, trained)))
+    return asked[kept:]
 
 
 def require_tokens(encoded: EncodedPair, where: str) -> None:

@@ -70,6 +70,7 @@ def check_pairs(
         *_shared_openings(pairs),
         *_length_bias(pairs),
         *_raw_text(pairs),
+        *_unread_columns(pairs),
         *_overlap_findings(overlaps(pairs, question_sets, places)),
     ]
 
@@ -170,6 +171,14 @@ def _raw_text(pairs: Sequence[Pair]) -> Iterator[Finding]:
         yield warning(raw[0].where, "prompt", what, hint)
 
 
+def _unread_columns(pairs: Sequence[Pair]) -> Iterator[Finding]:
+    names = dict.fromkeys(name for pair in pairs for name in pair.unread)
+    if names:
+        first = next(pair for pair in pairs if pair.unread)
+        what = f"columns that nothing reads: {', '.join(map(shorten, names))}"
+        yield warning(first.where, "", what, "leave them out, or do not count on them")
+
+
 def _overlap_findings(overlapping: Iterable[Overlap]) -> Iterator[Finding]:
     hint = "reword or drop one: an answer learned by heart would count as a change of stance"
     for overlap in overlapping:
@@ -205,7 +214,7 @@ def check_tokens(
 
     `special_tokens` are texts that become control tokens, which no text of a pair should hold.
     """
-    findings: list[Finding] = []
+    findings = list(_prompt_findings(pairs, encoded))
     for pair, tokens in zip(pairs, encoded, strict=True):
         findings += _special_token_findings(pair, special_tokens)
         for side, ids in (("chosen", tokens.chosen_ids), ("rejected", tokens.rejected_ids)):
@@ -217,6 +226,16 @@ def check_tokens(
             what = f"prompt and answer take {tokens.longest} tokens, expected at most {max_length}"
             findings.append(error(pair.where, "", what, "shorten the pair or raise --max-length; nothing is ever cut"))
     return findings
+
+
+def _prompt_findings(pairs: Sequence[Pair], encoded: Sequence[EncodedPair]) -> Iterator[Finding]:
+    """Whether the prompt that is trained is the one that is asked later."""
+    other = [(pair, tokens.only_asked) for pair, tokens in zip(pairs, encoded, strict=True) if tokens.only_asked]
+    if other:
+        pair, text = other[0]
+        what = f'asked, the prompt ends in "{shorten(text)}", which the trained conversation lacks ({len(other)} pairs)'
+        hint = "what is trained is not quite what is asked: use a model whose template asks as it is trained"
+        yield warning(pair.where, "prompt", what, hint)
 
 
 def _special_token_findings(pair: Pair, special_tokens: Collection[str]) -> Iterator[Finding]:

@@ -15,12 +15,9 @@ from epistemic_stance.foundation.file_memory import FileMemory, FileReader
 from epistemic_stance.foundation.json_positions import JsonDocument, parse_json
 from epistemic_stance.foundation.schema_errors import validated, validated_value
 from epistemic_stance.foundation.wording import shorten
-from epistemic_stance.records import Identifier
 from epistemic_stance.records.written import (
     Criterion,
-    Message,
     PatternFile,
-    PreferenceLine,
     QuestionSet,
     QuestionSetReference,
     RedFlag,
@@ -29,12 +26,12 @@ from epistemic_stance.records.written import (
     TrainingCorpus,
 )
 from epistemic_stance.stance.check_goals import check_goals
-from epistemic_stance.stance.pairs import Messages, Pair
+from epistemic_stance.stance.lines import pairs_of_lines
+from epistemic_stance.stance.pairs import Pair
 
 STANCE_FILE = "stance.toml"
 SHIPPED = Path(__file__).parents[1] / "stances"
 ANCHOR_PROMPTS = SHIPPED / "anchor_prompts.txt"
-UNCATEGORISED = "uncategorised"
 
 CORPUS_FORMS = 'a corpus is {"training_pairs": [...]}, or one {"prompt", "chosen", "rejected"} object per line'
 GUIDE_KEY = re.compile(r'(?<!\\)"training_pairs"\s*:')
@@ -90,13 +87,6 @@ class Stance:
 
 _STANCES = FileMemory[Stance]()
 _CORPORA = FileMemory[tuple[Pair, ...]]()
-
-
-class LabelledLine(PreferenceLine):
-    """A preference line with the two labels that our own tools read if they are there."""
-
-    id: Identifier | None = None
-    category: Identifier = UNCATEGORISED
 
 
 # --- stance folders ----------------------------------------------------------------------------------------
@@ -303,7 +293,7 @@ def load_pairs(path: Path) -> tuple[Pair, ...]:
         return known
     reader = FileReader()
     text = reader.text(path)
-    pairs = tuple(_pairs_of_lines(text, str(path)) if is_jsonl(text) else _pairs_of_guide(text, str(path)))
+    pairs = tuple(pairs_of_lines(text, str(path)) if is_jsonl(text) else _pairs_of_guide(text, str(path)))
     _CORPORA.keep(path, reader.states, pairs)
     return pairs
 
@@ -353,43 +343,3 @@ def _pairs_of_guide(text: str, where: str) -> list[Pair]:
         )
         for pair, line in zip(corpus.training_pairs, document.element_lines("training_pairs"), strict=True)
     ]
-
-
-def _pairs_of_lines(text: str, where: str) -> list[Pair]:
-    pairs: list[Pair] = []
-    problems: list[Problem] = []
-    for number, line in enumerate(text.split("\n"), start=1):
-        if line.strip():
-            try:
-                pairs.append(_pair_of_line(parse_json(line, where, number), number))
-            except InputError as error:
-                problems += error.problems
-    if problems:
-        raise InputError(problems)
-    return pairs
-
-
-def _pair_of_line(document: JsonDocument, number: int) -> Pair:
-    record = validated(LabelledLine, document)
-    prompt: str | Messages
-    match record.prompt, record.chosen, record.rejected:
-        case str(), str(), str():
-            # As written, not as stripped: in raw text the space before an answer is part of its first token.
-            prompt, chosen, rejected = (document.value[name] for name in ("prompt", "chosen", "rejected"))
-        case [*messages], [Message() as good], [Message() as bad]:
-            roles = [(f"prompt[{len(messages) - 1}].role", messages[-1].role, "user")]
-            roles += [("chosen[0].role", good.role, "assistant"), ("rejected[0].role", bad.role, "assistant")]
-            wrong = [
-                Problem(document.where, f"expected {expected}, found {role}", number, name)
-                for name, role, expected in roles
-                if role != expected
-            ]
-            if wrong:
-                raise InputError(wrong)
-            prompt = [{"role": message.role, "content": message.content} for message in messages]
-            chosen, rejected = good.content, bad.content
-        case _:
-            what = "prompt, chosen and rejected are neither all text nor all lists of messages"
-            raise InputError([Problem(document.where, what, number, hint="write the three in one form")])
-    where = f"{document.where}:{number}"
-    return Pair(record.id or f"line_{number:04d}", record.category, prompt, chosen, rejected, where)

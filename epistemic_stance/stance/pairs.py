@@ -22,6 +22,8 @@ class Pair:
     rejected: str
     where: str = ""
     """File and line, for messages about this pair."""
+    unread: tuple[str, ...] = ()
+    """Columns of its line that nothing reads."""
 
     @property
     def question(self) -> str:
@@ -37,6 +39,8 @@ class EncodedPair:
     prompt_ids: list[int]
     chosen_ids: list[int]
     rejected_ids: list[int]
+    only_asked: str = ""
+    """Text with which the template begins an answer when it asks for one, and which the trained conversation lacks."""
 
     @property
     def longest(self) -> int:

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from tiny import SPECIAL_TOKENS, TEMPLATES, tiny_pairs, tiny_tokenizer
+from tokenizers.processors import TemplateProcessing
 
 from epistemic_stance.foundation.errors import InputError, StoppedError
 from epistemic_stance.models import chat_template as chat
@@ -150,6 +151,17 @@ def test_text_without_an_end_token_in_the_vocabulary() -> None:
     tokenizer = tiny_tokenizer("none")
     tokenizer.eos_token = None
     assert tokenizer.decode(encode_pair(tokenizer, text_pair("Tides:\n", "low", "high")).chosen_ids) == "low"
+
+
+def test_text_that_begins_with_the_first_token_has_it_once() -> None:
+    tokenizer = tiny_tokenizer("none")
+    tokenizer.bos_token = "<|endoftext|>"
+    tokenizer.backend_tokenizer.post_processor = TemplateProcessing(
+        "<|endoftext|> $A", special_tokens=[("<|endoftext|>", 0)]
+    )
+    assert tokenizer("Tides:\n")["input_ids"][0] == tokenizer.bos_token_id == 0
+    plain = encode_pair(tokenizer, text_pair("Tides:\n", "low", "high"))
+    assert encode_pair(tokenizer, text_pair("<|endoftext|>Tides:\n", "low", "high")) == plain
 
 
 def test_tokens_that_merge_across_the_boundary() -> None:

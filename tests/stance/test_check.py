@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tiny import tiny_pairs, tiny_tokenizer
 
 from epistemic_stance.cli import check as check_command
 from epistemic_stance.cli.check import run_check
@@ -21,7 +22,7 @@ from epistemic_stance.models.chat_template import encode_pair, stop_token_ids
 from epistemic_stance.records.written import Question, QuestionSet
 from epistemic_stance.stance.check_pairs import check_pairs, check_tokens
 from epistemic_stance.stance.findings import Finding
-from epistemic_stance.stance.load import load_stance_and_pairs
+from epistemic_stance.stance.load import load_pairs, load_stance_and_pairs
 from epistemic_stance.stance.pairs import EncodedPair, Pair
 from epistemic_stance.training import reference
 
@@ -247,6 +248,42 @@ def test_the_shipped_pairs_have_no_finding_in_real_tokens() -> None:
     assert {severity for severity, _, _ in found(check_tokens(pairs, encoded, {-1}, longest))} == {"error"}
 
 
+def test_a_prompt_that_is_asked_otherwise_than_trained_names_the_text() -> None:
+    """A template that opens a thought where it asks for an answer, and has none where one is given."""
+    tokenizer = tiny_tokenizer("qwen2.5")
+    opens = "{{ '<|im_start|>assistant\n' }}"
+    assert tokenizer.chat_template.count(opens) == 1
+    pairs = tiny_pairs(3)
+    alike = [encode_pair(tokenizer, pair) for pair in pairs]
+    assert check_tokens(pairs, alike, {2}, 99) == []
+    tokenizer.chat_template = tokenizer.chat_template.replace(opens, "{{ '<|im_start|>assistant\n<think>\n' }}")
+    other = [encode_pair(tokenizer, pair) for pair in pairs]
+    [finding] = check_tokens(pairs, other, {2}, 99)
+    assert finding.severity == "warning"
+    assert r'the prompt ends in "<think>\n", which the trained conversation lacks (3 pairs)' in str(finding.problem)
+
+
+def test_columns_that_nothing_reads_are_listed_once(tmp_path: Path) -> None:
+    row = {"prompt": "Q: why?\nA:", "chosen": " because it is so ", "rejected": " no one can say", "score": 3}
+    path = tmp_path / "pairs.jsonl"
+    path.write_text(json.dumps(row) + "\n" + json.dumps({**row, "prompt": "Where to?", "source": "x"}) + "\n")
+    said = [str(finding.problem) for finding in check_pairs(load_pairs(path), {})]
+    [unread] = [text for text in said if "nothing reads" in text]
+    assert f"{path}:1: columns that nothing reads: score, source" in unread
+
+
+@pytest.mark.parametrize("column", ["system", "tools", "chat_template_kwargs"])
+def test_columns_that_would_change_the_prompt_are_refused(tmp_path: Path, column: str) -> None:
+    row = {"prompt": "Q: why?\nA:", "chosen": " because", "rejected": " no"}
+    path = tmp_path / "pairs.jsonl"
+    path.write_text(json.dumps(row | {column: None}) + "\n" + json.dumps(row | {column: ["x"]}) + "\n")
+    with pytest.raises(
+        InputError, match=rf"pairs.jsonl:2: {column}: is not read, and would change the prompt"
+    ) as refused:
+        load_pairs(path)
+    assert len(refused.value.problems) == 1, "the first has nothing in it"
+
+
 # --- speed -------------------------------------------------------------------------------------------------
 
 
@@ -345,6 +382,10 @@ class WordTokenizer:
             spoken += [f"<{message['role']}>", *message["content"].split(), "<end>"]
         spoken += ["<assistant>"] if add_generation_prompt else []
         return [self.ids.setdefault(word, len(self.ids)) for word in spoken]
+
+    def decode(self, ids: list[int]) -> str:
+        words = {number: word for word, number in self.ids.items()}
+        return " ".join(words[number] for number in ids)
 
 
 @pytest.mark.parametrize("config", [None, {"eos_token_id": [0, 5]}])

@@ -108,7 +108,7 @@ def test_raw_text_lines_keep_their_spaces_and_get_an_id_by_line_number(tmp_path:
     labelled = {**line, "id": "mine", "category": "reasons"}
     path = write(tmp_path / "x", json.dumps(line) + "\n\n" + json.dumps(labelled) + "\n")
     first, second = load_pairs(path)
-    assert first == Pair("line_0001", "uncategorised", "Q: why?\nA:", " because ", " no", f"{path}:1")
+    assert first == Pair("line_0001", "uncategorised", "Q: why?\nA:", " because ", " no", f"{path}:1", ("score",))
     assert (second.id, second.category, second.where) == ("mine", "reasons", f"{path}:3")
 
 
