@@ -29,6 +29,7 @@ from epistemic_stance.collection.endpoint_client import (
 from epistemic_stance.foundation.errors import EndpointError, InputError, Problem, RefusedError, StanceError
 from epistemic_stance.foundation.reporter import Note, Reporter
 from epistemic_stance.foundation.settings import TEMPLATE_ARGUMENTS, CollectSettings
+from epistemic_stance.foundation.thoughts import split_thought
 from epistemic_stance.foundation.wording import shorten
 from epistemic_stance.models.sampling_config import SamplingConfig
 from epistemic_stance.records.collection import CollectionRecord
@@ -63,6 +64,8 @@ UNKNOWN_FIELD = re.compile(
     r"(?i)unexpected|unrecogni[sz]ed|unknown|unsupported|extra|not (supported|permitted|allowed)"
 )
 
+THOUGHT_FIELDS = ("reasoning_content", "reasoning")
+"""Where servers put the thought that they told from the answer themselves."""
 ENDED = {"stop", "eos", "eos_token", "end_turn", "stop_sequence", "tool_calls", "function_call"}
 CUT_OFF = {"length", "max_tokens", FILTERED}
 
@@ -251,7 +254,10 @@ class EndpointBackend:
         usage, message = document.get("usage"), choice["message"]
         tokens = usage.get("completion_tokens") if isinstance(usage, dict) else None
         tokens = tokens if type(tokens) is int and tokens >= 0 else None
-        text, finish = (message.get("content") or "").strip(), _short(choice.get("finish_reason"))
+        text, thought = split_thought(message.get("content") or "")
+        apart = [message.get(name) for name in THOUGHT_FIELDS]
+        thoughts = [one for one in (*apart, thought) if isinstance(one, str) and one.strip()]
+        finish = _short(choice.get("finish_reason"))
         metadata: dict[str, Any] = {
             "server_model": _short(document.get("model")),
             "system_fingerprint": _short(document.get("system_fingerprint")),
@@ -260,8 +266,8 @@ class EndpointBackend:
         }
         if self.omitted:
             metadata["omitted_fields"] = sorted(self.omitted)
-        if isinstance(thought := message.get("reasoning_content"), str) and thought:
-            metadata["reasoning_length"] = len(thought)
+        if thoughts:
+            metadata["thought"] = thoughts[0]
         reason = _finish_reason(text, finish, tokens, self.sampling.max_new_tokens)
         return Reply(text, tokens, reason, 1000 * response.elapsed.total_seconds(), metadata)
 

@@ -113,10 +113,11 @@ class LocalBackend:
         return Request(prompt_ids, item.temperature, item.seed, self.sampling.max_new_tokens)
 
     def reply(self, answer: Finished) -> Reply:
-        text = self.decoder.text(answer)
+        text, thought = self.decoder.text_and_thought(answer)
         reason: FinishReason = "empty" if not text else "length" if answer.end_id is None else "eos"
         latency_ms = round(1000 * answer.seconds, 1)
-        return Reply(text, len(answer.token_ids), reason, latency_ms, {"slots": self.slots})
+        kept = {"slots": self.slots} | ({"thought": thought} if thought else {})
+        return Reply(text, len(answer.token_ids), reason, latency_ms, kept)
 
 
 def grouped(items: Sequence[Item], slots: int) -> list[Group]:

@@ -6,6 +6,7 @@ transformers' `generate`, and which library multiplies faster. Where slots fail,
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,6 +14,7 @@ from typing import Any
 import torch
 
 from epistemic_stance.foundation.errors import RefusedError
+from epistemic_stance.foundation.thoughts import CLOSE, OPEN, split_thought
 from epistemic_stance.models.chat_template import encode_question
 from epistemic_stance.models.errors import is_out_of_memory
 from epistemic_stance.models.memory import available_memory
@@ -61,7 +63,37 @@ class Decoder:
         return positions if isinstance(positions, int) else None
 
     def text(self, answer: Finished) -> str:
-        return str(self.tokenizer.decode(answer.token_ids, skip_special_tokens=True)).strip()
+        """What was answered, without white space around it and without a thought before it."""
+        return self.text_and_thought(answer)[0]
+
+    def text_and_thought(self, answer: Finished) -> tuple[str, str]:
+        """The answer, and what the model thought before it; "" = nothing."""
+        return split_thought(self._spoken(answer.token_ids), opened=self._opened)
+
+    @functools.cached_property
+    def _opened(self) -> bool:
+        """Whether the chat template begins the thought itself."""
+        asked = str(self.tokenizer.decode(encode_question(self.tokenizer, CHECK_QUESTIONS[0])))
+        return asked.rstrip().endswith(OPEN)
+
+    def _spoken(self, token_ids: Sequence[int]) -> str:
+        """Text of the tokens, with the marks of a thought also where the tokenizer counts them as special."""
+        parts, start = list[str](), 0
+        for place, token in enumerate(token_ids):
+            if token in self._marks:
+                parts += [self._decoded(token_ids[start:place]), self._marks[token]]
+                start = place + 1
+        return "".join([*parts, self._decoded(token_ids[start:])])
+
+    def _decoded(self, token_ids: Sequence[int]) -> str:
+        return str(self.tokenizer.decode(token_ids, skip_special_tokens=True))
+
+    @functools.cached_property
+    def _marks(self) -> dict[int, str]:
+        """Tokens that begin or end a thought; none in most vocabularies."""
+        ids = {mark: self.tokenizer.convert_tokens_to_ids(mark) for mark in (OPEN, CLOSE)}
+        known = {mark: token for mark, token in ids.items() if token is not None}
+        return {token: mark for mark, token in known.items() if self.tokenizer.convert_ids_to_tokens(token) == mark}
 
 
 def make_decoder(model: Any, tokenizer: Any, stop_ids: set[int], products: Products | None = None) -> Decoder:

@@ -116,15 +116,16 @@ def test_finish_reasons(content: str | None, said: str | None, tokens: int, fini
     assert reply.metadata["server_finish_reason"] == said
 
 
-def test_text_is_stripped_and_otherwise_left_alone() -> None:
+def test_text_is_stripped_of_its_thought_and_otherwise_left_alone() -> None:
     reply = only_reply(answer("\n <think>No.</think>\n\nYes \u202e <b>\x1b[31m \n"))
-    assert reply.text == "<think>No.</think>\n\nYes \u202e <b>\x1b[31m"
+    assert reply.text == "Yes \u202e <b>\x1b[31m"
     assert reply.latency_ms > 0
     assert reply.metadata == {
         "server_model": "tiny-as-served",
         "system_fingerprint": "fp_1",
         "server_finish_reason": "stop",
         "attempts": 1,
+        "thought": "No.",
     }
 
 
@@ -136,7 +137,7 @@ def test_tokens_nobody_counted_are_unknown(usage: Any) -> None:
 def test_an_answer_that_is_all_reasoning_says_so() -> None:
     message = {"role": "assistant", "content": None, "reasoning_content": "Hm, well"}
     reply = only_reply(answer(choices=[{"message": message, "finish_reason": "length"}]))
-    assert (reply.finish_reason, reply.metadata["reasoning_length"]) == ("empty", 8)
+    assert (reply.finish_reason, reply.metadata["thought"]) == ("empty", "Hm, well")
 
 
 def test_neighbours_are_different_questions() -> None:

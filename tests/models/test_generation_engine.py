@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -24,7 +25,7 @@ from epistemic_stance.models.engine import (
 from epistemic_stance.models.plain import generate_batch
 from epistemic_stance.models.products import faster_products, has_onednn, linear_layers, multiplying_by
 from epistemic_stance.models.sampling_config import SamplingConfig
-from epistemic_stance.models.slots import Request
+from epistemic_stance.models.slots import Finished, Request
 
 TOKENIZER = tiny_tokenizer()
 NEVER = {VOCABULARY}
@@ -69,6 +70,21 @@ def test_the_hooks_tell_how_far_the_answers_are(family: str) -> None:
     assert steps == sorted(steps)
     assert steps[-1] == 4 * 6 + 3 * 9
     assert len(steps) > 20
+
+
+def test_a_thought_is_no_part_of_the_answer_and_is_kept() -> None:
+    """The marks are special tokens here, which `skip_special_tokens` would drop and leave the thought."""
+    decoder = decoder_of("qwen2")
+
+    def of(text: str) -> Finished:
+        return Finished(TOKENIZER(text)["input_ids"], 2, 0.0)
+
+    assert decoder.text_and_thought(of("The tide is low.")) == ("The tide is low.", "")
+    assert decoder.text_and_thought(of("<think>Is it?</think> The tide is low.")) == ("The tide is low.", "Is it?")
+    assert decoder.text(of("<think>Is it?")) == ""
+    opening = tiny_tokenizer("qwen2.5")
+    opening.chat_template = opening.chat_template.replace("assistant\n' }}{% endif", "assistant\n<think>\n' }}{% endif")
+    assert replace(decoder, tokenizer=opening).text_and_thought(of("Is it?")) == ("", "Is it?")
 
 
 def test_nothing_is_asked_of_nobody() -> None:

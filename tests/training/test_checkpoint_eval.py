@@ -126,7 +126,7 @@ def by_transformers(model: Any) -> list[str]:
 
 @pytest.mark.parametrize("family", ["qwen2", "gemma3", "bloom"])
 def test_answers_are_those_of_the_weights_as_they_are(family: str) -> None:
-    model, other = tiny_model(family), tiny_model(family, seed=3)
+    model, other = tiny_model(family), tiny_model(family, seed=4)
     evaluation = evaluation_of(model)
     base = evaluation.base_answers(no_progress)
     assert base.answers == by_transformers(tiny_model(family))
