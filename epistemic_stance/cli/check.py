@@ -99,12 +99,13 @@ def _notes(settings: CheckSettings, stance: Stance, measured: bool) -> Iterator[
 def _in_tokens(
     files: ModelFiles, pairs: Sequence[Pair], stance: Stance, max_length: int
 ) -> tuple[list[EncodedPair], list[Finding]]:
-    from epistemic_stance.models.load import load_config, load_stop_ids, load_tokenizer, longest_pair
+    from epistemic_stance.models.load import load_config, load_stop_ids, load_tokenizer, longest_pair, require_rows
 
-    tokenizer = load_tokenizer(files.folder)
+    config, tokenizer = load_config(files.folder), load_tokenizer(files.folder)
     encoded = [encode_pair(tokenizer, pair, stance.system_prompt) for pair in pairs]
+    require_rows(tokenizer, config, (token for each in encoded for token in each.all_ids))
     stop_ids = load_stop_ids(files.folder, tokenizer)
-    limit = longest_pair(load_config(files.folder), max_length)
+    limit = longest_pair(config, max_length)
     return encoded, check_tokens(pairs, encoded, stop_ids, limit, special_tokens(tokenizer))
 
 

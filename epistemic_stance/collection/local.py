@@ -15,6 +15,7 @@ from epistemic_stance.foundation.errors import InputError, Problem
 from epistemic_stance.foundation.provenance import versions
 from epistemic_stance.models.chat_template import after_an_answer, encode_question
 from epistemic_stance.models.engine import CHECK_QUESTIONS, automatic_slots, generate_in_memory
+from epistemic_stance.models.load import require_rows
 from epistemic_stance.models.open import OpenedModel
 from epistemic_stance.models.sampling_config import SamplingConfig
 from epistemic_stance.models.slots import Finished, Request
@@ -94,6 +95,7 @@ class LocalBackend:
         """Prompt of each question; `questions` maps their texts to their ids."""
         tokenizer, positions = self.decoder.tokenizer, self.decoder.positions
         prompts = {text: tuple(encode_question(tokenizer, text, self.system_prompt)) for text in questions}
+        require_rows(tokenizer, self.decoder.model.config, (token for ids in prompts.values() for token in ids))
         room = None if positions is None else positions - self.sampling.max_new_tokens
         problems = [
             Problem(

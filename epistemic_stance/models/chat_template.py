@@ -173,9 +173,15 @@ def stop_token_ids(tokenizer: Any, *configs: Any) -> set[int]:
     return {token for token in (*ids, tokenizer.eos_token_id) if token is not None}
 
 
+SHORTEST = [{"role": "user", "content": "x"}]
+
+
+def conversation_ids(tokenizer: Any) -> list[int]:
+    """Tokens of the shortest question that the chat template writes."""
+    return render(tokenizer, SHORTEST, add_generation_prompt=True)
+
+
 def after_an_answer(tokenizer: Any) -> list[int]:
     """Tokens that the chat template puts after an answer of the model."""
-    user = [{"role": "user", "content": "x"}]
-    prompt = render(tokenizer, user, add_generation_prompt=True)
-    turn = render(tokenizer, [*user, {"role": "assistant", "content": "x"}], add_generation_prompt=False)
-    return turn[len(prompt) :]
+    turn = render(tokenizer, [*SHORTEST, {"role": "assistant", "content": "x"}], add_generation_prompt=False)
+    return turn[len(conversation_ids(tokenizer)) :]

@@ -36,6 +36,8 @@ PROMPT_ALLOWANCE = 256
 LOGITS_COPIES = 5
 """Rows over the vocabulary that sampling holds at once: logits, scaled, probabilities, cumulative, one to spare."""
 
+REPLACEMENT = "\ufffd"
+"""What bytes of an incomplete character decode to: an answer that is cut off can end inside one."""
 CHECK_QUESTIONS = ("What is the sea?", "Name three things that a person can find on a long walk by the sea in winter.")
 CHECK_TOKENS = 8
 TIE = {torch.float32: 1e-3, torch.bfloat16: 5e-2, torch.float16: 5e-3}
@@ -68,7 +70,10 @@ class Decoder:
 
     def text_and_thought(self, answer: Finished) -> tuple[str, str]:
         """The answer, and what the model thought before it; "" = nothing."""
-        return split_thought(self._spoken(answer.token_ids), opened=self._opened)
+        spoken = self._spoken(answer.token_ids)
+        if answer.end_id is None:
+            spoken = spoken.removesuffix(REPLACEMENT)
+        return split_thought(spoken, opened=self._opened)
 
     @functools.cached_property
     def _opened(self) -> bool:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from epistemic_stance.foundation.errors import InputError, Problem
+from epistemic_stance.foundation.wording import shorten
 from epistemic_stance.models.chat_template import stop_token_ids
 from epistemic_stance.models.errors import file_errors
 from epistemic_stance.models.find import VOCABULARY_FILES
@@ -27,11 +29,31 @@ def load_tokenizer(folder: Path) -> Any:
 
 
 def load_config(folder: Path) -> Any:
-    """The configuration of a screened folder. Raises InputError."""
+    """The configuration of a screened folder. Raises InputError.
+
+    A padding token without a row of the embedding, as tools leave behind that add one to the tokenizer alone, is left
+    out: nothing here pads with it, and no model can be built with it.
+    """
     from transformers import AutoConfig
 
     with file_errors(folder / "config.json", "not the configuration of a model transformers knows"):
-        return AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+        config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+    rows = config.get_text_config().vocab_size
+    for part in (config, config.get_text_config()):
+        if isinstance(part.pad_token_id, int) and part.pad_token_id >= rows:
+            part.pad_token_id = None
+    return config
+
+
+def require_rows(tokenizer: Any, config: Any, token_ids: Iterable[int]) -> None:
+    """Raises InputError for tokens without a row of the embedding, naming them."""
+    rows = config.get_text_config().vocab_size
+    beyond = sorted({token for token in token_ids if token >= rows})
+    if beyond:
+        named = ", ".join(f"{shorten(str(tokenizer.convert_ids_to_tokens(token)))} ({token})" for token in beyond[:3])
+        what = f"the model has {rows} rows of its embedding, none for {named}"
+        hint = "the tokenizer is that of another model, or tokens were added to it without the model"
+        raise InputError([Problem(str(tokenizer.name_or_path), what, field="vocab_size", hint=hint)])
 
 
 def longest_pair(config: Any, max_length: int) -> int:
@@ -68,6 +90,7 @@ def load_model(folder: Path, device: str, dtype: str = "float32", config: Any = 
     from transformers import AutoModelForCausalLM
     from transformers.utils import logging
 
+    config = config or load_config(folder)
     logging.disable_progress_bar()  # a bar for every load and save would drown the run's own
     with file_errors(folder, "does not load as a causal language model"):
         model, report = AutoModelForCausalLM.from_pretrained(

@@ -8,11 +8,11 @@ from typing import Any
 
 import torch
 
-from epistemic_stance.models.chat_template import template_digest
+from epistemic_stance.models.chat_template import conversation_ids, template_digest
 from epistemic_stance.models.device import choose_device, choose_dtype
 from epistemic_stance.models.engine import Decoder, make_decoder
 from epistemic_stance.models.find import ModelFiles
-from epistemic_stance.models.load import load_model, load_stop_ids, load_tokenizer
+from epistemic_stance.models.load import load_config, load_model, load_stop_ids, load_tokenizer, require_rows
 from epistemic_stance.models.memory import tune_allocator
 from epistemic_stance.records.collection import Products
 
@@ -63,11 +63,13 @@ def open_model(
     Raises InputError for files that do not load or a device that is not there.
     """
     tokenizer = load_tokenizer(files.folder)
+    config = load_config(files.folder)
+    require_rows(tokenizer, config, conversation_ids(tokenizer))
     stop_ids = load_stop_ids(files.folder, tokenizer)
     device = choose_device(device)
     computed_in = str(choose_dtype(dtype, device)).removeprefix("torch.")
     tune_allocator()
     if threads:
         torch.set_num_threads(threads)
-    model = load_model(files.folder, device, computed_in)
+    model = load_model(files.folder, device, computed_in, config)
     return OpenedModel(files, model, tokenizer, stop_ids, device, computed_in, torch.get_num_threads(), products)

@@ -43,6 +43,10 @@ class EncodedPair:
     """Text with which the template begins an answer when it asks for one, and which the trained conversation lacks."""
 
     @property
+    def all_ids(self) -> list[int]:
+        return [*self.prompt_ids, *self.chosen_ids, *self.rejected_ids]
+
+    @property
     def longest(self) -> int:
         return len(self.prompt_ids) + max(len(self.chosen_ids), len(self.rejected_ids))
 

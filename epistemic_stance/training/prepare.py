@@ -12,7 +12,7 @@ from epistemic_stance.foundation.settings import NOT_PART_OF_A_RUN, TrainSetting
 from epistemic_stance.models.base_files import newer_forms
 from epistemic_stance.models.chat_template import encode_pair, encode_question, special_tokens, template_digest
 from epistemic_stance.models.find import ModelFiles, find_model
-from epistemic_stance.models.load import load_config, load_stop_ids, load_tokenizer, longest_pair
+from epistemic_stance.models.load import load_config, load_stop_ids, load_tokenizer, longest_pair, require_rows
 from epistemic_stance.records.checkpoint_name import CheckpointName, written_checkpoint
 from epistemic_stance.stance.anchor_prompts import (
     ANCHOR_TOKENS,
@@ -171,6 +171,8 @@ def prepare(inputs: Inputs) -> Job:
     tokenizer = load_tokenizer(files.folder)
     system_prompt = settings.system_prompt if settings.system_prompt is not None else stance.system_prompt
     encoded = [encode_pair(tokenizer, pair, system_prompt) for pair in pairs]
+
+    require_rows(tokenizer, config, (token for each in encoded for token in each.all_ids))
 
     import torch
 

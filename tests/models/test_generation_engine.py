@@ -87,6 +87,15 @@ def test_a_thought_is_no_part_of_the_answer_and_is_kept() -> None:
     assert replace(decoder, tokenizer=opening).text_and_thought(of("Is it?")) == ("", "Is it?")
 
 
+def test_an_answer_that_is_cut_off_ends_before_an_incomplete_character() -> None:
+    decoder = decoder_of("qwen2")
+    ids = TOKENIZER("low \u6f6e")["input_ids"]
+    assert decoder.text(Finished(ids, None, 0.0)) == "low \u6f6e"
+    assert TOKENIZER.decode(ids[:-1]).endswith("\ufffd")
+    assert decoder.text(Finished(ids[:-1], None, 0.0)) == "low"
+    assert decoder.text(Finished(ids[:-1], 2, 0.0)).endswith("\ufffd"), "the model itself ended it there"
+
+
 def test_nothing_is_asked_of_nobody() -> None:
     assert generate(decoder_of("qwen2"), [], SAMPLING, slots=2) == []
 

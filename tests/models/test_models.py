@@ -19,9 +19,13 @@ from epistemic_stance.foundation.errors import InputError, RefusedError, StanceE
 from epistemic_stance.foundation.files import commit_folder
 from epistemic_stance.foundation.settings import TrainSettings
 from epistemic_stance.models.chat_template import encode_question
+from epistemic_stance.models.engine import generate
 from epistemic_stance.models.errors import file_errors
 from epistemic_stance.models.find import find_model
 from epistemic_stance.models.load import load_config, load_model, load_stop_ids, load_tokenizer
+from epistemic_stance.models.open import open_model
+from epistemic_stance.models.sampling_config import SamplingConfig
+from epistemic_stance.models.slots import Request
 from epistemic_stance.training.lora import add_lora
 from epistemic_stance.training.prepare import check_settings
 from epistemic_stance.training.resources import count_parameters
@@ -64,6 +68,34 @@ def test_ends_of_an_answer_are_taken_from_wherever_the_model_names_them(folder: 
     assert load_stop_ids(folder, load_tokenizer(folder)) == {0, 2, 5}
     (folder / "generation_config.json").unlink()
     assert load_stop_ids(folder, load_tokenizer(folder)) == ({0, 2, 5} if where == "config.json" else {2})
+
+
+def test_a_padding_token_without_a_row_is_left_out(folder: Path) -> None:
+    """As `tokenizer.add_special_tokens({"pad_token": "[PAD]"})` leaves it where the model is not resized."""
+    tokenizer = tiny_tokenizer()
+    tokenizer.add_special_tokens({"pad_token": "[PAD]"})
+    tokenizer.save_pretrained(folder)
+    rows = json.loads((folder / "config.json").read_text())["vocab_size"]
+    assert tokenizer.pad_token_id == rows
+    configure(folder, pad_token_id=rows)
+    opened = open_model(find_model(str(folder)), device="cpu")
+    assert opened.model.config.pad_token_id is None
+    [answer] = generate(
+        opened.decoder,
+        [Request(tuple(encode_question(opened.tokenizer, "Why?")), 0.0, 0, 4)],
+        SamplingConfig(4),
+        slots=1,
+    )
+    assert answer.token_ids
+
+
+def test_a_chat_token_without_a_row_is_named(folder: Path) -> None:
+    tokenizer = tiny_tokenizer()
+    tokenizer.add_special_tokens({"additional_special_tokens": ["<|turn|>"]})
+    tokenizer.chat_template = tokenizer.chat_template.replace("<|im_start|>", "<|turn|>")
+    tokenizer.save_pretrained(folder)
+    with pytest.raises(InputError, match=r"has 400 rows of its embedding, none for <\|turn\|> \(400\)"):
+        open_model(find_model(str(folder)), device="cpu")
 
 
 def change_weights(folder: Path, change: Callable[[dict[str, torch.Tensor]], object]) -> None:

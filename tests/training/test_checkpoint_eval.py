@@ -120,7 +120,8 @@ def by_transformers(model: Any) -> list[str]:
     for _, question in UNSEEN:
         prompt = encode_question(tokenizer, question)
         [reply] = generate_batch(model, [prompt], stop_ids={STOP}, max_new_tokens=ANSWER_TOKENS)
-        texts.append(tokenizer.decode(reply.token_ids, skip_special_tokens=True).strip())
+        text = tokenizer.decode(reply.token_ids, skip_special_tokens=True)
+        texts.append((text.removesuffix("\ufffd") if reply.end_id is None else text).strip())
     return texts
 
 
