@@ -28,7 +28,7 @@ from epistemic_stance.stance.load import Stance
 
 UNITS = {"m": 60, "min": 60, "h": 3600}
 PILOT = 16
-"""Answers of each set by which the time of one is measured."""
+"""Answers of each set that a criterion with a bound needs, by which the time of one is measured."""
 SHARE = 0.9
 """Of the time that is left is planned for: answers take longer than those before them, too."""
 PLANS = 2
@@ -112,20 +112,18 @@ def by_weight(stance: Stance, sets: Sequence[str]) -> list[str]:
     return [name for name in order if name in sets]
 
 
-def undecided(stance: Stance, each: ModelPass) -> Iterator[str]:
+def undecided(stance: Stance, sets: Sequence[AskedSet], each: ModelPass) -> Iterator[str]:
     """What the planned answers of a model, and so of every one, may not suffice for, in words for a person."""
-    judged = [*stance.criteria, *(flag.answers for flag in stance.red_flags if flag.answers)]
-    titles = [
-        *(criterion.title for criterion in stance.criteria),
-        *(flag.title for flag in stance.red_flags if flag.answers),
-    ]
-    for collection in each.collections:
-        design = collection.design
-        questions = len({item.question_id for item in design.items})
-        if questions < len(design.questions):
-            of = [title for title, scope in zip(titles, judged, strict=True) if design.question_set in scope.sets]
-            what = f"{design.question_set}: {questions} of {len(design.questions)} questions"
-            yield f"  may stay inconclusive, {what}{': ' if of else ''}{', '.join(of)}"
+    scopes = [(criterion.title, criterion.sets) for criterion in stance.criteria]
+    scopes += [(flag.title, flag.answers.sets) for flag in stance.red_flags if flag.answers]
+    asked = {one.design.question_set: len({item.question_id for item in one.design.items}) for one in each.collections}
+    for one in sets:
+        questions = asked.get(one.name, 0)
+        if questions < one.questions:
+            titles = [title for title, names in scopes if one.name in names]
+            state = "may stay inconclusive" if questions else "stays unknown"
+            what = f"{one.name}: {questions} of {one.questions} questions"
+            yield f"  {state}, {what}{': ' if titles else ''}{', '.join(titles)}"
 
 
 def fitting(screening: ScreeningRecord, budget: Budget, base: ModelPass, stance: Stance) -> list[str]:
@@ -142,9 +140,16 @@ def fitting(screening: ScreeningRecord, budget: Budget, base: ModelPass, stance:
 
 
 def limited(passes: Sequence[ModelPass], numbers: Mapping[str, int]) -> list[ModelPass]:
-    """The same with so many answers of each set."""
+    """The same with so many answers of each set; sets of which none is asked are left out."""
     return [
-        replace(each, collections=[_of_size(asked, numbers[asked.design.question_set]) for asked in each.collections])
+        replace(
+            each,
+            collections=[
+                _of_size(asked, number)
+                for asked in each.collections
+                if (number := numbers[asked.design.question_set]) > 0
+            ],
+        )
         for each in passes
     ]
 
@@ -170,7 +175,8 @@ def run_within(
     names = [asked.design.question_set for asked in passes[0].collections]
     totals = {asked.design.question_set: asked.total for asked in passes[0].collections}
     present = {name: _present(passes, name) for name in names}
-    numbers = {name: min(totals[name], present[name] + PILOT) for name in names}
+    first = {name for criterion in bounded(stance) for name in criterion.sets}.intersection(names) or names
+    numbers = {name: min(totals[name], present[name] + (PILOT if name in first else 0)) for name in names}
     asked, results = limited(passes, numbers), dict[str, PassResult]()
     seconds = dict[tuple[str, str], float]()
     for plan in range(PLANS + 1):
@@ -185,13 +191,16 @@ def run_within(
         sets = list(_as_planned(by_weight(stance, names), asked, passes, seconds))
         if left <= 0:
             least = budget.seconds - left + sum(max(0, each.questions - each.present) * each.seconds for each in sets)
-            what = f"the budget of {duration(budget.seconds)} is used up by probes and {PILOT} answers of each set"
+            what = f"the budget of {duration(budget.seconds)} is used up by probes and {PILOT} answers of a set"
             raise RefusedError(what, f"what is there is kept; --budget {-(-least // 60):.0f}m asks every question once")
         planned = plan_answers(sets, SHARE * left)
         if planned == {each.name: each.present for each in sets}:
             break
         asked = limited(passes, planned)
-        for line in _announced(sets, planned, stance, asked[0], left):
+        took = sum((planned[one.name] - one.present) * one.seconds for one in sets)
+        reporter(Note(f"budget: {duration(left)} left; planned in {duration(took)}, answers of each model:"))
+        reporter(Note("  " + ", ".join(f"{one.name} {planned[one.name]} of {one.total}" for one in sets)))
+        for line in undecided(stance, sets, asked[0]):
             reporter(Note(line))
     return asked, results
 
@@ -243,16 +252,6 @@ def _as_planned(
             name=name,
             questions=len(whole[name].design.questions),
             total=whole[name].total,
-            present=now[name].total,
+            present=now[name].total if name in now else 0,
             seconds=sum(seconds.get((model, name), slowest[model]) for model in models),
         )
-
-
-def _announced(
-    sets: Sequence[AskedSet], planned: Mapping[str, int], stance: Stance, each: ModelPass, left: float
-) -> Iterator[str]:
-    """The plan, as lines."""
-    took = sum((planned[one.name] - one.present) * one.seconds for one in sets)
-    yield f"budget: {duration(left)} left; planned, answers of each model in about {duration(took)}:"
-    yield "  " + ", ".join(f"{one.name} {planned[one.name]} of {one.total}" for one in sets)
-    yield from undecided(stance, each)

@@ -67,17 +67,17 @@ class PassResult:
         return sum(collected.asked for collected in self.collected)
 
     def after(self, earlier: PassResult | None) -> PassResult:
-        """Both together, of the same sets."""
+        """Both together; what was collected earlier is a part of what was now."""
         if earlier is None:
             return self
-        both = zip(earlier.collected, self.collected, strict=True)
-        return PassResult(
-            [
-                replace(now, asked=before.asked + now.asked, seconds=before.seconds + now.seconds)
-                for before, now in both
-            ],
-            earlier.seconds + self.seconds,
-        )
+        before = {one.path: one for one in earlier.collected}
+        collected = [
+            replace(now, asked=then.asked + now.asked, seconds=then.seconds + now.seconds)
+            if (then := before.get(now.path))
+            else now
+            for now in self.collected
+        ]
+        return PassResult(collected, earlier.seconds + self.seconds)
 
 
 def probe_settings(settings: RunSettings, checkpoints: str) -> ProbeSettings:
