@@ -30,8 +30,16 @@ def open_anchor(job: Job, decoder: Decoder, folder: RunFolder, on_progress: Call
         answers = draw_answers(job, decoder, on_progress)
         record = AnchorAnswers(answers=answers)
         write_atomic(folder.anchor_answers, dump_json(record.model_dump(mode="json")))
-    order = torch.randperm(len(answers), generator=torch.Generator().manual_seed(job.settings.seed)).tolist()
-    return Anchor([answers[index] for index in order], job.pairs_per_step)
+    return Anchor(in_passes(answers, len(job.anchor_prompts), job.settings.seed), job.pairs_per_step)
+
+
+def in_passes(answers: Sequence[AnchorAnswer], prompts: int, seed: int) -> list[AnchorAnswer]:
+    """One answer to every prompt in random order, then the next to every prompt, and so on."""
+    generator = torch.Generator().manual_seed(seed)
+    passes = range(0, len(answers), prompts)
+    return [
+        answers[start + index] for start in passes for index in torch.randperm(prompts, generator=generator).tolist()
+    ]
 
 
 def saved_answers(folder: RunFolder) -> list[AnchorAnswer] | None:
@@ -42,25 +50,26 @@ def saved_answers(folder: RunFolder) -> list[AnchorAnswer] | None:
 
 
 def draw_answers(job: Job, decoder: Decoder, on_progress: Callable[[int, int], None]) -> list[AnchorAnswer]:
-    """One answer to each prompt, sampled at temperature 1 from the whole distribution, as the KL needs.
+    """`anchor_draws` answers to each prompt, sampled at temperature 1 from the whole distribution, as the KL needs.
 
     The log-probabilities of its tokens are computed as a training step computes them.
     """
-    seeds = range(job.settings.seed * 1_000_003, job.settings.seed * 1_000_003 + len(job.anchor_prompts))
+    prompts = list(job.anchor_prompts) * job.anchor_draws
+    first_seed = job.settings.seed * 1_000_003
     requests = [
-        Request(tuple(prompt.token_ids), 1.0, seed, ANCHOR_TOKENS)
-        for prompt, seed in zip(job.anchor_prompts, seeds, strict=True)
+        Request(tuple(prompt.token_ids), 1.0, first_seed + number, ANCHOR_TOKENS)
+        for number, prompt in enumerate(prompts)
     ]
     most = ANCHOR_TOKENS * len(requests)
     finished, _ = generate_in_memory(
         decoder,
         requests,
         SamplingConfig(ANCHOR_TOKENS),
-        slots=len(requests),
+        slots=len(job.anchor_prompts),
         on_step=lambda tokens: on_progress(tokens, most),
     )
     answers = []
-    for prompt, answer in zip(job.anchor_prompts, finished, strict=True):
+    for prompt, answer in zip(prompts, finished, strict=True):
         ids = [*answer.token_ids, *([] if answer.end_id is None else [answer.end_id])]
         with torch.no_grad(), compute_precision(decoder.model, job.compute_dtype):
             logps = answer_logps(decoder.model, prompt.token_ids, ids).tolist()
@@ -76,9 +85,9 @@ def draw_answers(job: Job, decoder: Decoder, on_progress: Callable[[int, int], N
     return answers
 
 
-def draw_seconds(decoder: Decoder, prompts: Sequence[EncodedPrompt]) -> float:
+def draw_seconds(decoder: Decoder, prompts: Sequence[EncodedPrompt], draws: int) -> float:
     """How long `draw_answers` will take if every answer runs to its full length."""
     token, step = time_answering(decoder, prompts[0].token_ids, len(prompts))
     prompt_tokens = sum(len(prompt.token_ids) for prompt in prompts)
     scored = token * (prompt_tokens + ANCHOR_TOKENS * len(prompts))
-    return token * prompt_tokens + step * (ANCHOR_TOKENS - 1) + scored
+    return draws * (token * prompt_tokens + step * (ANCHOR_TOKENS - 1) + scored)

@@ -85,10 +85,9 @@ def header_rows(
     schedule += f"{job.pairs_per_step} pair(s); learning rate {settings.learning_rate:g}, "
     schedule += f"warm-up {settings.warmup_steps}, {settings.lr_schedule}"
     precision = f"master weights float32, compute {run.compute_dtype}, saved as {run.save_dtype}"
-    anchor = (
-        f"{len(job.anchor_prompts)} answers of the base model to neutral prompts, up to {ANCHOR_TOKENS} tokens each; "
-    )
-    anchor += "a step takes as many as pairs"
+    prompts = len(job.anchor_prompts)
+    anchor = f"{prompts * job.anchor_draws} answers of the base model to {prompts} neutral prompts, "
+    anchor += f"up to {ANCHOR_TOKENS} tokens each; a step takes as many as pairs"
     return [
         ("model", f"{local_model(run.base_model)}: {run.parameters / 1e6:.1f} M parameters{adapters}{stand_in}"),
         ("pairs", pairs),

@@ -30,6 +30,9 @@ from epistemic_stance.stance.pairs import EncodedPair, Pair, corpus_digest
 if TYPE_CHECKING:
     import torch
 
+MOST_DRAWS = 8
+"""Answers to one anchor prompt. More are not worth their time: a run that takes more steps has long left its base."""
+
 
 @dataclass(frozen=True)
 class Inputs:
@@ -77,6 +80,12 @@ class Job:
     @property
     def steps_per_epoch(self) -> int:
         return steps_per_epoch(self.settings, len(self.pairs))
+
+    @property
+    def anchor_draws(self) -> int:
+        """Answers to each anchor prompt: enough for every step to take new ones, up to MOST_DRAWS."""
+        taken = self.total_steps * self.pairs_per_step
+        return min(-(-taken // len(self.anchor_prompts)), MOST_DRAWS) if self.anchor_prompts else 0
 
     @property
     def total_steps(self) -> int:

@@ -167,7 +167,9 @@ def open_policy(job: Job, folder: RunFolder, reporter: Reporter) -> Policy:
         evaluation = CheckpointEvaluation(decoder, questions, job.pairs, WordingScale(job.pairs), job.system_prompt)
     answering = evaluation.seconds() if evaluation else EvaluationSeconds(0.0, 0.0)
     if decoder and job.anchor_prompts:
-        answering = replace(answering, base=answering.base + draw_seconds(decoder, job.anchor_prompts))
+        answering = replace(
+            answering, base=answering.base + draw_seconds(decoder, job.anchor_prompts, job.anchor_draws)
+        )
     return Policy(model, forward, seconds, decoder, evaluation, answering)
 
 

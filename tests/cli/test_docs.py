@@ -44,7 +44,11 @@ REWRITES = [
     Rewrite(r"--checkpoint-at [\d,]+", "--checkpoint-at 1", "a run of one epoch has no epoch 8"),
     Rewrite(r"/checkpoint-\d+", "/checkpoint-1", "a run of one epoch ends at checkpoint 1"),
     Rewrite(rf"^({TRAIN}.*)$", rf"\1 {SHORT} --overwrite", "seconds instead of hours, all pages in one folder"),
-    Rewrite(r"^(\./start_training\.sh)$", rf"\1 {SHORT}", "seconds instead of hours"),
+    Rewrite(
+        r"^(\./start_training\.sh(?: --recipe robust)?)$",
+        rf"\1 {SHORT} --overwrite",
+        "seconds, all pages in one folder",
+    ),
     Rewrite(r"^(\./start_training\.sh --resume)$", rf"\1 --dry-run {SHORT}", "test_start_script.py resumes a real one"),
     Rewrite(r"^(kill \$\(cat training\.pid\))$", r"\1 || true", "the short run is over before it can be stopped"),
     Rewrite(r"^tail -f (\S+)$", r"timeout 1 tail -f \1 || test $? -eq 124", "follows the file for ever"),

@@ -7,6 +7,7 @@ import math
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import pytest
 import torch
@@ -20,10 +21,11 @@ from epistemic_stance.foundation.settings import TrainSettings
 from epistemic_stance.records.run_folder import RunFolder
 from epistemic_stance.records.training import AnchorAnswer, AnchorAnswers
 from epistemic_stance.stance.load import ANCHOR_PROMPTS
+from epistemic_stance.training.anchor import in_passes
 from epistemic_stance.training.dpo import Objective, anchor_term
 from epistemic_stance.training.engine import Anchor, Engine, make_optimizer, optimizer_step
 from epistemic_stance.training.packing import PairForward, answer_logps, choose_forward
-from epistemic_stance.training.prepare import read_inputs
+from epistemic_stance.training.prepare import Job, read_inputs
 from epistemic_stance.training.reference import compute_reference
 
 PAIRS = tiny_encoded(5)
@@ -136,6 +138,17 @@ def test_whose_turn_it_is_depends_on_the_step_alone() -> None:
     assert [taken.answer_ids[0] for taken in anchor.of_step(1, 7)] == [0, 1, 2, 3, 4, 0, 1]
 
 
+def test_every_prompt_has_its_turn_before_any_has_a_second() -> None:
+    answers = [answer([prompt], [draw]) for draw in range(3) for prompt in range(4)]
+    passes = in_passes(answers, 4, seed=0)
+    for draw in range(3):
+        part = passes[4 * draw : 4 * draw + 4]
+        assert sorted(kept.prompt_ids[0] for kept in part) == [0, 1, 2, 3]
+        assert {kept.answer_ids[0] for kept in part} == {draw}
+    assert passes == in_passes(answers, 4, seed=0)
+    assert passes != in_passes(answers, 4, seed=1)
+
+
 # --- runs --------------------------------------------------------------------------------------------------
 
 
@@ -169,7 +182,10 @@ def anchor_answers(folder: RunFolder) -> list[AnchorAnswer]:
 
 def test_the_answers_are_the_bases_own_and_cut(finished: RunFolder, made: TrainSettings) -> None:
     answers = anchor_answers(finished)
-    assert [kept.prompt for kept in answers] == ANCHOR_PROMPTS.read_text().splitlines()
+    prompts = ANCHOR_PROMPTS.read_text().splitlines()
+    assert len(answers) > len(prompts) == 34
+    assert [kept.prompt for kept in answers] == prompts * (len(answers) // 34)
+    assert answers[0].answer_ids != answers[34].answer_ids, "the second draw is another answer"
     assert all(1 <= len(kept.answer_ids) <= 65 for kept in answers)
     model = tiny_model("qwen2")
     for kept in answers[:3]:
@@ -179,8 +195,15 @@ def test_the_answers_are_the_bases_own_and_cut(finished: RunFolder, made: TrainS
 
 def test_other_seeds_draw_other_answers(finished: RunFolder, settings: TrainSettings) -> None:
     other = run(replace(settings, seed=1, epochs=1))
-    pairs = list(zip(anchor_answers(other), anchor_answers(finished), strict=True))
+    pairs = list(zip(anchor_answers(other), anchor_answers(finished), strict=False))
+    assert len(pairs) >= 34
     assert sum(a.answer_ids != b.answer_ids for a, b in pairs) > 0.9 * len(pairs)
+
+
+@pytest.mark.parametrize(("steps", "draws"), [(1, 1), (34, 1), (35, 2), (200, 6), (5000, 8)])
+def test_there_are_answers_enough_for_every_step_to_take_new_ones(steps: int, draws: int) -> None:
+    job = mock.Mock(total_steps=steps, pairs_per_step=1, anchor_prompts=[None] * 34)
+    assert Job.anchor_draws.__get__(job) == draws
 
 
 def test_every_step_and_epoch_logs_it_beside_its_value_at_step_0(finished: RunFolder) -> None:
