@@ -62,7 +62,7 @@ class TrainSettings:
     learning_rate: float = setting(1e-5, "Peak learning rate of AdamW.")
     beta: float = setting(0.1, "DPO temperature: reward = beta * (policy - reference log-probability).")
     loss: LossName = setting("sigmoid", "Preference loss: sigmoid (DPO), ipo or hinge.")
-    label_smoothing: float = setting(0.0, "Conservative DPO: share of swapped labels, below 0.5; TRL's sigmoid ignores it.")
+    label_smoothing: float = setting(0.0, "Conservative DPO: share of swapped labels, below 0.5 (not TRL's sigmoid).")
     length_normalize: bool = setting(False, "Divide log-ratios by the answer's tokens (ipo always does).")
     nll_weight: float = setting(0.0, "Weight of the negative log-likelihood of the chosen answer (RPO); 0 = off.")
     dpop_weight: float = setting(0.0, "Weight of the penalty on chosen falling below the reference (DPOP); 0 = off.")
