@@ -18,10 +18,17 @@ from scipy.special import ndtri
 from epistemic_stance.evaluation.compare import count
 from epistemic_stance.evaluation.evaluator import Evaluator
 from epistemic_stance.evaluation.evidence import ModelEvidence
+from epistemic_stance.records.analysis import CorrectedRateRecord
 from epistemic_stance.records.comparison import ChangeRecord
 from epistemic_stance.records.parroting import PairedGainRecord
 from epistemic_stance.records.probes import ProbesRecord
-from epistemic_stance.records.validation import FlagChangeRecord, FlagExampleRecord, FlagRecord, FlagState
+from epistemic_stance.records.validation import (
+    FlagChangeRecord,
+    FlagExampleRecord,
+    FlagRecord,
+    FlagState,
+    LabelledChangeRecord,
+)
 from epistemic_stance.records.written import RedFlag, Scope
 from epistemic_stance.scoring.run import Answer
 from epistemic_stance.statistics.changes import Change
@@ -52,7 +59,20 @@ def judge_flag(flag: RedFlag, base: ModelEvidence, model: ModelEvidence, evaluat
     if change is None:
         return flag_record(flag, measured, FlagMeasurement(None))
     examples = _examples(scope, flag.bad, base, model, evaluator)
-    return flag_record(flag, measured, FlagMeasurement(flag_change(change), examples))
+    record = flag_record(flag, measured, FlagMeasurement(flag_change(change), examples))
+    return beside_labels(record, *(evaluator.corrected(side, scope, "report") for side in (base, model)))
+
+
+def beside_labels(
+    record: FlagRecord, before: CorrectedRateRecord | None, after: CorrectedRateRecord | None
+) -> FlagRecord:
+    """What rules clear is not clear where labels of both sides say that it got worse beyond the margin."""
+    if not before or not after or before.estimate is None or after.estimate is None:
+        return record
+    harm = (after.estimate - before.estimate) * (1 if record.bad == "rise" else -1)
+    state: FlagState = "inconclusive" if record.state == "clear" and harm > record.margin else record.state
+    labelled = LabelledChangeRecord(before=before.estimate, after=after.estimate)
+    return record.model_copy(update={"labelled": labelled, "state": state})
 
 
 def flag_record(flag: RedFlag, measured: str, measurement: FlagMeasurement) -> FlagRecord:

@@ -94,6 +94,13 @@ class FlagExampleRecord(Logged):
     after: str
 
 
+class LabelledChangeRecord(Logged):
+    """Rates of base model and checkpoint as people would label them."""
+
+    before: float
+    after: float
+
+
 class FlagRecord(Logged):
     """One red flag for one checkpoint."""
 
@@ -110,6 +117,8 @@ class FlagRecord(Logged):
     """Not shown: questions by which the margin is excluded, with probability .8, for a model that did not change."""
     hint: str
     examples: list[FlagExampleRecord]
+    labelled: LabelledChangeRecord | None = None
+    """Where enough answers of both are labelled. What worsened beyond the margin by them is not clear."""
 
 
 class GainRecord(Logged):

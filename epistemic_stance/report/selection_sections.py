@@ -27,7 +27,8 @@ ABOUT_CRITERIA = (
 ABOUT_FLAGS = (
     "Change from the base model in points, paired by question, over the questions of both halves, with its 95 % "
     "interval. raised: a change beyond the margin is shown. clear: it is excluded. inconclusive: neither, and with "
-    "about so many questions a model that did not change would be clear. Only a raised flag rules a checkpoint out."
+    "about so many questions a model that did not change would be clear. Labels that show more than the margin keep a "
+    "flag from being clear. Only a raised flag rules a checkpoint out."
 )
 ABOUT_CHECKPOINTS = (
     "gain: on unseen questions, in points, with the 95 % band over all checkpoints together; select questions are "
@@ -166,10 +167,17 @@ def flag_table(candidate: CandidateRecord) -> Table:
 
 def _flag(flag: FlagRecord) -> list[Cell | str]:
     unmeasured = figures.UNKNOWN if flag.state == "unknown" else ""
+    labels = flag.labelled
     return [
         flag.title,
-        percent(flag.change.before) if flag.change else unmeasured,
-        figures.change(flag.change) if flag.change else unmeasured,
+        Cell(
+            percent(flag.change.before) if flag.change else unmeasured,
+            f"labels {percent(labels.before)}" if labels else "",
+        ),
+        Cell(
+            figures.change(flag.change) if flag.change else unmeasured,
+            f"labels {points(labels.after - labels.before)}" if labels else "",
+        ),
         f"{'-' if flag.bad == 'fall' else '+'}{percent(flag.margin)}",
         Cell(flag.state, f"needs {flag.needed:,}" if flag.needed else "", flag.state),
     ]

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from simulated import BoolArray, IntArray, asked_Q, models
 
-from epistemic_stance.evaluation.red_flags import state_of
+from epistemic_stance.evaluation.red_flags import FlagMeasurement, beside_labels, flag_record, state_of
+from epistemic_stance.records.analysis import CorrectedRateRecord
 from epistemic_stance.records.validation import FlagChangeRecord, FlagState
 from epistemic_stance.records.written import RedFlag
 from epistemic_stance.stance.load import load_stance
@@ -51,6 +52,31 @@ def test_the_interval_against_a_margin_of_five_points(
     found: FlagChangeRecord | None, bad: str, state: FlagState
 ) -> None:
     assert state_of(found, bad, 0.05)[0] == state
+
+
+def labels(share: float | None) -> CorrectedRateRecord:
+    refused = "needs 20 labelled answers: 3" if share is None else None
+    return CorrectedRateRecord(labelled=60, positives=20, refused=refused, estimate=share, low=share, high=share)
+
+
+@pytest.mark.parametrize(
+    ("found", "before", "after", "state"),
+    [
+        (change(0.016, -0.03, 0.06), 0.383, 0.624, "inconclusive"),
+        (change(0.016, -0.03, 0.06), 0.383, 0.48, "clear"),
+        (change(0.016, -0.03, 0.06), 0.624, 0.383, "clear"),
+        (change(0.016, -0.03, 0.06), None, 0.624, "clear"),
+        (change(0.2, 0.15, 0.25), 0.624, 0.383, "raised"),
+    ],
+)
+def test_what_the_rules_clear_is_not_clear_where_labels_show_more_than_the_margin(
+    found: FlagChangeRecord, before: float | None, after: float, state: FlagState
+) -> None:
+    """The first is a real model: by the rules its answers held together as before, by a reader a quarter fewer did."""
+    flag = flag_record(FLAGS["coherence"], "", FlagMeasurement(found))
+    judged = beside_labels(flag, labels(before), labels(after))
+    assert judged.state == state
+    assert (judged.labelled is None) == (before is None)
 
 
 def test_questions_needed_by_hand() -> None:
