@@ -25,7 +25,7 @@ from checkout import ROOT, copy_of_repository, repository_files
 
 PAGES = ["README.md", "TRAINING_GUIDE.md", "TRAINING_CORPUS_DESIGN.md", "CONTRIBUTING.md", "CHANGELOG.md"]
 PAGES += ["BASELINE_FINDINGS.md", "baseline_analysis.md"]
-PAGES += sorted(str(path.relative_to(ROOT)) for path in (ROOT / "docs").glob("*.md"))
+PAGES += sorted(str(path.relative_to(ROOT)) for path in (ROOT / "docs").rglob("*.md"))
 PAGES += ["epistemic_stance/models/demo_model/README.md", "epistemic_stance/stances/epistemic/README.md"]
 
 SHORT = "--model demo --corpus training_corpus.json --epochs 1 --checkpoint-every 1 --eval-questions 0"
@@ -83,7 +83,7 @@ SAYS = {
     "./start_training.sh": r"PID \d+",
     "tail -f training_run_*.log": r"next: stance answers",
     "tail -f fine_tuned_model/logs/training_log_*.jsonl | jq '{epoch: .epoch, loss: .avg_loss, acc: .avg_accuracy}'": (
-        r'\{\s+"epoch": 1,\s+"loss": 0\.\d+,\s+"acc": \d[.\d]*\s+\}'
+        r'\{\s+"epoch": 1,\s+"loss": \d+\.\d+,\s+"acc": \d[.\d]*\s+\}'
     ),
     ".venv/bin/stance train --dry-run": r"dry run: everything is in order",
     "stance check": r"also training prompts",
