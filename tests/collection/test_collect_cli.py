@@ -202,7 +202,7 @@ def test_answers_of_a_server_go_on_after_a_signal(number: signal.Signals, code: 
             wait_for_bytes(path, 1, process)
             process.send_signal(number)
             _, errors = process.communicate(timeout=60)
-        assert process.returncode == code
+        assert process.returncode == code, errors
         kept = path.read_bytes().rpartition(b"\n")[0]
         lines = len(kept.splitlines())
         assert 0 < lines < 60
