@@ -13,7 +13,7 @@ from epistemic_stance.foundation.wording import shorten
 ROBUST = "robust"
 RECIPES: Mapping[str, Mapping[str, Any]] = {
     ROBUST: {
-        "epochs": 4,
+        "epochs": 6,
         "checkpoint_every": 1,
         "learning_rate": 1e-5,
         "lr_schedule": "constant",
@@ -24,7 +24,7 @@ RECIPES: Mapping[str, Mapping[str, Any]] = {
     },
 }
 """Name -> fields of TrainSettings. `robust` moved Qwen2.5-Coder-0.5B-Instruct furthest for what it broke, in
-at most twenty steps; docs/recipes.md has what else was tried."""
+thirty steps; docs/recipes.md has what else was tried."""
 
 
 def with_recipe(settings: TrainSettings, given: Collection[str]) -> TrainSettings:

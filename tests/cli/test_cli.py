@@ -26,7 +26,7 @@ SHIPPED_CORPUS = ROOT / "epistemic_stance" / "stances" / "epistemic" / "training
 def test_flags_beside_a_recipe_win_and_are_named_in_the_header(tmp_path: Path) -> None:
     flags = ["--model", "demo", "--output-dir", str(tmp_path / "run"), "--recipe", "robust"]
     shown = stance(["train", *flags, "--epochs", "3", "--dry-run"]).stdout
-    assert re.search(r"recipe +robust, but epochs 3 \(recipe: 4\)\n", shown)
+    assert re.search(r"recipe +robust, but epochs 3 \(recipe: 6\)\n", shown)
     assert re.search(r"objective .*nll weight 1, anchor weight 1\n", shown)
     assert re.search(r"checkpoints +3 at epochs 1, 2, 3, in ", shown)
 

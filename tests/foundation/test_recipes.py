@@ -29,7 +29,7 @@ def test_what_was_given_stays_also_if_it_is_the_default() -> None:
     settings = with_recipe(given, {"recipe", "nll_weight", "epochs"})
     assert (settings.nll_weight, settings.epochs) == (0.0, 9)
     assert settings.learning_rate == ROBUST["learning_rate"]
-    assert recipe_line(settings) == "robust, but epochs 9 (recipe: 4), nll weight 0.0 (recipe: 1.0)"
+    assert recipe_line(settings) == "robust, but epochs 9 (recipe: 6), nll weight 0.0 (recipe: 1.0)"
 
 
 def test_an_unknown_recipe_is_refused_with_the_names() -> None:
