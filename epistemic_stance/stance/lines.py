@@ -13,6 +13,10 @@ UNCATEGORISED = "uncategorised"
 
 PROMPT_COLUMNS = {
     "system": 'write it as the first message of the prompt, {"role": "system", ...}',
+    "system_prompt": 'write it as the first message of the prompt, {"role": "system", ...}',
+    "history": "write the turns before the question as messages of the prompt",
+    "images": "pairs are text alone; leave the column out",
+    "documents": "write them into the question, or leave the column out",
     "tools": "pairs with tools are not trained; leave the column out",
     "chat_template_kwargs": "the template is always used without arguments of a pair; leave the column out",
 }
@@ -65,7 +69,7 @@ def _pair_of_line(document: JsonDocument, number: int) -> Pair:
             what = "prompt, chosen and rejected are neither all text nor all lists of messages"
             raise InputError([Problem(document.where, what, number, hint="write the three in one form")])
     where = f"{document.where}:{number}"
-    unread = tuple(sorted(set(document.value) - set(LabelledLine.model_fields)))
+    unread = tuple(sorted(set(document.value) - set(LabelledLine.model_fields) - PROMPT_COLUMNS.keys()))
     return Pair(record.id or f"line_{number:04d}", record.category, prompt, chosen, rejected, where, unread)
 
 

@@ -272,7 +272,9 @@ def test_columns_that_nothing_reads_are_listed_once(tmp_path: Path) -> None:
     assert f"{path}:1: columns that nothing reads: score, source" in unread
 
 
-@pytest.mark.parametrize("column", ["system", "tools", "chat_template_kwargs"])
+@pytest.mark.parametrize(
+    "column", ["system", "system_prompt", "history", "images", "documents", "tools", "chat_template_kwargs"]
+)
 def test_columns_that_would_change_the_prompt_are_refused(tmp_path: Path, column: str) -> None:
     row = {"prompt": "Q: why?\nA:", "chosen": " because", "rejected": " no"}
     path = tmp_path / "pairs.jsonl"
